@@ -1,0 +1,349 @@
+"""Reading and replacing attention inside a transformers model.
+
+The only file that knows how transformers dispatches attention. While a `Capture` is entered, every
+attention call of the model goes through `_attend`: it can be recorded (`record`) and its context
+replaced (`resume`). Everything the capture touches is put back on exit, also after an exception.
+
+Shapes: B inputs, R rows (input × node), H heads, q queries, k keys, d numbers per head.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig, PreTrainedModel
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.masking_utils import eager_mask
+
+from attattr.errors import UnsupportedModelError
+
+IMPLEMENTATION = "attattr"
+_capture: ContextVar[Capture | None] = ContextVar("attattr_capture", default=None)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One attention call of the clean forward."""
+
+    name: str  # module path; further calls of a shared module carry #2, #3 …
+    kind: str  # encoder_self | decoder_self | cross
+    block: int  # blocks finished before it: those a resumed forward need not run
+    module: nn.Module
+    query: Tensor  # (B, H, q, d)
+    key: Tensor  # (B, H or fewer key-value heads, k, d)
+    value: Tensor  # as key
+    mask: Tensor | None  # (B or 1, 1 or H, q, k), additive
+    rest: tuple[tuple, Mapping[str, Any]]  # further arguments of the call
+    context: Tensor  # (B, q, H, d), from the model's own eager attention
+    fused: bool  # sdpa gives the same context here
+
+    @property
+    def values(self) -> Tensor:
+        """(B, H, k, d): key-value heads repeated for the query heads they serve."""
+        return repeat_kv(self.value, self.query.shape[1] // self.value.shape[1])
+
+    def weights(self) -> Tensor:
+        """Attention, (B, H, q, k): computed again, bit-equal, so that a recording holds no n × n."""
+        return self._eager()[1]
+
+    def _eager(self) -> tuple[Tensor, Tensor]:
+        args, kwargs = self.rest
+        return _eager(self.module)(self.module, self.query, self.key, self.value, self.mask, *args, **kwargs)
+
+    def visible(self) -> Tensor:
+        """Which keys a query may look at: boolean, broadcastable to (B, H, q, k)."""
+        if self.mask is None:
+            return torch.ones(1, 1, 1, self.key.shape[2], dtype=torch.bool, device=self.key.device)
+        if self.mask.dtype == torch.bool:
+            return self.mask
+        return self.mask > torch.finfo(self.mask.dtype).min / 2
+
+
+@dataclass
+class Recording:
+    """What one clean forward left behind."""
+
+    outputs: Any = None
+    calls: list[Call | None] = field(default_factory=list)  # None: intercepted, yet not attributable
+    blocks: list[Any] = field(default_factory=list)  # output of each block call, in order
+    calls_by_then: list[int] = field(default_factory=list)  # attention calls made when a block ended
+    left_out: list[str] = field(default_factory=list)  # attention layers that are not attributed
+
+    @property
+    def sites(self) -> list[int]:
+        """Numbers of the calls that can be attributed."""
+        return [number for number, call in enumerate(self.calls) if call is not None]
+
+
+class Capture:
+    """A model whose attention is intercepted, inside a `with`.
+
+    Args:
+        model: in evaluation mode and without gradients of its parameters while captured.
+    """
+
+    def __init__(self, model: PreTrainedModel):
+        self.model = model
+        self.replay = True  # hand on recorded block outputs instead of running lower blocks again
+        self.fuse = True  # sdpa for calls that are only passed through, where it agrees
+        self._attend: Callable | None = None
+        self._run: Callable | None = None
+
+    def __enter__(self) -> Capture:
+        with contextlib.ExitStack() as undo:
+            self._prepare(undo)
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._undo.close()
+
+    def _prepare(self, undo: contextlib.ExitStack) -> None:
+        for module in self.model.modules():
+            undo.callback(setattr, module, "training", module.training)
+        self.model.eval()
+        for parameter in self.model.parameters():
+            if parameter.requires_grad:
+                undo.callback(parameter.requires_grad_, True)
+                parameter.requires_grad_(False)
+        for config in _configs(self.model):
+            undo.callback(
+                setattr, config, "_attn_implementation_internal", config._attn_implementation_internal
+            )
+            config._attn_implementation_internal = IMPLEMENTATION
+        for block in _blocks(self.model).values():
+            undo.enter_context(_wrapped(block, self._run_block))
+        undo.callback(_capture.reset, _capture.set(self))
+
+    def _run_block(self, forward: Callable, args: tuple, kwargs: dict) -> Any:
+        return forward(*args, **kwargs) if self._run is None else self._run(forward, args, kwargs)
+
+    def _forward(self, inputs: Mapping[str, Tensor]) -> Any:
+        cache = (
+            {"use_cache": False} if "use_cache" in inspect.signature(self.model.forward).parameters else {}
+        )
+        return self.model(**inputs, **cache, return_dict=True)
+
+    @torch.no_grad()
+    def record(self, inputs: Mapping[str, Tensor]) -> Recording:
+        """One clean forward: the outputs, every attention call, every block's output.
+
+        Raises:
+            UnsupportedModelError: no attention call could be intercepted.
+        """
+        recording = Recording()
+        size = len(next(iter(inputs.values())))
+        names = {module: name for name, module in self.model.named_modules()}
+        times: dict[nn.Module, int] = {}
+
+        def run(forward, args, kwargs):
+            output = forward(*args, **kwargs)
+            recording.blocks.append(output)
+            recording.calls_by_then.append(len(recording.calls))
+            return output
+
+        def attend(module, query, key, value, attention_mask, *args, **kwargs):
+            clean = (module, query, key, value, attention_mask, *args)
+            output, weights = _eager(module)(*clean, **kwargs)
+            times[module] = times.get(module, 0) + 1
+            name = names.get(module, type(module).__name__)
+            if times[module] > 1:
+                name += f"#{times[module]}"
+            attributable = len(query) == size and _is_weights_times_values(output, weights, value)
+            if not attributable:
+                recording.left_out.append(name)
+            call = Call(
+                name=name, kind=_kind(self.model, name, module), block=len(recording.blocks), module=module,
+                query=query, key=key, value=value, mask=attention_mask, rest=(args, kwargs), context=output,
+                fused=attributable and self.fuse and _fused_agrees(output, clean, kwargs),
+            )  # fmt: skip
+            recording.calls.append(call if attributable else None)
+            return output, weights
+
+        with self._handlers(attend, run):
+            recording.outputs = self._forward(inputs)
+        if not recording.sites:
+            raise UnsupportedModelError(
+                f"no attention of {type(self.model).__name__} can be attributed: "
+                + (
+                    f"in {', '.join(recording.left_out[:3])} it is not weights times values, input by input"
+                    if recording.left_out
+                    else "it does not go through transformers' AttentionInterface"
+                )
+            )
+        recording.left_out += _blocks_without(self.model, set(times))
+        return recording
+
+    def resume(
+        self, recording: Recording, inputs: Mapping[str, Tensor], rows: Tensor, number: int, context: Tensor
+    ) -> Any:
+        """The outputs, (R, …), with the context of attention call `number` replaced by (R, q, H, d).
+
+        Row r stands on input `rows[r]` of the recording. Blocks below the call are not run, they hand
+        on what they gave in the clean forward. Gradients flow from the outputs to `context`.
+        """
+        site = recording.calls[number]
+        assert site is not None
+        size = len(site.query)
+        blocks = calls = 0
+
+        def run(forward, args, kwargs):
+            nonlocal blocks, calls
+            blocks += 1
+            if self.replay and blocks <= site.block:
+                calls = recording.calls_by_then[blocks - 1]
+                return _rows(recording.blocks[blocks - 1], rows, size)
+            return forward(*args, **kwargs)
+
+        def attend(module, query, key, value, attention_mask, *args, **kwargs):
+            nonlocal calls
+            calls += 1
+            if calls - 1 == number:
+                return context, None
+            clean = recording.calls[calls - 1] if calls <= len(recording.calls) else None
+            attention = sdpa_attention_forward if self.fuse and clean and clean.fused else _eager(module)
+            return attention(module, query, key, value, attention_mask, *args, **kwargs)
+
+        with self._handlers(attend, run):
+            outputs = self._forward(_rows(dict(inputs), rows, size))
+        if calls != len(recording.calls):
+            raise UnsupportedModelError(
+                f"{type(self.model).__name__} made {calls} attention calls where its clean forward made "
+                f"{len(recording.calls)}: it cannot be resumed at {site.name}"
+            )
+        return outputs
+
+    @contextlib.contextmanager
+    def _handlers(self, attend: Callable, run: Callable) -> Iterator[None]:
+        self._attend, self._run = attend, run
+        try:
+            yield
+        finally:
+            self._attend = self._run = None
+
+
+def _attend(module, query, key, value, attention_mask=None, *args, **kwargs):
+    """What transformers calls for every attention of a captured model."""
+    capture = _capture.get()
+    attention = _eager(module) if capture is None or capture._attend is None else capture._attend
+    return attention(module, query, key, value, attention_mask, *args, **kwargs)
+
+
+AttentionInterface.register(IMPLEMENTATION, _attend)
+# an implementation without a mask function of its own gets no mask at all, silently
+AttentionMaskInterface.register(IMPLEMENTATION, eager_mask)
+
+
+def _eager(module: nn.Module) -> Callable:
+    """The model's own plain attention, with its soft-caps, sinks and position biases."""
+    function = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
+    if function is None:
+        raise UnsupportedModelError(f"{type(module).__module__} has no eager attention to read weights from")
+    return function
+
+
+def _is_weights_times_values(output: Tensor, weights: Tensor | None, value: Tensor) -> bool:
+    """Whether the context is A · V, head by head: what the context-space integral rests on."""
+    if weights is None or weights.ndim != 4 or weights.shape[1] % value.shape[1]:
+        return False
+    product = (weights @ repeat_kv(value, weights.shape[1] // value.shape[1])).transpose(1, 2)
+    return product.shape == output.shape and _close(product, output)
+
+
+def _fused_agrees(output: Tensor, clean: tuple, kwargs: Mapping[str, Any]) -> bool:
+    """Whether sdpa can stand in: it knows neither soft-caps (raises) nor sinks (ignores them)."""
+    try:
+        fused = sdpa_attention_forward(*clean, **kwargs)[0]
+    except (ValueError, TypeError, RuntimeError):
+        return False
+    return fused.shape == output.shape and _close(fused, output)
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    scale = b.abs().max()
+    return bool((a - b).abs().max() <= 100 * torch.finfo(b.dtype).eps * scale)
+
+
+def _kind(model: PreTrainedModel, name: str, module: nn.Module) -> str:
+    path = name.lower()
+    if getattr(model.config, "is_encoder_decoder", False):
+        if getattr(module, "is_cross_attention", False) or any(
+            word in path for word in ("cross", "encoder_attn", "encdecattention", "encoder_attention")
+        ):
+            return "cross"
+        return "decoder_self" if "decoder" in path else "encoder_self"
+    if "crossattention" in path or "cross_attn" in path:
+        return "cross"
+    return "decoder_self" if getattr(module, "is_causal", False) else "encoder_self"
+
+
+def _configs(model: PreTrainedModel) -> list[PreTrainedConfig]:
+    """Every config object that some part of the model may ask for its attention implementation."""
+    found: dict[int, PreTrainedConfig] = {}
+    waiting = [getattr(module, "config", None) for module in model.modules()]
+    while waiting:
+        config = waiting.pop()
+        if isinstance(config, PreTrainedConfig) and id(config) not in found:
+            found[id(config)] = config
+            waiting += [getattr(config, name, None) for name in config.sub_configs]
+    return list(found.values())
+
+
+def _blocks(model: nn.Module) -> dict[str, nn.Module]:
+    """The layers of the model: items of its outermost module lists, by path."""
+    lists: list[str] = []
+    blocks: dict[str, nn.Module] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.ModuleList) and not any(name.startswith(outer + ".") for outer in lists):
+            lists.append(name)
+            blocks |= {f"{name}.{i}": item for i, item in enumerate(module)}
+    return blocks
+
+
+def _blocks_without(model: nn.Module, attention: set[nn.Module]) -> list[str]:
+    """Layers in which no attention was seen though their neighbours in the same list have some."""
+    blocks = _blocks(model)
+    seen = {name: any(module in attention for module in block.modules()) for name, block in blocks.items()}
+    lists = {name.rpartition(".")[0] for name, has in seen.items() if has}
+    return [name for name, has in seen.items() if not has and name.rpartition(".")[0] in lists]
+
+
+@contextlib.contextmanager
+def _wrapped(module: nn.Module, run: Callable) -> Iterator[None]:
+    """Send calls of the module's forward through `run(forward, args, kwargs)`."""
+    own = module.__dict__.get("forward")  # someone else's wrapper, if any: put back as it was
+    forward = module.forward
+
+    @functools.wraps(forward)
+    def wrapper(*args, **kwargs):
+        return run(forward, args, kwargs)
+
+    module.__dict__["forward"] = wrapper
+    try:
+        yield
+    finally:
+        if own is None:
+            del module.__dict__["forward"]
+        else:
+            module.__dict__["forward"] = own
+
+
+def _rows(value: Any, rows: Tensor, size: int) -> Any:
+    """Every tensor in a nest that has one entry an input, with one entry a row instead."""
+    if isinstance(value, Tensor):
+        return value.index_select(0, rows) if value.ndim and len(value) == size else value
+    if isinstance(value, dict):
+        items = {key: _rows(item, rows, size) for key, item in value.items()}
+        return items if type(value) is dict else type(value)(**items)
+    if isinstance(value, tuple | list):
+        return type(value)(_rows(item, rows, size) for item in value)
+    return value

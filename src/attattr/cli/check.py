@@ -1,0 +1,81 @@
+"""attattr check: can this model be attributed, how exactly, and what will it cost?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attattr.cli import options
+from attattr.errors import InputError
+
+if TYPE_CHECKING:
+    from attattr.check import Check
+    from attattr.result import Attribution, Site
+
+
+def check(
+    model: Annotated[str, typer.Argument(help="Embedded name, folder or hub id.")],
+    tokens: Annotated[str, typer.Option(help="Lengths of input to measure.", metavar="N[,N…]")] = "32,128",
+    labels: options.Labels = None,
+    revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
+    device: options.Device = None,
+    dtype: options.Dtype = "float32",
+) -> None:
+    """Which attention sites MODEL has, whether completeness holds, and what an input costs.
+
+    Example: attattr check sst2 --tokens 32,128,512
+    """
+    try:
+        lengths = [int(part) for part in tokens.split(",")]
+    except ValueError:
+        raise InputError(f"--tokens takes whole numbers separated by commas, not '{tokens}'") from None
+    attributor = options.open_attributor(
+        model, labels=labels, revision=revision, trust_remote_code=trust_remote_code, device=device, dtype=dtype
+    )
+    with options.working(f"attributing made-up inputs of {tokens} tokens"):
+        from attattr.check import check_model
+
+        found = check_model(attributor, tokens=lengths)
+    _show(found, model)
+    if not found.holds:
+        raise typer.Exit(1)
+
+
+def _show(found: Check, name: str) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    sites = Table("", "site", "kind", "heads", "fused", "gap, zero", "gap, uniform", title=escape(name))
+    for number, (zero, uniform, fused) in enumerate(
+        zip(found.zero.sites, found.uniform.sites, found.fused, strict=True)
+    ):
+        about = (str(number), escape(zero.name), zero.kind, str(zero.n_heads), "yes" if fused else "no")
+        sites.add_row(*about, _gap(zero, found.zero), _gap(uniform, found.uniform))
+    console.print(sites)
+    console.print(
+        "gap: how far Σ scores is from F(A) − F(baseline), and the nodes it took; "
+        "! marks a site that did not converge",
+        style="dim",
+    )
+    if found.zero_usable:
+        console.print("Completeness holds at every site from the zero baseline (the paper's).")
+    elif found.holds:
+        console.print("The zero baseline does not converge here: use --baseline uniform, which does.")
+    else:
+        console.print("Completeness does not hold to the tolerance at every site: read the gaps with care.")
+    if found.zero.left_out:
+        console.print(f"Not attributed: {escape(', '.join(found.zero.left_out))}")
+    if not found.replayed:
+        console.print("Layers below a site are run again for it: this model carries state past its layers.")
+    costs = Table("tokens", "seconds", "memory", title="one input")
+    for cost in found.costs:
+        costs.add_row(str(cost.tokens), f"{cost.seconds:.2f}", f"{cost.bytes / 1e6:,.0f} MB")
+    console.print(costs)
+
+
+def _gap(site: Site, result: Attribution) -> str:
+    return f"{site.completeness_gap:+.1e} ({site.n_steps}){'' if site.converged else ' !'}"

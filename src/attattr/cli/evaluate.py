@@ -1,0 +1,122 @@
+"""attattr evaluate: how often is the model right?"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attattr.cli import options
+
+if TYPE_CHECKING:
+    from attattr.data import Problem
+    from attattr.evaluate import Evaluation
+
+SCHEMA_VERSION = 1
+SHOWN_PROBLEMS = 10
+
+
+def evaluate(
+    data: Annotated[
+        str, typer.Argument(help="A .tsv, .csv, .jsonl or .parquet file, plain or .gz, or a hub data set.")
+    ],
+    model: options.Model,
+    json_file: Annotated[
+        str | None, typer.Option("--json", help="Write the figures there; - for standard output.")
+    ] = None,
+    batch_size: options.BatchSize = 32,
+    limit: options.Limit = None,
+    seed: options.Seed = 0,
+    text_columns: options.TextColumns = None,
+    label_column: options.LabelColumn = None,
+    split: options.Split = None,
+    labels: options.Labels = None,
+    revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
+    device: options.Device = None,
+    dtype: options.Dtype = "float32",
+) -> None:
+    """Accuracy of a model on DATA, by class too, with 95 % intervals.
+
+    Example: attattr evaluate sst2_dev.tsv.gz --model sst2
+    """
+    options.check_writable(json_file)
+    with options.working(f"reading {data}"):
+        from attattr.data import read_examples
+
+        examples, problems = read_examples(
+            data, text_columns=text_columns, label_column=label_column, split=split, limit=limit, seed=seed
+        )
+    _report(problems)
+    loaded = options.open_model(
+        model,
+        labels=labels,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        device=device,
+        dtype=dtype,
+    )
+    from attattr.evaluate import evaluate as run
+
+    with options.progress_bar("evaluating") as progress:
+        found = run(
+            loaded.model,
+            loaded.tokenizer,
+            examples,
+            batch_size=batch_size,
+            pair=loaded.info.pair,
+            progress=progress,
+        )
+    if json_file is not None:
+        from dataclasses import asdict
+
+        facts = {
+            "schema_version": SCHEMA_VERSION,
+            "model": asdict(loaded.info),
+            "data": data,
+            "limit": limit,
+            "seed": seed,
+            **found.to_json(),
+            "left_out": [problem._asdict() for problem in problems],
+        }
+        options.write_text(json_file, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    if json_file != "-":
+        _show(found, f"{loaded.info.name} on {data}", limit)
+
+
+def _report(problems: list[Problem]) -> None:
+    """Rows that were kept out, on standard error."""
+    if not problems:
+        return
+    rows = "row was" if len(problems) == 1 else "rows were"
+    typer.echo(f"{len(problems)} {rows} kept out:", err=True)
+    for problem in problems[:SHOWN_PROBLEMS]:
+        typer.echo(f"  line {problem.line}: {problem.reason}", err=True)
+    if len(problems) > SHOWN_PROBLEMS:
+        typer.echo(f"  and {len(problems) - SHOWN_PROBLEMS} more (all of them in --json)", err=True)
+
+
+def _show(found: Evaluation, title: str, limit: int | None) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    console.print(f"[bold]{escape(title)}[/bold]" + (f" (a sample of {found.n})" if limit else ""))
+    low, high = found.interval
+    console.print(
+        f"accuracy [bold]{found.accuracy:.2%}[/bold]  95 % interval {low:.2%} to {high:.2%}  n = {found.n:,}"
+    )
+    table = Table("gold label", "n", "accuracy", "95 % interval", *map(escape, found.labels))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for i, label in enumerate(found.labels):
+        of = found.per_class[label]
+        span = "" if of.interval is None else f"{of.interval[0]:.1%} – {of.interval[1]:.1%}"
+        share = "" if of.accuracy is None else f"{of.accuracy:.1%}"
+        table.add_row(
+            escape(label), f"{of.n:,}", share, span, *(f"{count:,}" for count in found.confusion[i])
+        )
+    console.print(table)
+    console.print("[dim]The columns on the right count what was predicted.[/dim]")

@@ -1,0 +1,46 @@
+"""attattr models: what is embedded."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from attattr.cli import options
+from attattr.embedded import NAMES, cards
+
+
+def models(
+    json_file: Annotated[
+        str | None, typer.Option("--json", help="Write the model cards there; - for standard output.")
+    ] = None,
+) -> None:
+    """The embedded models: base, task, labels, accuracy on the official development set, size."""
+    options.check_writable(json_file)
+    found = cards()
+    if json_file is not None:
+        options.write_text(json_file, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+    if json_file == "-":
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table("model", "task", "labels", "dev accuracy", "n", "size", box=None, pad_edge=False)
+    for name, card in found.items():
+        shipped = card["dev"]["shipped"]
+        table.add_row(
+            f"[bold]{name}[/bold]",
+            card["task"],
+            ", ".join(card["labels"]),
+            f"{shipped['accuracy']:.1%}",
+            f"{shipped['n']:,}",
+            f"{card['bytes'] / 1e6:.1f} MB",
+        )
+    if found:
+        console.print(table)
+        console.print(f"Adapters on {', '.join(sorted({card['base'] for card in found.values()}))}.")
+    missing = [name for name in NAMES if name not in found]
+    if missing:
+        console.print(f"Not in this installation: {', '.join(missing)}.")

@@ -1,0 +1,126 @@
+"""Options that several verbs share, and what they open."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from attattr.errors import InputError
+
+if TYPE_CHECKING:
+    from attattr.attribute import Attributor
+    from attattr.models import Loaded
+
+Model = Annotated[str, typer.Option("--model", "-m", help="Embedded name, folder or hub id.")]
+Labels = Annotated[
+    str | None, typer.Option(help="Names of the model's classes, in its index order: a,b,c.", metavar="A,B,C")
+]
+Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
+]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the best there is unless given.")]
+Dtype = Annotated[str, typer.Option(help="float32, float64, bfloat16 or float16.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Inputs computed together.")]
+TextColumns = Annotated[
+    str | None, typer.Option(help="Column of the text, or of both texts.", metavar="NAME[,NAME]")
+]
+LabelColumn = Annotated[str | None, typer.Option(help="Column of the gold label.", metavar="NAME")]
+Split = Annotated[str | None, typer.Option(help="Split of a hub data set.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only so many rows, drawn at random.")]
+Seed = Annotated[int, typer.Option(help="Seed of what is drawn at random.")]
+
+
+def open_model(
+    model: str,
+    *,
+    labels: str | None = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    device: str | None = None,
+    dtype: str = "float32",
+) -> Loaded:
+    """The model that the options name; says on a terminal that it is being read."""
+    with working(f"loading {model}"):
+        from attattr.models import load
+
+        return load(
+            model,
+            labels=labels,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            device=device,
+            dtype=dtype,
+        )
+
+
+def open_attributor(model: str, **options: Any) -> Attributor:
+    """As `open_model`, ready to attribute."""
+    loaded = open_model(model, **options)
+    from attattr.attribute import Attributor
+
+    return Attributor(loaded.model, loaded.tokenizer, info=loaded.info)
+
+
+@contextlib.contextmanager
+def working(what: str) -> Iterator[None]:
+    """A spinner on standard error, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield
+
+
+@contextlib.contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, where that is a terminal: call it with (done, total)."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def check_writable(path: str | Path | None) -> None:
+    """Found out before anything is computed: can a file be made there? "-" is standard output."""
+    if path is None or str(path) == "-":
+        return
+    target = Path(path)
+    if target.is_dir():
+        raise InputError(f"cannot write '{path}': it is a folder")
+    try:
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Text into a file, whole or not at all; "-" is standard output."""
+    if str(path) == "-":
+        sys.stdout.write(text)
+        return
+    check_writable(path)
+    target = Path(path)
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, target)
+    except OSError as error:
+        raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,335 @@
+"""What an attribution is: tokens, prediction, and for every attention site its scores and their error.
+
+Plain numpy; no model is needed to read, reduce, save or load one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from attattr.errors import InputError
+
+SCHEMA_VERSION = "1"  # of to_json
+REDUCTIONS = ("max", "sum", "mean_abs")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model answered. `probabilities` are all classes, or the likeliest next tokens."""
+
+    label: str
+    index: int
+    probability: float
+    probabilities: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What F was, and its value on the untouched model."""
+
+    kind: str  # class | difference | callable | token | continuation
+    label: str
+    index: tuple[int, ...]
+    output: str  # probability | logit | log_probability
+    value: float
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Names of the positions that attention runs over, n of them.
+
+    segments: 0 for the first text, 1 for the second, None on special tokens. words: the number of the
+    word a piece belongs to, counted over the whole input; None on special tokens.
+    """
+
+    tokens: tuple[str, ...]
+    segments: tuple[int | None, ...]
+    words: tuple[int | None, ...]
+    special: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class Edges:
+    """The strongest edges of one site as five arrays of equal length, strongest |score| first."""
+
+    head: np.ndarray
+    query: np.ndarray
+    key: np.ndarray
+    score: np.ndarray
+    attention: np.ndarray
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One edge: in this head, the query attends to the key, and that is worth `score` of F."""
+
+    site: str
+    layer: int  # number of the site in Attribution.sites
+    head: int
+    query: int
+    key: int
+    score: float
+    attention: float
+    query_token: str
+    key_token: str
+
+
+@dataclass(frozen=True)
+class Site:
+    """One attention layer: H heads, q queries, k keys. All scores are in units of F.
+
+    Which arrays are there depends on the store: dense has `scores` and `attention`, edges has `edges`,
+    heads only the sums over heads. `completeness_gap` is Σ scores − (F(A) − F(A⁰)), signed;
+    `error_estimate` the distance to a coarser rule relative to Σ|scores|.
+    """
+
+    name: str
+    kind: str  # encoder_self | decoder_self | cross
+    n_heads: int
+    query_axis: str
+    key_axis: str
+    scores: np.ndarray | None  # (H, q, k)
+    attention: np.ndarray | None  # (H, q, k)
+    edges: Edges | None
+    head_sum: np.ndarray  # (H,)
+    head_max: np.ndarray  # (H,)
+    head_abs: np.ndarray  # (H,) mean of |scores|
+    query_sum: np.ndarray | None  # (H, q)
+    key_sum: np.ndarray | None  # (H, k)
+    baseline_output: float  # F(A⁰)
+    completeness_gap: float
+    error_estimate: float
+    n_steps: int
+    converged: bool
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Why the model answered as it did, edge by edge.
+
+    >>> result = load(getfixture("result_file"))
+    >>> result.prediction.label, result.tokens
+    ('positive', ('[CLS]', 'a', 'fine', 'film', '[SEP]'))
+    >>> result.scores.shape  # sites, heads, queries, keys
+    (2, 2, 5, 5)
+    >>> [(edge.query_token, edge.key_token) for edge in result.top_edges(1)]
+    [('[CLS]', 'fine')]
+
+    `axes` names what attention runs over: "input", "output" (the decoder's side), "patches" …
+    """
+
+    axes: dict[str, Axis]
+    prediction: Prediction
+    target: Target
+    sites: tuple[Site, ...]
+    text: str | None
+    text_pair: str | None
+    options: dict[str, Any]
+    model: dict[str, Any]
+    left_out: tuple[str, ...] = ()  # attention layers that could not be attributed
+    truncated: bool = False
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """Tokens of the first axis."""
+        return self._first.tokens
+
+    @property
+    def segments(self) -> tuple[int | None, ...]:
+        """Which text each token is of; None on special tokens."""
+        return self._first.segments
+
+    @property
+    def words(self) -> tuple[int | None, ...]:
+        """Which word each token is a piece of; None on special tokens."""
+        return self._first.words
+
+    @property
+    def _first(self) -> Axis:
+        return next(iter(self.axes.values()))
+
+    @property
+    def scores(self) -> np.ndarray:
+        """(L, H, n, n), where all sites have one shape.
+
+        Raises:
+            InputError: shapes differ between sites, or the store does not hold the scores.
+        """
+        return self._stacked("scores")
+
+    @property
+    def attention(self) -> np.ndarray:
+        """(L, H, n, n) attention weights; errors as for `scores`."""
+        return self._stacked("attention")
+
+    @property
+    def completeness_gap(self) -> np.ndarray:
+        """(L,) signed, in units of F."""
+        return np.array([site.completeness_gap for site in self.sites])
+
+    @property
+    def error_estimate(self) -> np.ndarray:
+        """(L,) relative to Σ|scores|."""
+        return np.array([site.error_estimate for site in self.sites])
+
+    @property
+    def n_steps(self) -> np.ndarray:
+        """(L,) nodes of the rule that was accepted."""
+        return np.array([site.n_steps for site in self.sites])
+
+    @property
+    def converged(self) -> np.ndarray:
+        """(L,) whether the acceptance rule holds."""
+        return np.array([site.converged for site in self.sites])
+
+    def _stacked(self, name: str) -> np.ndarray:
+        arrays = [getattr(site, name) for site in self.sites]
+        if any(array is None for array in arrays):
+            raise InputError(f"this result has no {name}: it was made with store='{self.options['store']}'")
+        if len({array.shape for array in arrays}) != 1:
+            raise InputError(f"the {name} of the sites differ in shape: read them from result.sites")
+        return np.stack(arrays)
+
+    def top_edges(self, k: int = 10, *, positive_only: bool = False) -> list[Edge]:
+        """The k edges of largest |score| over all sites and heads, strongest first.
+
+        Ties go to the lower site, head, query and key. Under store="edges" at most as many as a site
+        kept of its own.
+
+        Raises:
+            InputError: a negative k, or a store without edges.
+        """
+        if k < 0:
+            raise InputError(f"the number of edges must not be negative, as {k} is")
+        found = []
+        for layer, site in enumerate(self.sites):
+            edges = (
+                site.edges
+                if site.scores is None
+                else _strongest(site.scores, site.attention, k, positive_only)
+            )
+            if edges is None:
+                raise InputError(
+                    f"this result has no edges: it was made with store='{self.options['store']}'"
+                )
+            queries, keys = self.axes[site.query_axis].tokens, self.axes[site.key_axis].tokens
+            for h, i, j, score, weight in zip(
+                edges.head.tolist(), edges.query.tolist(), edges.key.tolist(),
+                edges.score.tolist(), edges.attention.tolist(), strict=True,
+            ):  # fmt: skip
+                if score > 0 or not positive_only:
+                    found.append(Edge(site.name, layer, h, i, j, score, weight, queries[i], keys[j]))
+        found.sort(key=lambda edge: (-abs(edge.score), edge.layer, edge.head, edge.query, edge.key))
+        return found[:k]
+
+    def per_head(self, reduce: str = "max") -> np.ndarray:
+        """(L, H): one number a head. "max" is the paper's measure of a head (section 5.1).
+
+        Raises:
+            InputError: an unknown reduction, or sites with different numbers of heads.
+        """
+        if reduce not in REDUCTIONS:
+            raise InputError(f"unknown reduction '{reduce}': choose one of {', '.join(REDUCTIONS)}")
+        name = {"max": "head_max", "sum": "head_sum", "mean_abs": "head_abs"}[reduce]
+        return self._stacked(name)
+
+    def per_token(self, axis: str = "key") -> np.ndarray:
+        """(n,): scores summed over sites, heads and the other side, for the tokens of the first axis.
+
+        axis: "key", what looking *at* a token contributed; "query", what a token's own looking did.
+        """
+        if axis not in ("key", "query"):
+            raise InputError(f"unknown axis '{axis}': choose key or query")
+        first = next(iter(self.axes))
+        sums = [getattr(site, f"{axis}_sum") for site in self.sites if getattr(site, f"{axis}_axis") == first]
+        if any(array is None for array in sums):
+            raise InputError("this result has no sums per token: it was made with store='heads'")
+        return np.sum([array.sum(0) for array in sums], axis=0) if sums else np.zeros(len(self.tokens))
+
+    def save(self, path: str | Path) -> None:
+        """Write one file (safetensors and JSON, never pickle); `attattr.load` reads it."""
+        from attattr.storage import save
+
+        save(self, path)
+
+    def to_json(self, top: int = 10) -> dict[str, Any]:
+        """The facts as plain JSON values, schema in docs/schema.md; `top` strongest edges."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "model": dict(self.model),
+            "text": self.text,
+            "text_pair": self.text_pair,
+            "tokens": list(self.tokens),
+            "segments": list(self.segments),
+            "words": list(self.words),
+            "axes": {name: list(axis.tokens) for name, axis in self.axes.items()},
+            "prediction": {
+                "label": self.prediction.label,
+                "probability": self.prediction.probability,
+                "probabilities": dict(self.prediction.probabilities),
+            },
+            "target": {
+                "kind": self.target.kind,
+                "label": self.target.label,
+                "output": self.target.output,
+                "value": self.target.value,
+            },
+            "options": dict(self.options),
+            "sites": [
+                {
+                    "name": site.name,
+                    "kind": site.kind,
+                    "heads": site.n_heads,
+                    "query_axis": site.query_axis,
+                    "key_axis": site.key_axis,
+                    "baseline_output": site.baseline_output,
+                    "completeness_gap": site.completeness_gap,
+                    "error_estimate": site.error_estimate,
+                    "n_steps": site.n_steps,
+                    "converged": site.converged,
+                }
+                for site in self.sites
+            ],
+            "edges": [
+                {
+                    "site": edge.layer,
+                    "head": edge.head,
+                    "query": edge.query,
+                    "key": edge.key,
+                    "score": edge.score,
+                    "attention": edge.attention,
+                }
+                for edge in self.top_edges(top)
+            ],
+            "left_out": list(self.left_out),
+            "truncated": self.truncated,
+        }
+
+
+def load(path: str | Path) -> Attribution:
+    """Read what `Attribution.save` wrote.
+
+    Raises:
+        FileFormatError: not such a file, cut short, or of a newer version of attattr.
+    """
+    from attattr.storage import load as read
+
+    return read(path)
+
+
+def strongest(scores: np.ndarray, attention: np.ndarray, k: int) -> Edges:
+    """The k edges of largest |score| of one site, (H, q, k) each; ties in reading order."""
+    return _strongest(scores, attention, k, False)
+
+
+def _strongest(scores: np.ndarray, attention: np.ndarray | None, k: int, positive_only: bool) -> Edges:
+    assert attention is not None
+    flat = scores.ravel() if positive_only else np.abs(scores).ravel()
+    kept: Sequence[int] | np.ndarray = np.argsort(-flat, kind="stable")[:k]
+    head, query, key = (index.astype(np.int32) for index in np.unravel_index(kept, scores.shape))
+    return Edges(head, query, key, scores.ravel()[kept], attention.ravel()[kept])
