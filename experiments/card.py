@@ -5,6 +5,8 @@
 Reads what experiments/train.py left in WORK/TASK: report.json and adapter/.
 """
 
+# ruff: noqa: E501  (prose)
+
 from __future__ import annotations
 
 import argparse

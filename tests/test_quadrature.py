@@ -64,7 +64,7 @@ def test_the_estimate_does_not_fall_far_below_the_error(method, n, rate):
     rule = quadrature.fixed(method, n)
     values = np.exp(rate * rule.nodes)
     error = abs(rule.weights @ values - np.expm1(rate) / rate)
-    assert error <= 1.5 * abs((rule.weights - rule.embedded) @ values) + 1e-13
+    assert error <= 2 * abs((rule.weights - rule.embedded) @ values) + 1e-13
 
 
 def test_a_small_gap_alone_is_not_accepted():

@@ -93,3 +93,21 @@ def _ready(cls, config):
             if parameter.ndim > 1 and "embed" not in name and "shared" not in name:
                 parameter.mul_(0.25 / parameter.std())
     return model
+
+
+def tokenizer(bert: bool = True):
+    """Sixty words; with [CLS] and [SEP] as BERT has them, or none, as decoders have it."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[EOS]"]
+    words += "the a film is fine bad not very man woman eats sleeps nobody and or good".split()
+    words += [f"w{i}" for i in range(60 - len(words))]
+    made = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    names = {"unk_token": "[UNK]", "eos_token": "[EOS]"}
+    if bert:
+        made.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        )
+        names |= {"pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    return t.PreTrainedTokenizerFast(tokenizer_object=made, model_max_length=64, **names)

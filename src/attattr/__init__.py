@@ -48,7 +48,9 @@ __all__ = [*sorted(_HOME), "__version__"]  # noqa: PLE0604
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'attattr' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"attattr.{_HOME[name]}"), name)
+    value = getattr(importlib.import_module(f"attattr.{_HOME[name]}"), name)
+    globals()[name] = value  # the next access does not come here
+    return value
 
 
 def __dir__() -> list[str]:

@@ -62,14 +62,14 @@ class Options:
 class Attributor:
     """Explains predictions of one model by its attention edges.
 
-    >>> from attattr import Attributor
-    >>> from attattr.testing import tiny_bert
-    >>> attributor = Attributor(*tiny_bert())
+    >>> attributor = Attributor.from_pretrained("sst2")
     >>> result = attributor.attribute("a fine film")
     >>> result.tokens
     ('[CLS]', 'a', 'fine', 'film', '[SEP]')
     >>> result.scores.shape  # layers, heads, queries, keys
-    (2, 2, 5, 5)
+    (6, 12, 5, 5)
+    >>> bool(result.converged.all())
+    True
 
     Args:
         model: any transformers model with a head whose attention goes through AttentionInterface. It
@@ -231,8 +231,7 @@ class _Job:
         device = next(model.parameters()).device
         inputs = {name: value.to(device) for name, value in collate(encoded, self.pad).items()}
         recording = self.capture.record(inputs)
-        read_from = "decoder_input_ids" if "decoder_input_ids" in inputs else "input_ids"
-        lengths = [len(e.features[read_from]) if read_from in e.features else 0 for e in encoded]
+        lengths = [_read_length(e) for e in encoded]
         objective, predictions = targets.resolve(wishes, recording.outputs, lengths, model, tokenizer)
         every = torch.arange(len(encoded), device=device)
         value = objective(recording.outputs, every)
@@ -244,6 +243,8 @@ class _Job:
             self.attributor._ways = (self.capture.replay, self.capture.fuse)
         chosen = _chosen(recording.sites, self.options.layers)
         widths = {axis: inputs[name].shape[1] for axis, name in _TEXT_AXES.items() if name in inputs}
+        if "output" not in widths and "input" in widths:
+            widths["output"] = widths["input"]  # a decoder that is fed the input, shifted
         sites: list[list[Site]] = [[] for _ in encoded]
         axes = [dict(e.axes) for e in encoded]
         for done, number in enumerate(chosen):
@@ -282,6 +283,15 @@ class _Job:
 
 
 _TEXT_AXES = {"input": "input_ids", "output": "decoder_input_ids"}
+
+
+def _read_length(encoded: Encoded) -> int:
+    """Tokens of the side that F is read from, given padding at its end not counted."""
+    features = encoded.features
+    if "decoder_input_ids" in features:
+        return len(features["decoder_input_ids"])
+    mask = [int(value) for value in features.get("attention_mask", ())]
+    return len(mask) - mask[::-1].index(1) if 1 in mask else len(features.get("input_ids", ()))
 
 
 def _site(
@@ -367,8 +377,8 @@ def _warn(results: list[Attribution]) -> None:
             stacklevel=3,
         )
     bad = [site.name for result in results for site in result.sites if not site.converged]
-    if bad:
-        advice = "raise n_steps or tol"
+    if bad and results[0].options["n_steps"] == "auto":  # a rule that was asked for is given as it is
+        advice = "give a larger tol, or n_steps"
         if results[0].options["baseline"] == "zero":
             advice += (
                 "; a model that normalises the output of its attention jumps at zero attention, for which "

@@ -190,7 +190,7 @@ def _rows(table: tables.Table, texts: list[str], label: str | None) -> tuple[lis
         else:
             key = None if id_column is None else columns[id_column][i]
             examples.append(
-                Example(row[0], (row + [None])[1], gold, id=None if key is None else str(key), line=line)
+                Example(row[0], ([*row, None])[1], gold, id=None if key is None else str(key), line=line)
             )
     return examples, problems
 

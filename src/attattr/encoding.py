@@ -162,7 +162,7 @@ class _Encoder:
         self, example: Example, features: dict[str, Any], axes: dict[str, Axis], truncated: bool
     ) -> Encoded:
         """Adds the decoder's part of an encoder-decoder."""
-        if self.model.config.is_encoder_decoder and "input_ids" in features:
+        if getattr(self.model.config, "is_encoder_decoder", False) and "input_ids" in features:
             if self.model.can_generate():
                 ids = features.setdefault("decoder_input_ids", [self._start()])
             else:  # a classifier's decoder reads the input itself, shifted by one
@@ -192,7 +192,9 @@ class _Encoder:
                 f"{name} has the shape {tuple(tensor.shape)}: give one input at a time, of {rank} dimension"
                 + "s" * (rank > 1)
             )
-        if tensor.is_floating_point():
+        if name.endswith(("_ids", "_mask")):
+            tensor = tensor.long()
+        elif tensor.is_floating_point():
             return tensor.to(self.model.dtype)
         return tensor.tolist() if rank == 1 else tensor
 
@@ -285,7 +287,7 @@ def _positions(model: PreTrainedModel) -> int | None:
     for name, module in model.named_modules():
         # RoBERTa and its kin number positions from behind the padding index
         if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
-            return module.num_embeddings - module.padding_idx - 1  # type: ignore[operator, return-value]
+            return module.num_embeddings - module.padding_idx - 1
     return limit if isinstance(limit, int) and limit > 0 else None
 
 

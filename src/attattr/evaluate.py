@@ -95,7 +95,7 @@ def predict(
     return np.stack(logits)
 
 
-def evaluate(
+def evaluate_model(
     model: PreTrainedModel,
     tokenizer: Any,
     examples: Sequence[Example],
@@ -111,7 +111,7 @@ def evaluate(
     >>> from attattr.data import read_examples
     >>> sst2 = Attributor.from_pretrained("sst2")  # doctest: +SKIP
     >>> examples, _ = read_examples("../shared/data/sst2_dev.tsv.gz")  # doctest: +SKIP
-    >>> evaluate(sst2.model, sst2.tokenizer, examples).accuracy > 0.9  # doctest: +SKIP
+    >>> evaluate_model(sst2.model, sst2.tokenizer, examples).accuracy > 0.9  # doctest: +SKIP
     True
 
     Args: as `predict`. Gold labels are matched to the model's by name, case aside.

@@ -5,7 +5,7 @@ Plain numpy; no model is needed to read, reduce, save or load one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ import numpy as np
 
 from attattr.errors import InputError
 
-SCHEMA_VERSION = "1"  # of to_json
 REDUCTIONS = ("max", "sum", "mean_abs")
 
 
@@ -83,6 +82,12 @@ class Edge:
 class Site:
     """One attention layer: H heads, q queries, k keys. All scores are in units of F.
 
+    >>> site = result.sites[1]
+    >>> site.name, site.kind, site.scores.shape
+    ('encoder.layer.1', 'encoder_self', (2, 5, 5))
+    >>> float(site.scores.sum() - (result.target.value - site.baseline_output)) == site.completeness_gap
+    True
+
     Which arrays are there depends on the store: dense has `scores` and `attention`, edges has `edges`,
     heads only the sums over heads. `completeness_gap` is Σ scores − (F(A) − F(A⁰)), signed;
     `error_estimate` the distance to a coarser rule relative to Σ|scores|.
@@ -112,15 +117,15 @@ class Site:
 class Attribution:
     """Why the model answered as it did, edge by edge.
 
-    >>> result = load(getfixture("result_file"))
-    >>> result.prediction.label, result.tokens
+    >>> result.prediction.label, result.tokens  # `result`: of a model of two layers with two heads each
     ('positive', ('[CLS]', 'a', 'fine', 'film', '[SEP]'))
     >>> result.scores.shape  # sites, heads, queries, keys
     (2, 2, 5, 5)
-    >>> [(edge.query_token, edge.key_token) for edge in result.top_edges(1)]
-    [('[CLS]', 'fine')]
+    >>> [(edge.layer, edge.query_token, edge.key_token, edge.score) for edge in result.top_edges(1)]
+    [(1, '[CLS]', 'fine', 0.5)]
 
-    `axes` names what attention runs over: "input", "output" (the decoder's side), "patches" …
+    `axes` names what attention runs over: "input", "output" (the decoder's side), "patches" …; `tokens`,
+    `segments` and `words` are those of the first. All scores are in units of F, the `target`.
     """
 
     axes: dict[str, Axis]
@@ -190,7 +195,7 @@ class Attribution:
     def _stacked(self, name: str) -> np.ndarray:
         arrays = [getattr(site, name) for site in self.sites]
         if any(array is None for array in arrays):
-            raise InputError(f"this result has no {name}: it was made with store='{self.options['store']}'")
+            raise InputError(f"this result has no {name}: it was made with store='{self._store}'")
         if len({array.shape for array in arrays}) != 1:
             raise InputError(f"the {name} of the sites differ in shape: read them from result.sites")
         return np.stack(arrays)
@@ -198,25 +203,27 @@ class Attribution:
     def top_edges(self, k: int = 10, *, positive_only: bool = False) -> list[Edge]:
         """The k edges of largest |score| over all sites and heads, strongest first.
 
-        Ties go to the lower site, head, query and key. Under store="edges" at most as many as a site
-        kept of its own.
+        >>> [edge.score for edge in result.top_edges(3)], len(result.top_edges(3, positive_only=True))
+        ([0.5, -0.25, 0.125], 2)
+
+        Ties go to the lower site, head, query and key. `positive_only`: those above 0, which may be
+        fewer than k.
 
         Raises:
-            InputError: a negative k, or a store without edges.
+            InputError: a negative k; a store without edges, or one that kept too few to be sure of k.
         """
         if k < 0:
             raise InputError(f"the number of edges must not be negative, as {k} is")
         found = []
+        sure = 0.0  # edges that were not kept may be as strong as this
         for layer, site in enumerate(self.sites):
-            edges = (
-                site.edges
-                if site.scores is None
-                else _strongest(site.scores, site.attention, k, positive_only)
-            )
-            if edges is None:
-                raise InputError(
-                    f"this result has no edges: it was made with store='{self.options['store']}'"
-                )
+            edges = site.edges
+            if site.scores is not None and site.attention is not None:
+                edges = _strongest(site.scores, site.attention, k, positive_only)
+            elif edges is None:
+                raise InputError(f"this result has no edges: it was made with store='{self._store}'")
+            elif len(edges.score) < self._count(site):
+                sure = max(sure, abs(float(edges.score[-1])) if len(edges.score) else math.inf)
             queries, keys = self.axes[site.query_axis].tokens, self.axes[site.key_axis].tokens
             for h, i, j, score, weight in zip(
                 edges.head.tolist(), edges.query.tolist(), edges.key.tolist(),
@@ -225,10 +232,30 @@ class Attribution:
                 if score > 0 or not positive_only:
                     found.append(Edge(site.name, layer, h, i, j, score, weight, queries[i], keys[j]))
         found.sort(key=lambda edge: (-abs(edge.score), edge.layer, edge.head, edge.query, edge.key))
-        return found[:k]
+        found = found[:k]
+        certain = sum(abs(edge.score) >= sure for edge in found)
+        if sure and certain < k:
+            raise InputError(
+                f"store='{self._store}' kept enough edges for the {certain} strongest, not for {k}: "
+                "use store='dense'"
+            )
+        return found
+
+    @property
+    def _store(self) -> str:
+        return self.options.get("store", "heads")
+
+    def _count(self, site: Site) -> int:
+        """How many edges a site has."""
+        return site.n_heads * len(self.axes[site.query_axis].tokens) * len(self.axes[site.key_axis].tokens)
 
     def per_head(self, reduce: str = "max") -> np.ndarray:
-        """(L, H): one number a head. "max" is the paper's measure of a head (section 5.1).
+        """(L, H): one number a head, of its scores: their largest, their sum, or their mean size.
+
+        >>> result.per_head("max").tolist()
+        [[0.0, 0.125], [0.5, 0.0]]
+
+        "max" is what the paper prunes heads by, averaged over examples.
 
         Raises:
             InputError: an unknown reduction, or sites with different numbers of heads.
@@ -241,7 +268,13 @@ class Attribution:
     def per_token(self, axis: str = "key") -> np.ndarray:
         """(n,): scores summed over sites, heads and the other side, for the tokens of the first axis.
 
+        >>> dict(zip(result.tokens, result.per_token().tolist()))
+        {'[CLS]': 0.0, 'a': -0.25, 'fine': 0.625, 'film': 0.0, '[SEP]': 0.0}
+
         axis: "key", what looking *at* a token contributed; "query", what a token's own looking did.
+
+        Raises:
+            InputError: another axis, or a store without sums per token.
         """
         if axis not in ("key", "query"):
             raise InputError(f"unknown axis '{axis}': choose key or query")
@@ -252,74 +285,27 @@ class Attribution:
         return np.sum([array.sum(0) for array in sums], axis=0) if sums else np.zeros(len(self.tokens))
 
     def save(self, path: str | Path) -> None:
-        """Write one file (safetensors and JSON, never pickle); `attattr.load` reads it."""
+        """Write one file (safetensors and JSON, never pickle); `attattr.load` reads it.
+
+        Raises:
+            OSError: the folder is missing, not writable or full. No partial file is left.
+        """
         from attattr.storage import save
 
         save(self, path)
 
     def to_json(self, top: int = 10) -> dict[str, Any]:
-        """The facts as plain JSON values, schema in docs/schema.md; `top` strongest edges."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "model": dict(self.model),
-            "text": self.text,
-            "text_pair": self.text_pair,
-            "tokens": list(self.tokens),
-            "segments": list(self.segments),
-            "words": list(self.words),
-            "axes": {name: list(axis.tokens) for name, axis in self.axes.items()},
-            "prediction": {
-                "label": self.prediction.label,
-                "probability": self.prediction.probability,
-                "probabilities": dict(self.prediction.probabilities),
-            },
-            "target": {
-                "kind": self.target.kind,
-                "label": self.target.label,
-                "output": self.target.output,
-                "value": self.target.value,
-            },
-            "options": dict(self.options),
-            "sites": [
-                {
-                    "name": site.name,
-                    "kind": site.kind,
-                    "heads": site.n_heads,
-                    "query_axis": site.query_axis,
-                    "key_axis": site.key_axis,
-                    "baseline_output": site.baseline_output,
-                    "completeness_gap": site.completeness_gap,
-                    "error_estimate": site.error_estimate,
-                    "n_steps": site.n_steps,
-                    "converged": site.converged,
-                }
-                for site in self.sites
-            ],
-            "edges": [
-                {
-                    "site": edge.layer,
-                    "head": edge.head,
-                    "query": edge.query,
-                    "key": edge.key,
-                    "score": edge.score,
-                    "attention": edge.attention,
-                }
-                for edge in self.top_edges(top)
-            ],
-            "left_out": list(self.left_out),
-            "truncated": self.truncated,
-        }
+        """The facts as plain JSON values (schema: docs/schema.md), with the `top` strongest edges.
 
+        >>> facts = result.to_json(top=1)
+        >>> facts["edges"]
+        [{'site': 1, 'head': 0, 'query': 0, 'key': 2, 'score': 0.5, 'attention': 0.75}]
 
-def load(path: str | Path) -> Attribution:
-    """Read what `Attribution.save` wrote.
+        What is not finite, or not held by the store, is None.
+        """
+        from attattr.storage import to_json
 
-    Raises:
-        FileFormatError: not such a file, cut short, or of a newer version of attattr.
-    """
-    from attattr.storage import load as read
-
-    return read(path)
+        return to_json(self, top)
 
 
 def strongest(scores: np.ndarray, attention: np.ndarray, k: int) -> Edges:
@@ -327,9 +313,18 @@ def strongest(scores: np.ndarray, attention: np.ndarray, k: int) -> Edges:
     return _strongest(scores, attention, k, False)
 
 
-def _strongest(scores: np.ndarray, attention: np.ndarray | None, k: int, positive_only: bool) -> Edges:
-    assert attention is not None
-    flat = scores.ravel() if positive_only else np.abs(scores).ravel()
-    kept: Sequence[int] | np.ndarray = np.argsort(-flat, kind="stable")[:k]
+def _strongest(scores: np.ndarray, attention: np.ndarray, k: int, positive_only: bool) -> Edges:
+    flat = scores.ravel()
+    size = np.where(flat > 0, flat, -1) if positive_only else np.nan_to_num(np.abs(flat), nan=-1.0)
+    k = min(k, int((size >= 0).sum()))
+    if 0 < k < size.size:  # a partition first: sorting millions for the sake of ten is slow
+        least = np.partition(size, size.size - k)[size.size - k]
+        above = np.flatnonzero(size > least)
+        level = np.flatnonzero(size == least)[: k - len(above)]
+        kept = np.concatenate([above, level])
+        kept.sort()
+    else:
+        kept = np.flatnonzero(size >= 0)[:k]
+    kept = kept[np.argsort(-size[kept], kind="stable")]
     head, query, key = (index.astype(np.int32) for index in np.unravel_index(kept, scores.shape))
-    return Edges(head, query, key, scores.ravel()[kept], attention.ravel()[kept])
+    return Edges(head, query, key, flat[kept], attention.ravel()[kept])

@@ -1,26 +1,30 @@
-"""One attribution in one file: safetensors for the arrays, JSON in its metadata for the rest.
+"""An attribution outside of Python: one file that `load` reads again, or plain JSON values.
 
-The format is described in docs/schema.md. Never pickle: a file from a stranger can be opened.
+Both are described in docs/schema.md. Never pickle: a file from a stranger can be opened.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import math
 import os
-import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as to_bytes
 
 from attattr.errors import FileFormatError
 from attattr.result import Attribution, Axis, Edges, Prediction, Site, Target
 
-VERSION = 1
-KEY = "attattr"  # of the JSON in the safetensors metadata
+FORMAT_VERSION = "1"  # of files
+SCHEMA_VERSION = "1"  # of to_json
+KEY, DIGEST = "attattr", "sha256"  # entries of the safetensors metadata
 ARRAYS = ("scores", "attention", "head_sum", "head_max", "head_abs", "query_sum", "key_sum")
 EDGES = tuple(field.name for field in fields(Edges))
 
@@ -33,33 +37,42 @@ def save(result: Attribution, path: str | Path) -> None:
     """
     path = Path(path)
     arrays: dict[str, np.ndarray] = {}
-    facts: dict[str, Any] = {
-        field.name: getattr(result, field.name)
-        for field in fields(result)
-        if field.name not in ("axes", "prediction", "target", "sites")
-    }
-    facts["axes"] = {name: asdict(axis) for name, axis in result.axes.items()}
-    facts |= {"prediction": asdict(result.prediction), "target": asdict(result.target), "sites": []}
+    sites = []
     for number, site in enumerate(result.sites):
         for name in ARRAYS:
             if getattr(site, name) is not None:
-                arrays[f"{number}.{name}"] = np.ascontiguousarray(getattr(site, name))
+                arrays[f"{number}.{name}"] = getattr(site, name)
         for name in EDGES if site.edges is not None else ():
-            arrays[f"{number}.edges.{name}"] = np.ascontiguousarray(getattr(site.edges, name))
-        plain = {f.name: getattr(site, f.name) for f in fields(site) if f.name not in (*ARRAYS, "edges")}
-        facts["sites"].append(plain)
-    metadata = {KEY: json.dumps({"version": VERSION} | facts)}
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
+            arrays[f"{number}.edges.{name}"] = getattr(site.edges, name)
+        sites.append(
+            {f.name: getattr(site, f.name) for f in fields(site) if f.name not in (*ARRAYS, "edges")}
+        )
+    facts = {f.name: getattr(result, f.name) for f in fields(result)} | {
+        "version": FORMAT_VERSION,
+        "axes": {name: asdict(axis) for name, axis in result.axes.items()},
+        "prediction": asdict(result.prediction),
+        "target": asdict(result.target),
+        "sites": sites,
+    }
+    text = json.dumps(facts)
+    # a name of this process' own in the same folder, so that the replacement is one step
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        save_file(arrays, temporary, metadata=metadata)
-        os.replace(temporary, path)
+        arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        # not safetensors' own save_file: its files can be read by their owner alone
+        part.write_bytes(to_bytes(arrays, {KEY: text, DIGEST: _digest(text, arrays)}))
+        os.replace(part, path)
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
 
 
 def load(path: str | Path) -> Attribution:
     """Read what `Attribution.save` wrote.
+
+    >>> result.save(folder / "fine.attattr")
+    >>> load(folder / "fine.attattr").prediction.label
+    'positive'
 
     Raises:
         FileFormatError: there is no such file, it is not one of attattr's, is cut short or damaged, or
@@ -70,43 +83,128 @@ def load(path: str | Path) -> Attribution:
         raise FileFormatError(f"there is no file '{path}'")
     try:
         with safe_open(path, framework="np") as file:
-            facts = json.loads((file.metadata() or {}).get(KEY, "null"))
-            if not isinstance(facts, dict):
+            metadata = file.metadata() or {}
+            if KEY not in metadata:
                 raise FileFormatError(f"'{path}' is a safetensors file, but not one of attattr's results")
-            if facts.get("version") != VERSION:
+            facts = json.loads(metadata[KEY])
+            if facts["version"] != FORMAT_VERSION:
                 raise FileFormatError(
-                    f"'{path}' has format {facts.get('version')}, this attattr reads {VERSION}: upgrade attattr"
+                    f"'{path}' has format {facts['version']}, this attattr reads {FORMAT_VERSION}: upgrade it"
                 )
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if metadata.get(DIGEST) != _digest(metadata[KEY], arrays):
+            raise ValueError("its checksum differs")
         return _build(facts, arrays)
     except FileFormatError:
         raise
-    except (SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise FileFormatError(
-            f"'{path}' is not a whole attattr result (cut short or damaged): {error}"
+            f"'{path}' is not a whole attattr result (cut short, damaged or something else): {error}"
         ) from error
 
 
-def _build(facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> Attribution:
+def _digest(text: str, arrays: Mapping[str, np.ndarray]) -> str:
+    """What proves a file undamaged: over its JSON, then its arrays by name."""
+    state = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        state.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
+        state.update(arrays[name].tobytes())
+    return state.hexdigest()
+
+
+def _build(facts: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Attribution:
+    axes = {name: Axis(**{k: tuple(v) for k, v in axis.items()}) for name, axis in facts["axes"].items()}
     sites = []
     for number, plain in enumerate(facts["sites"]):
         edges = None
         if f"{number}.edges.{EDGES[0]}" in arrays:
             edges = Edges(*(arrays[f"{number}.edges.{name}"] for name in EDGES))
-        sites.append(Site(edges=edges, **{n: arrays.get(f"{number}.{n}") for n in ARRAYS}, **plain))
+        found: dict[str, Any] = {name: arrays.get(f"{number}.{name}") for name in ARRAYS}
+        sites.append(Site(edges=edges, **found, **plain))
     target = facts["target"]
-    known = {field.name for field in fields(Attribution)}
-    rest = {name: value for name, value in facts.items() if name in known}
+    plain = {field.name: facts[field.name] for field in fields(Attribution)}
     return Attribution(
-        **rest
+        **plain
         | {
-            "axes": {
-                name: Axis(**{side: tuple(values) for side, values in axis.items()})
-                for name, axis in facts["axes"].items()
-            },
+            "axes": axes,
             "prediction": Prediction(**facts["prediction"]),
             "target": Target(**target | {"index": tuple(target["index"])}),
             "sites": tuple(sites),
             "left_out": tuple(facts["left_out"]),
         }
     )
+
+
+def to_json(result: Attribution, top: int) -> dict[str, Any]:
+    """See `Attribution.to_json`."""
+    first_site = result.sites[0] if result.sites else None
+    has_edges = first_site is None or first_site.scores is not None or first_site.edges is not None
+    has_sums = first_site is None or first_site.key_sum is not None
+    return _strict(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "model": dict(result.model),
+            "text": result.text,
+            "text_pair": result.text_pair,
+            "truncated": result.truncated,
+            **_axis_facts(result._first),
+            "axes": {name: _axis_facts(axis) for name, axis in result.axes.items()},
+            "prediction": {
+                "label": result.prediction.label,
+                "probability": result.prediction.probability,
+                "probabilities": dict(result.prediction.probabilities),
+            },
+            "target": {
+                "kind": result.target.kind,
+                "label": result.target.label,
+                "output": result.target.output,
+                "value": result.target.value,
+            },
+            "options": dict(result.options),
+            "per_token": result.per_token().tolist() if has_sums else None,
+            "sites": [
+                {
+                    "name": site.name,
+                    "kind": site.kind,
+                    "heads": site.n_heads,
+                    "query_axis": site.query_axis,
+                    "key_axis": site.key_axis,
+                    "baseline_output": site.baseline_output,
+                    "completeness_gap": site.completeness_gap,
+                    "error_estimate": site.error_estimate,
+                    "n_steps": site.n_steps,
+                    "converged": site.converged,
+                }
+                for site in result.sites
+            ],
+            "left_out": list(result.left_out),
+            "edges": [
+                {
+                    "site": edge.layer,
+                    "head": edge.head,
+                    "query": edge.query,
+                    "key": edge.key,
+                    "score": edge.score,
+                    "attention": edge.attention,
+                }
+                for edge in result.top_edges(top)
+            ]
+            if has_edges
+            else None,
+        }
+    )
+
+
+def _axis_facts(axis: Axis) -> dict[str, Any]:
+    return {"tokens": list(axis.tokens), "segments": list(axis.segments), "words": list(axis.words)}
+
+
+def _strict(value: Any) -> Any:
+    """JSON has no NaN and no infinity, no tuples and no numpy numbers."""
+    if isinstance(value, dict):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

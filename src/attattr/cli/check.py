@@ -49,7 +49,9 @@ def _show(found: Check, name: str) -> None:
     from rich.table import Table
 
     console = Console()
-    sites = Table("", "site", "kind", "heads", "fused", "gap, zero", "gap, uniform", title=escape(name))
+    sites = Table(box=None, pad_edge=False, title=escape(name), title_justify="left")
+    for column in ("", "site", "kind", "heads", "fused", "gap, zero", "gap, uniform"):
+        sites.add_column(column, overflow="fold")
     for number, (zero, uniform, fused) in enumerate(
         zip(found.zero.sites, found.uniform.sites, found.fused, strict=True)
     ):
@@ -71,7 +73,9 @@ def _show(found: Check, name: str) -> None:
         console.print(f"Not attributed: {escape(', '.join(found.zero.left_out))}")
     if not found.replayed:
         console.print("Layers below a site are run again for it: this model carries state past its layers.")
-    costs = Table("tokens", "seconds", "memory", title="one input")
+    costs = Table("tokens", "seconds", "memory", title="one input", title_justify="left", box=None, pad_edge=False)
+    for column in costs.columns:
+        column.justify = "right"
     for cost in found.costs:
         costs.add_row(str(cost.tokens), f"{cost.seconds:.2f}", f"{cost.bytes / 1e6:,.0f} MB")
     console.print(costs)

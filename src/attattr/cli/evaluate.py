@@ -57,10 +57,10 @@ def evaluate(
         device=device,
         dtype=dtype,
     )
-    from attattr.evaluate import evaluate as run
+    from attattr.evaluate import evaluate_model
 
     with options.progress_bar("evaluating") as progress:
-        found = run(
+        found = evaluate_model(
             loaded.model,
             loaded.tokenizer,
             examples,

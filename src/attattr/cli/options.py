@@ -82,17 +82,21 @@ def working(what: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, where that is a terminal: call it with (done, total)."""
+def progress_bar(what: str) -> Iterator[Callable[..., None]]:
+    """A bar on standard error, where that is a terminal: call it with (done, total), or what is done too."""
     if not sys.stderr.isatty():
-        yield lambda done, total: None
+        yield lambda *facts: None
         return
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+        def tell(done: int, total: int, now: str = "") -> None:
+            progress.update(task, completed=done, total=total, description=f"{what} {now}".strip())
+
+        yield tell
 
 
 def check_writable(path: str | Path | None) -> None:

@@ -1,0 +1,39 @@
+# Nothing but Python 3.11 or later is needed: the first call makes .venv and installs into it.
+PYTHON ?= $(shell python3.11 -c "" 2>/dev/null && echo python3.11 || echo python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints-dev.txt
+
+export TOKENIZERS_PARALLELISM = false
+
+.PHONY: demo test test-slow check clean
+
+demo: $(VENV)/.installed  ## explain an NLI pair and a film-review sentence
+	$(BIN)/attattr explain "A woman is playing the violin on a crowded street." "Nobody is making music."
+	$(BIN)/attattr explain "The plot is thin, but the two leads are so charming that I left smiling."
+
+test: $(VENV)/.installed-dev  ## the tests, without the slow ones
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q
+
+test-slow: $(VENV)/.installed-dev  ## only the slow tests
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -m slow
+
+check: $(VENV)/.installed-dev  ## lint, format, types, tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/.installed: pyproject.toml constraints-dev.txt
+	@echo "installing into $(VENV) (once; a few minutes)"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) torch==2.13.0
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) -e ".[dev]"
+	touch $@

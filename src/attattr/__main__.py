@@ -1,0 +1,5 @@
+"""python -m attattr: the command line."""
+
+from attattr.cli import main
+
+main()

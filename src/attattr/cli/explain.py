@@ -1,0 +1,156 @@
+"""attattr explain: one prediction, edge by edge."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from attattr.cli import options
+from attattr.errors import InputError
+
+DEFAULTS = {1: "sst2", 2: "mnli"}  # embedded models for so many texts
+
+
+def explain(
+    text: Annotated[list[str], typer.Argument(help="One text, or two for a model of pairs.", metavar="TEXT")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", "-m", help="Embedded name, folder or hub id. [default: sst2; mnli for two texts]"
+        ),
+    ] = None,
+    target: Annotated[
+        str,
+        typer.Option(
+            help="What to explain: the predicted class, a label, or for a language model a continuation.",
+            metavar="predicted|LABEL",
+        ),
+    ] = "predicted",
+    output: Annotated[
+        Literal["probability", "logit", "log_probability"] | None,
+        typer.Option(help="Which output of it. [default: probability; of a continuation: log_probability]"),
+    ] = None,
+    method: Annotated[
+        Literal["gausslegendre", "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid"],
+        typer.Option(help="Quadrature rule; all but the first need --n-steps."),
+    ] = "gausslegendre",
+    n_steps: Annotated[
+        str, typer.Option(help="auto (adds nodes where they are needed), or their number.", metavar="auto|N")
+    ] = "auto",
+    tol: Annotated[
+        float, typer.Option(help="Accepted completeness gap, relative to the scores' size.", metavar="X")
+    ] = 1e-3,
+    baseline: Annotated[
+        Literal["zero", "uniform"], typer.Option(help="Attention at which the path starts.")
+    ] = "zero",
+    top: Annotated[int, typer.Option(min=0, help="So many of the strongest edges.", metavar="N")] = 10,
+    json_file: Annotated[
+        str | None,
+        typer.Option("--json", help="Write the facts there; - for standard output.", metavar="FILE|-"),
+    ] = None,
+    save: Annotated[
+        str | None, typer.Option(help="Save the whole result, for attattr.load.", metavar="FILE")
+    ] = None,
+    no_truncate: Annotated[
+        bool, typer.Option("--no-truncate", help="A text longer than the model takes is an error.")
+    ] = False,
+    labels: options.Labels = None,
+    revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
+    device: options.Device = None,
+    dtype: options.Dtype = "float32",
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Rows (nodes) computed together. [default: what memory holds]")
+    ] = None,
+) -> None:
+    """Which attention edges made the prediction for TEXT, or for the pair TEXT and TEXT2.
+
+    Example: attattr explain "A man is eating." "Nobody is eating."
+    """
+    _check_texts(text)
+    steps = _steps(method, n_steps)
+    if not tol > 0:
+        raise InputError(f"--tol must be positive, not {tol:g}")
+    _check_paths(json_file, save)
+    if model is None:
+        model = DEFAULTS[len(text)]
+        which = "one text" if len(text) == 1 else "two texts"
+        typer.echo(f"Model: {model}, the embedded one for {which} (--model takes another).", err=True)
+    attributor = options.open_attributor(
+        model,
+        labels=labels,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        device=device,
+        dtype=dtype,
+    )
+    with options.progress_bar("attributing") as progress:
+        result = attributor.attribute(
+            *text,
+            target=None if target == "predicted" else target,
+            output=output,
+            method=method,
+            n_steps=steps,
+            tol=tol,
+            baseline=baseline,
+            internal_batch_size=batch_size,
+            truncate=not no_truncate,
+            progress=lambda done, total, _: progress(done, total),
+        )
+    if save is not None:
+        try:
+            result.save(save)
+        except OSError as error:
+            raise InputError(f"cannot write '{save}': {error.strerror or error}") from error
+    if json_file is not None:
+        # a pipe may not take every character: there, only ASCII
+        facts = json.dumps(result.to_json(top), indent=2, ensure_ascii=json_file == "-", allow_nan=False)
+        options.write_text(json_file, facts + "\n")
+    if json_file == "-":
+        return
+    from rich.console import Console
+
+    from attattr.report.terminal import view
+
+    console = Console(highlight=False)
+    console.print(view(result, top, colour=bool(console.color_system) and not console.no_color))
+    for kind, path in (("result", save), ("facts", json_file)):
+        if path is not None:
+            typer.echo(f"Wrote the {kind} to {path}.", err=True)
+
+
+def _check_texts(texts: list[str]) -> None:
+    if len(texts) > 2:
+        raise InputError(f"one text or two can be explained, not {len(texts)}: put each in quotes")
+    for text in texts:
+        if not text.strip():
+            raise InputError("the text is empty: there is nothing to explain")
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise InputError("the text is not valid UTF-8")
+
+
+def _check_paths(json_file: str | None, save: str | None) -> None:
+    """Found out before anything is computed."""
+    if save == "-":
+        raise InputError("--save writes a binary file: give it a name")
+    if save is not None and json_file not in (None, "-") and Path(save) == Path(str(json_file)):
+        raise InputError("--json and --save must not name the same file")
+    for path in (json_file, save):
+        options.check_writable(path)
+
+
+def _steps(method: str, n_steps: str) -> int | str:
+    if n_steps == "auto":
+        if method != "gausslegendre":
+            raise InputError(f"--method {method} needs a number of nodes: --n-steps 64, for example")
+        return n_steps
+    try:
+        number = int(n_steps)
+    except ValueError:
+        raise InputError(f"--n-steps takes auto or a whole number, not '{n_steps}'") from None
+    if number < 1:
+        raise InputError(f"--n-steps must be at least 1, not {number}")
+    return number

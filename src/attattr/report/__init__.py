@@ -1,0 +1,1 @@
+"""Attributions for readers."""

@@ -1,0 +1,227 @@
+"""An attribution in a terminal: what was predicted, by which tokens and edges, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from attattr.result import Attribution, Axis, Site
+
+# blue and orange stay apart for colour-blind readers
+POSITIVE, NEGATIVE = (0, 90, 181), (214, 96, 0)
+PAPER = (255, 255, 255)
+BAR = 30  # characters of a probability of 1
+SHOWN = 10  # probabilities
+COLUMNS = 3  # of the table of tokens
+
+
+def view(result: Attribution, top: int = 10, *, colour: bool = True) -> RenderableType:
+    """Header, probabilities, tokens, the `top` strongest edges, completeness; fits 80 columns.
+
+    >>> from rich.console import Console
+    >>> Console(width=80).print(view(result, top=1, colour=False))
+    handmade
+    explaining the predicted class: positive (its probability is 0.875)
+    ...
+
+    colour: whether the reader's terminal shows any; without it the tokens' numbers are listed.
+    """
+    parts: list[RenderableType] = [_head(result), Text(), _probabilities(result), Text()]
+    if result.sites and result.sites[0].key_sum is not None:
+        parts += [_tokens(result) if colour else _token_table(result), Text()]
+    if top and result.sites and (result.sites[0].scores is not None or result.sites[0].edges is not None):
+        parts += [_edges(result, top), Text()]
+    parts += _exactness(result)
+    if result.left_out:
+        names = ", ".join(result.left_out)
+        parts.append(Text(f"Not attributed, {_count(len(result.left_out), 'layer')}: {names}", style="bold"))
+    if result.truncated:
+        parts.append(Text("The text is longer than the model takes: its end was cut off.", style="bold"))
+    return Group(*parts)
+
+
+def _head(result: Attribution) -> Text:
+    target, predicted = result.target, result.prediction
+    label = _shown(target.label)
+    if target.kind in ("class", "token"):
+        noun = {"class": "class", "token": "next token"}[target.kind]
+        if target.index == (predicted.index,):
+            what = f"the predicted {noun}: {label}"
+        else:
+            what = f"the {noun} {label}, where {_shown(predicted.label)} is predicted"
+    else:
+        what = f"the {target.kind} {label}"
+    text = Text(_shown(str(result.model.get("name") or "model")), style="bold")
+    output = target.output.replace("_", " ")
+    text.append("\nexplaining ", style="not bold").append(what)
+    text.append(f" (its {output} is {target.value:.4g})", style="not bold")
+    return text
+
+
+def _probabilities(result: Attribution) -> Table:
+    """The likeliest answers, each with a bar."""
+    table = Table.grid(padding=(0, 2))
+    answers = sorted(result.prediction.probabilities.items(), key=lambda item: -item[1])
+    for label, p in answers[:SHOWN]:
+        style = "bold" if label == result.prediction.label else ""
+        eighths = round(8 * BAR * p)
+        bar = "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+        table.add_row(Text(_shown(label), style=style), Text(f"{p:6.1%}", style=style), Text(bar))
+    if len(answers) > SHOWN:
+        table.add_row(Text(f"and {len(answers) - SHOWN} more", style="dim"))
+    return table
+
+
+def _tokens(result: Attribution) -> RenderableType:
+    """The texts, each token on a ground as strong as its contribution."""
+    axis, values = _first(result), result.per_token()
+    largest = float(np.abs(values).max(initial=0)) or 1.0
+    lines = [Text()]
+    before: int | None = None
+    for i, segment in enumerate(axis.segments):
+        if segment is not None and before is not None and segment != before:
+            lines.append(Text())
+        before = segment if segment is not None else before
+        line = lines[-1]
+        if line and not _joined(axis, i):
+            line.append(" ")
+        line.append(_piece(axis, i), style=_ground(float(values[i]) / largest))
+    legend = Text("What attending to each token did to it:  ")
+    for share in (-1.0, -0.4):
+        legend.append(f" {share * largest:+.2g} ", style=_ground(share))
+    legend.append(" 0 ")
+    for share in (0.4, 1.0):
+        legend.append(f" {share * largest:+.2g} ", style=_ground(share))
+    return Group(legend, *(Padding(line, (0, 0, 0, 2)) for line in lines))
+
+
+def _token_table(result: Attribution) -> RenderableType:
+    """The same in numbers, read column by column."""
+    axis, values = _first(result), result.per_token()
+    table = Table(box=None, pad_edge=False, padding=(0, 1), show_header=False)
+    for _ in range(COLUMNS):
+        table.add_column(justify="right", style="dim")
+        table.add_column(overflow="fold", max_width=16)
+        table.add_column(justify="right")
+    form = _form(float(np.abs(values).max(initial=0)))
+    height = -(-len(axis.tokens) // COLUMNS)
+    for row in range(height):
+        cells: list[RenderableType] = []
+        for i in range(row, len(axis.tokens), height):
+            cells += [str(i), Text(_shown(axis.tokens[i])), f"{float(values[i]):{form}} "]
+        table.add_row(*cells)
+    return Group(Text("What attending to each token did to it:"), table)
+
+
+def _edges(result: Attribution, top: int) -> RenderableType:
+    edges = [edge for edge in result.top_edges(top) if edge.score]
+    form = _form(abs(edges[0].score) if edges else 1)
+    several = len({site.kind for site in result.sites}) > 1
+    table = Table(box=None, pad_edge=False, header_style="underline", collapse_padding=True)
+    table.add_column("layer", justify="right")
+    table.add_column("head", justify="right")
+    if several:
+        table.add_column("kind")
+    table.add_column("query → key", overflow="fold")
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("attention", justify="right", no_wrap=True)
+    for edge in edges:
+        site = result.sites[edge.layer]
+        between = Text(_named(result.axes[site.query_axis], edge.query))
+        between.append(" → ").append(_named(result.axes[site.key_axis], edge.key))
+        score = Text(
+            f"{edge.score:{form}}", style=Style(color=_rgb(POSITIVE if edge.score > 0 else NEGATIVE))
+        )
+        kind = [site.kind.replace("_", " ")] if several else []
+        table.add_row(str(edge.layer), str(edge.head), *kind, between, score, f"{edge.attention:.3f}")
+    return Group(Text(f"Strongest {_count(len(edges), 'edge')} (layers and heads count from 0):"), table)
+
+
+def _exactness(result: Attribution) -> list[RenderableType]:
+    """How well the scores of each layer add up to what its attention did."""
+    if not result.sites:
+        return [Text("No layer was attributed.", style="bold")]
+    worst = max(result.sites, key=lambda site: abs(np.nan_to_num(site.completeness_gap, nan=np.inf)))
+    total = float(worst.head_abs.sum()) * _edges_a_head(result, worst)
+    share = f", {abs(worst.completeness_gap) / total:.2g} of Σ|scores|" if total else ""
+    steps = sorted({site.n_steps for site in result.sites})
+    nodes = f"{steps[0]} to {steps[-1]}" if len(steps) > 1 else str(steps[0])
+    bad = [site.name for site in result.sites if not site.converged]
+    lines: list[RenderableType] = [
+        Text(f"Completeness: worst gap {worst.completeness_gap:+.1e}{share}, in {worst.name};"),
+        Text(
+            f"{nodes} nodes from the {result.options.get('baseline', 'zero')} baseline; "
+            + (f"{len(bad)} of {_count(len(result.sites), 'layer')} did NOT converge." if bad else "")
+            + ("every layer converged." if not bad else "")
+        ),
+    ]
+    if bad:
+        lines.append(Text(f"Read with care, not converged: {', '.join(bad)}", style="bold red"))
+    return lines
+
+
+def _edges_a_head(result: Attribution, site: Site) -> int:
+    return len(result.axes[site.query_axis].tokens) * len(result.axes[site.key_axis].tokens)
+
+
+def _first(result: Attribution) -> Axis:
+    return next(iter(result.axes.values()))
+
+
+def _named(axis: Axis, i: int) -> str:
+    """A token as a word: whole where it is a piece, with its position where it is not the only one."""
+    word = axis.words[i]
+    pieces = [k for k, other in enumerate(axis.words) if word is not None and other == word] or [i]
+    name = "".join(_piece(axis, k) for k in pieces)
+    if len(pieces) > 1:
+        name += f"[{_shown(axis.tokens[i])}]"
+    alike = axis.tokens.count(axis.tokens[i]) > 1
+    return f"{name}:{i}" if alike else name
+
+
+def _piece(axis: Axis, i: int) -> str:
+    """A token without the marks of a word piece."""
+    token = axis.tokens[i]
+    if axis.special[i]:
+        return _shown(token)
+    return _shown(token.removeprefix("##").strip(" ") or token)
+
+
+def _joined(axis: Axis, i: int) -> bool:
+    """Whether a token goes on with the word before it."""
+    return i > 0 and axis.words[i] is not None and axis.words[i] == axis.words[i - 1]
+
+
+def _shown(token: str) -> str:
+    """Line breaks, control characters and lone spaces made visible."""
+    return repr(token)[1:-1] if not token.isprintable() else f"'{token}'" if not token.strip() else token
+
+
+def _ground(share: float) -> Style:
+    """White for nothing, the full hue for the strongest; always with ink that can be read on it."""
+    hue = POSITIVE if share > 0 else NEGATIVE
+    strength = min(1.0, abs(share))
+    if not strength >= 0.04:  # nan too
+        return Style()
+    red, green, blue = (round(p + (h - p) * strength) for p, h in zip(PAPER, hue, strict=True))
+    dark = 0.299 * red + 0.587 * green + 0.114 * blue < 140
+    return Style(color="rgb(255,255,255)" if dark else "rgb(0,0,0)", bgcolor=_rgb((red, green, blue)))
+
+
+def _rgb(colour: Sequence[int]) -> str:
+    return "rgb({},{},{})".format(*colour)
+
+
+def _form(largest: float) -> str:
+    """How to write numbers of which the largest is so large."""
+    return "+.4f" if largest >= 0.01 else "+.2e"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,78 @@
+"""The public names, and that they cost nothing until they are used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import attattr
+
+PUBLIC = [
+    "AttAttrError",
+    "Attribution",
+    "Attributor",
+    "Axis",
+    "Check",
+    "Edge",
+    "Edges",
+    "Evaluation",
+    "Example",
+    "FileFormatError",
+    "InputError",
+    "ModelError",
+    "Prediction",
+    "Site",
+    "Target",
+    "UnsupportedModelError",
+    "__version__",
+    "check_model",
+    "evaluate_model",
+    "load",
+    "read_examples",
+]
+HEAVY = ("torch", "transformers", "datasets", "pyarrow", "pandas", "scipy", "matplotlib", "peft", "numpy")
+
+
+def loaded_after(code: str) -> set[str]:
+    """Heavy modules that are loaded after a program."""
+    program = f"import sys\n{code}\nprint(*[m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
+
+
+def test_the_public_names_are_these():
+    assert sorted(attattr.__all__) == PUBLIC
+    assert set(PUBLIC) <= set(dir(attattr))
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_each_public_name_is_there(name):
+    thing = getattr(attattr, name)
+    assert thing is getattr(attattr, name)
+    if isinstance(thing, type):
+        assert thing.__name__ == name
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="nothing_of_ours"):
+        _ = attattr.nothing_of_ours
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    assert loaded_after("import attattr; attattr.InputError") == set()
+
+
+def test_results_are_read_without_torch():
+    assert loaded_after("import attattr; attattr.load; attattr.Attribution") == {"numpy"}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["explain", "--help"], ["evaluate", "--help"]]
+)
+def test_help_loads_nothing_heavy(arguments):
+    code = f"sys.argv = ['attattr', *{arguments!r}]\nfrom attattr.cli import main\n"
+    assert (
+        loaded_after(code + "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code") == set()
+    )

@@ -1,0 +1,459 @@
+"""The command line: what is shown, what is written where, and what is said when it goes wrong.
+
+Most tests run `explain` in this process with a hand-made result in place of a model.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+import attattr
+import handmade
+from attattr import cli
+from attattr.cli import options
+from attattr.errors import InputError, ModelError
+from attattr.report.terminal import view
+
+ADAPTERS = Path(attattr.__file__).parent / "adapters"
+needs_embedded = pytest.mark.skipif(
+    not all((ADAPTERS / name).is_dir() for name in ("sst2", "mnli")), reason="no embedded models here"
+)
+
+
+class FakeAttributor:
+    """Gives a made result; remembers what it was asked."""
+
+    def __init__(self, result, error=None, warning=None):
+        self.result, self.error, self.warning = result, error, warning
+        self.opened: list = []
+        self.asked: list = []
+
+    def open(self, model, **asked):
+        self.opened.append((model, asked))
+        return self
+
+    def attribute(self, *texts, progress, **asked):
+        self.asked.append((texts, asked))
+        progress(1, 2, "layer")
+        if self.warning:
+            warnings.warn(self.warning, stacklevel=2)
+        if self.error:
+            raise self.error
+        return self.result
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """run(arguments…, result=…) -> (outcome of the command, the fake)."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def call(*arguments, result=None, error=None, warning=None):
+        fake = FakeAttributor(result or handmade.attribution(), error, warning)
+        monkeypatch.setattr(options, "open_attributor", fake.open)
+        monkeypatch.setattr(warnings, "showwarning", cli._show_warning)
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            outcome = CliRunner().invoke(cli.app, ["explain", *arguments])
+        if outcome.exception and not isinstance(outcome.exception, SystemExit):
+            raise outcome.exception
+        return outcome, fake
+
+    return call
+
+
+def fails(outcome, code, *words):
+    """One sentence, no traceback, nothing on standard output."""
+    assert outcome.exit_code == code
+    assert outcome.stdout == ""
+    assert "Traceback" not in outcome.stderr
+    last = outcome.stderr.strip().splitlines()[-1]
+    assert last.startswith("Error: ")
+    for word in words:
+        assert word in last, last
+
+
+# -- options reach the engine --------------------------------------------------------------------------
+
+
+def test_without_a_model_the_number_of_texts_chooses_and_it_is_said(run):
+    outcome, fake = run("a fine film")
+    assert fake.opened[0][0] == "sst2"
+    assert "sst2" in outcome.stderr
+    outcome, fake = run("one", "two")
+    assert fake.opened[0][0] == "mnli"
+    assert "mnli" in outcome.stderr
+    assert fake.asked[0][0] == ("one", "two")
+    outcome, fake = run("a", "--model", "some/model")
+    assert fake.opened[0][0] == "some/model"
+    assert outcome.stderr == ""
+
+
+def test_options_arrive_unchanged(run):
+    _, fake = run(
+        "a", "-m", "x", "--target", "joy", "--output", "logit", "--method", "riemann_right",
+        "--n-steps", "20", "--tol", "0.01", "--baseline", "uniform", "--batch-size", "7", "--no-truncate",
+        "--labels", "a,b",
+        "--revision", "r", "--trust-remote-code", "--device", "cpu", "--dtype", "float64",
+    )  # fmt: skip
+    assert fake.asked[0][1] == {
+        "target": "joy", "output": "logit", "method": "riemann_right", "n_steps": 20, "tol": 0.01,
+        "baseline": "uniform", "internal_batch_size": 7, "truncate": False,
+    }  # fmt: skip
+    assert fake.opened[0][1] == {
+        "labels": "a,b", "revision": "r", "trust_remote_code": True, "device": "cpu", "dtype": "float64"
+    }  # fmt: skip
+
+
+def test_defaults_are_the_librarys(run):
+    _, fake = run("a")
+    assert fake.asked[0][1] == {
+        "target": None, "output": None, "method": "gausslegendre", "n_steps": "auto", "tol": 1e-3,
+        "baseline": "zero", "internal_batch_size": None, "truncate": True,
+    }  # fmt: skip
+    assert fake.opened[0][1]["trust_remote_code"] is False
+
+
+# -- output --------------------------------------------------------------------------------------------
+
+
+def test_json_on_standard_output_is_all_there_is(run):
+    outcome, _ = run("a", "--json", "-", "--top", "2", warning="look out")
+    facts = json.loads(outcome.stdout)
+    assert facts == json.loads(json.dumps(handmade.attribution().to_json(2)))
+    assert len(facts["edges"]) == 2
+    assert "Warning: look out" in outcome.stderr
+
+
+def test_files_are_written_beside_the_view(run, tmp_path):
+    facts, saved = tmp_path / "facts.json", tmp_path / "x.attattr"
+    outcome, _ = run("a", "--json", str(facts), "--save", str(saved))
+    assert json.loads(facts.read_text(encoding="utf-8"))["schema_version"] == "1"
+    assert attattr.load(saved).prediction.label == "positive"
+    assert "positive" in outcome.stdout
+    assert str(saved) in outcome.stderr
+    assert sorted(os.listdir(tmp_path)) == ["facts.json", "x.attattr"]
+
+
+def test_json_keeps_any_text(run, tmp_path):
+    text = 'naïve "日本" \\ [bold]\n\U0001f600'
+    for target in ("-", str(tmp_path / "facts.json")):
+        outcome, _ = run("a", "--json", target, result=handmade.attribution(text=text))
+        content = outcome.stdout if target == "-" else Path(target).read_text(encoding="utf-8")
+        assert json.loads(content)["text"] == text
+
+
+def test_warnings_are_sentences_and_deprecations_are_not_shown(run):
+    outcome, _ = run("a", warning="padding moves this model's logits")
+    assert "Warning: padding moves this model's logits\n" in outcome.stderr
+    assert ".py" not in outcome.stderr
+    outcome, _ = run("a", warning=FutureWarning("soon gone"))
+    assert "soon gone" not in outcome.stderr
+
+
+# -- what goes wrong -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([""], ["empty"]),
+        ([" \t\n"], ["empty"]),
+        (["a", "  "], ["empty"]),
+        (["a", "b", "c"], ["not 3"]),
+        (["bad \udcff byte"], ["UTF-8"]),
+        (["a", "--top", "-1"], ["--top"]),
+        (["a", "--top", "many"], ["--top"]),
+        (["a", "--n-steps", "0"], ["--n-steps", "at least 1"]),
+        (["a", "--n-steps", "few"], ["--n-steps", "few"]),
+        (["a", "--method", "riemann_left"], ["--n-steps"]),
+        (["a", "--method", "simpson"], ["--method"]),
+        (["a", "--output", "odds"], ["--output"]),
+        (["a", "--baseline", "mean"], ["--baseline"]),
+        (["a", "--tol", "0"], ["--tol"]),
+        (["a", "--tol", "nan"], ["--tol"]),
+        (["a", "--save", "-"], ["--save"]),
+        (["a", "--json", "x", "--save", "x"], ["same file"]),
+        (["a", "--json", "no/such/folder/x.json"], ["no/such/folder/x.json"]),
+        (["a", "--save", "no/such/folder/x"], ["no/such/folder/x"]),
+        (["a", "--save", "."], ["folder"]),
+        (["a", "--unknown"], ["--unknown"]),
+        ([], ["TEXT"]),
+    ],
+)
+def test_wrong_usage_is_found_before_anything_is_loaded(run, arguments, words):
+    outcome, fake = run(*arguments)
+    fails(outcome, 2, *words)
+    assert fake.opened == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (InputError("unknown target 'joy': the model's labels are a, b"), 2, ["a, b"]),
+        (ModelError("the adapter of 'sst2' is corrupted"), 1, ["corrupted"]),
+        (RuntimeError("first line\nsecond"), 1, ["RuntimeError: first line second"]),
+        (KeyError(), 1, ["KeyError"]),
+        (KeyboardInterrupt(), 130, ["interrupted"]),
+    ],
+)
+def test_errors_are_one_sentence_and_leave_no_file(run, tmp_path, error, code, words):
+    outcome, _ = run(
+        "a", "-m", "x", "--json", str(tmp_path / "j"), "--save", str(tmp_path / "s"), error=error
+    )
+    fails(outcome, code, *words)
+    assert len(outcome.stderr.strip().splitlines()) == 1
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_disk_that_fills_up_is_said(run, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    outcome, _ = run("a", "-m", "x", "--save", str(tmp_path / "s"))
+    fails(outcome, 2, "No space left on device")
+
+
+def test_the_traceback_is_there_for_who_asks(run, monkeypatch):
+    monkeypatch.setenv("ATTATTR_TRACEBACK", "1")
+    with pytest.raises(ZeroDivisionError):
+        run("a", error=ZeroDivisionError())
+
+
+# -- the view ------------------------------------------------------------------------------------------
+
+
+def shown(result, top=10, colour=False, width=80, **settings):
+    console = Console(file=io.StringIO(), width=width, **settings)
+    console.print(view(result, top, colour=colour))
+    return console.file.getvalue()
+
+
+def test_the_view_holds_every_fact():
+    text = shown(handmade.attribution())
+    lines = text.splitlines()
+    assert "explaining the predicted class: positive (its probability is 0.875)" in lines
+    assert any(line.split()[:2] == ["positive", "87.5%"] for line in lines)
+    assert any(line.split()[:2] == ["negative", "12.5%"] for line in lines)
+    edges = [line.split() for line in lines if "→" in line][1:]
+    assert edges == [
+        ["1", "0", "[CLS]", "→", "fine", "+0.5000", "0.750"],
+        ["1", "1", "[CLS]", "→", "a", "-0.2500", "0.200"],
+        ["0", "1", "[SEP]", "→", "fine", "+0.1250", "0.200"],
+    ]
+    assert "worst gap -1.2e-01, 0.17 of Σ|scores|, in encoder.layer.1" in text
+    assert "4 to 8 nodes" in text
+    assert "every layer converged" in text
+    for token, value in zip(handmade.attribution().tokens, handmade.attribution().per_token(), strict=True):
+        assert f"{token}" in text
+        assert f"{value:+.4f}" in text
+
+
+def test_only_so_many_edges():
+    assert shown(handmade.attribution(), top=1).count(" → ") == 2  # the heading has one
+    assert "→" not in shown(handmade.attribution(), top=0)
+
+
+def test_words_are_whole_and_told_apart():
+    text = shown(handmade.pair())
+    assert "plays[play]" in text
+    assert "man:2 → man:6" in text
+    assert "the class contradiction, where neutral is predicted" in text
+
+
+def test_texts_of_users_are_shown_to_the_letter():
+    names = handmade.axis("[bold] [/] \x1b[31m :smile: \\[x] <b>")
+    scores = np.zeros((1, 8, 8), np.float32)
+    scores[0, 0, 1], scores[0, 2, 3] = 0.5, 0.25
+    site = handmade.site("[red]layer[/red]", scores, scores)
+    result = handmade.attribution(
+        axes={"input": names}, sites=(site,), model={"name": "[blink]x[/blink]"}, left_out=("[/x]",)
+    )
+    for colour in (False, True):
+        text = shown(result, colour=colour)
+        for token in (
+            "[bold]",
+            "[/]",
+            ":smile:",
+            "\\[x]",
+            "<b>",
+            "\\x1b[31m",
+            "[red]layer[/red]",
+            "[blink]x",
+        ):
+            assert token in text, (colour, token)
+        assert "\x1b[31m" not in text
+
+
+def test_colours_tell_sign_and_strength():
+    text = shown(
+        handmade.attribution(), colour=True, force_terminal=True, color_system="truecolor", no_color=False
+    )
+    line = next(line for line in text.splitlines() if "film" in line and "[CLS]" in line)
+    strong, weak = "48;2;0;90;181m", "48;2;239;191;153m"
+    assert f"{strong}fine\x1b" in line
+    assert f"{weak}a\x1b" in line  # the other hue, -0.25 of 0.625
+    assert "mfilm" not in line  # nothing: no colour
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_nothing_is_wider_than_the_terminal(colour):
+    long = handmade.attribution(
+        axes={"input": handmade.axis("unbelievablylongword" * 8 + " b c")}, left_out=("layer",) * 50
+    )
+    for width in (80, 60):
+        for line in shown(long, colour=colour, width=width).splitlines():
+            assert len(line) <= width
+
+
+def test_what_limits_the_result_is_said():
+    base = handmade.attribution()
+    text = shown(handmade.attribution(truncated=True, left_out=("model.layers.0", "model.layers.2")))
+    assert "its end was cut off" in text
+    assert "Not attributed, 2 layers: model.layers.0, model.layers.2" in text
+    from dataclasses import replace
+
+    bad = replace(base.sites[1], converged=False)
+    text = shown(replace(base, sites=(base.sites[0], bad)))
+    assert "1 of 2 layers did NOT converge" in text
+    assert "encoder.layer.1" in text.splitlines()[-1]
+
+
+@pytest.mark.parametrize("store", ["edges", "heads"])
+def test_the_view_shows_what_the_store_holds(store):
+    text = shown(handmade.attribution(store), top=3)
+    assert ("→" in text) == (store == "edges")
+    assert ("What attending" in text) == (store == "edges")
+    assert "every layer converged" in text
+
+
+def test_small_scores_keep_their_digits():
+    scores = np.zeros((1, 5, 5), np.float32)
+    scores[0, 0, 2] = 3e-6
+    result = handmade.attribution(sites=(handmade.site("s", scores, scores),))
+    assert "+3.00e-06" in shown(result)
+
+
+def test_a_difference_and_a_continuation_are_named():
+    target = attattr.Target("difference", "yes - no", (1, 0), "logit", 2.5)
+    assert "the difference yes - no (its logit is 2.5)" in shown(handmade.attribution(target=target))
+    target = attattr.Target("continuation", " Paris\n", (1, 0), "log_probability", -2.5)
+    assert "the continuation  Paris\\n (its log probability is -2.5)" in shown(
+        handmade.attribution(target=target)
+    )
+
+
+def test_all_zero_scores_are_shown_without_edges():
+    nothing = np.zeros((1, 5, 5), np.float32)
+    text = shown(handmade.attribution(sites=(handmade.site("s", nothing, nothing),)))
+    assert "Strongest 0 edges" in text
+
+
+# -- as a program --------------------------------------------------------------------------------------
+
+
+def attattr_command(*arguments, **settings):
+    return subprocess.run(
+        [sys.executable, "-m", "attattr", *arguments], capture_output=True, text=True, timeout=300, **settings
+    )
+
+
+def test_the_version():
+    done = attattr_command("--version")
+    assert done.stdout == f"attattr {attattr.__version__}\n"
+
+
+def test_help_names_every_verb():
+    done = attattr_command("--help")
+    assert done.returncode == 0
+    for verb in ("explain", "evaluate", "check", "models"):
+        assert f"  {verb} " in done.stdout
+
+
+def test_a_wrong_verb_is_usage():
+    done = attattr_command("explian", "x")
+    assert done.returncode == 2
+    assert "Error: " in done.stderr
+    assert done.stdout == ""
+
+
+def test_an_unknown_model_is_one_sentence_without_noise():
+    done = attattr_command(
+        "explain", "a", "--model", "./no/such/folder", env=os.environ | {"HF_HUB_OFFLINE": "1"}
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("Error: ")
+    assert "./no/such/folder" in done.stderr
+
+
+@needs_embedded
+def test_a_pair_and_a_sentence_are_explained_end_to_end(tmp_path):
+    facts, saved = tmp_path / "facts.json", tmp_path / "x.attattr"
+    done = attattr_command(
+        "explain", "A man is eating.", "Nobody is eating.", "--json", str(facts), "--save", str(saved)
+    )
+    assert done.returncode == 0, done.stderr
+    assert "explaining the predicted class: contradiction" in done.stdout
+    assert "every layer converged" in done.stdout
+    found = json.loads(facts.read_text(encoding="utf-8"))
+    result = attattr.load(saved)
+    assert found["prediction"]["label"] == result.prediction.label == "contradiction"
+    assert found["edges"][0]["score"] == result.top_edges(1)[0].score
+    assert set(found["segments"]) == {None, 0, 1}
+    for site, scores in zip(found["sites"], result.scores, strict=True):
+        gap = scores.sum() - (found["target"]["value"] - site["baseline_output"])
+        assert gap == pytest.approx(site["completeness_gap"], abs=1e-5)
+    done = attattr_command("explain", "A warm, funny and clever film.", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["prediction"]["label"] == "positive"
+
+
+@needs_embedded
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["a", "b", "--model", "sst2"], ["single texts"]),
+        (["a", "--target", "joy"], ["joy", "negative, positive"]),
+        (["film " * 600, "--no-truncate"], ["512"]),
+    ],
+)
+def test_what_the_model_cannot_use_is_said_in_its_terms(arguments, words):
+    fails(attattr_command("explain", *arguments), 2, *words)
+
+
+@needs_embedded
+def test_on_a_terminal_there_are_colours_and_a_pipe_gets_numbers():
+    command = [sys.executable, "-m", "attattr", "explain", "A dull film.", "--model", "sst2"]
+    leader, follower = pty.openpty()
+    environment = {k: v for k, v in os.environ.items() if k != "NO_COLOR"}
+    environment |= {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    process = subprocess.Popen(command, stdout=follower, stderr=subprocess.DEVNULL, env=environment)
+    os.close(follower)
+    parts = []
+    while True:
+        try:
+            part = os.read(leader, 65536)
+        except OSError:  # how Linux says that the other side is closed
+            break
+        if not part:
+            break
+        parts.append(part)
+    assert process.wait(60) == 0
+    os.close(leader)
+    assert b"\x1b[" in b"".join(parts)
+    assert b"48;2;" in b"".join(parts)
+    assert "\x1b" not in attattr_command(*command[3:]).stdout

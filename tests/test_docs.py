@@ -1,0 +1,109 @@
+"""The examples in the docstrings, and what the README says of the embedded models."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import json
+import pkgutil
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import attattr
+import handmade
+
+ROOT = Path(__file__).resolve().parents[1]
+ADAPTERS = ROOT / "src" / "attattr" / "adapters"
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(attattr.__path__, "attattr.")
+    if module.name != "attattr.__main__"
+)
+EMBEDDED = re.compile(r'["\'](sst2|mnli|snli|mrpc|rte)["\']')
+
+
+def _examples(name: str) -> list[doctest.DocTest]:
+    module = importlib.import_module(name)
+    return [test for test in doctest.DocTestFinder().find(module) if test.examples]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings_do_what_they_say(name, tmp_path, monkeypatch):
+    """`result`, `folder` and `np` are there for every example."""
+    monkeypatch.setenv("COLUMNS", "80")
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    said: list[str] = []
+    left_out = 0
+    for test in _examples(name):
+        needed = {
+            found
+            for e in test.examples
+            if not e.options.get(doctest.SKIP)
+            for found in EMBEDDED.findall(e.source)
+        }
+        if any(not (ADAPTERS / each).is_dir() for each in needed):
+            left_out += 1
+            continue
+        test.globs |= {"result": handmade.attribution(), "folder": tmp_path, "np": np}
+        runner.run(test, out=said.append)
+    assert not runner.failures, "".join(said)
+    if left_out and not runner.tries:
+        pytest.skip("needs embedded models that are not here")
+
+
+def test_public_classes_and_functions_lead_with_an_example():
+    for name in ("Attributor", "Attribution", "Site", "load", "Example", "read_examples"):
+        thing = getattr(attattr, name)
+        assert ">>>" in (thing.__doc__ or "") or name == "Example", name
+
+
+def _between(text: str, name: str) -> str:
+    found = re.search(rf"<!-- {name}:begin -->(.*?)<!-- {name}:end -->", text, re.DOTALL)
+    assert found, f"README.md lacks the marks {name}:begin and {name}:end"
+    return found[1]
+
+
+def test_the_models_in_the_readme_are_those_of_the_cards():
+    table = _between((ROOT / "README.md").read_text(encoding="utf-8"), "models")
+    cards = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(ADAPTERS.glob("*/card.json"))]
+    expected = [
+        f"| `{card['name']}` | {card['task']} | {', '.join(card['labels'])} "
+        f"| {card['dev']['shipped']['accuracy']:.1%} | {card['dev']['shipped']['n']:,} "
+        f"| {card['bytes'] / 1e6:.1f} MB |"
+        for card in cards
+    ]
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
+    assert sorted(rows) == expected, "README.md should list, between its marks:\n" + "\n".join(expected)
+
+
+def test_links_in_the_documents_lead_somewhere():
+    for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
+        text = document.read_text(encoding="utf-8")
+        for link in re.findall(r"\]\(([^)#\s]+)\)", text):
+            if not link.startswith(("http:", "https:", "mailto:")):
+                assert (document.parent / link).exists(), f"{document.name} links to {link}"
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "test-slow", "check"])
+def test_targets_named_in_the_documents_exist(target):
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_the_library_in_the_readme_runs(tmp_path, monkeypatch):
+    if not (ADAPTERS / "mnli").is_dir():
+        pytest.skip("needs the embedded model mnli")
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    found: dict = {}
+    exec(block, found)
+    assert found["again"].prediction == found["result"].prediction
+
+
+def test_the_modules_in_the_architecture_exist():
+    document = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(\w+\.py)`", document))
+    assert len(named) > 15
+    assert [name for name in sorted(named) if not (ROOT / "src" / "attattr" / name).is_file()] == []
