@@ -26,6 +26,7 @@ import time
 from pathlib import Path
 
 import torch
+import torch.nn.utils.parametrize
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
@@ -45,7 +46,7 @@ class Recipe:
     start: str | None = None  # the task whose fine-tuned weights this one starts from
     epochs: float = 2
     lr: float = 1e-4
-    adapter_epochs: float = 0.4
+    adapter_epochs: float = 0.25
     adapter_lr: float = 1e-4
     batch: int = 32
     seed: int = 0
@@ -53,7 +54,7 @@ class Recipe:
 
 RECIPES = {
     "mnli": Recipe(NLI, ("mnli_train", "mnli_train_extra"), "mnli_dev_matched"),
-    "snli": Recipe(NLI, ("snli_train",), "snli_dev", "mnli", epochs=2, lr=5e-5, adapter_epochs=1),
+    "snli": Recipe(NLI, ("snli_train",), "snli_dev", "mnli", epochs=2, lr=5e-5, adapter_epochs=0.5),
     "sst2": Recipe(("negative", "positive"), ("sst2_train",), "sst2_dev", epochs=2),
     "mrpc": Recipe(
         ("not_equivalent", "equivalent"), ("mrpc_train",), "mrpc_dev", "mnli",
@@ -223,10 +224,49 @@ def extract(tuned: PreTrainedModel, labels) -> PeftModel:
                 module.base_layer.bias.copy_(source[name].bias)
             elif hasattr(module, "modules_to_save"):
                 module.modules_to_save["default"].load_state_dict(source[name].state_dict())
-    for name, parameter in model.named_parameters():
-        if "embeddings" in name:
-            parameter.requires_grad_(False)
     return model
+
+
+class LowRank(torch.nn.Module):
+    """W + B A in place of W: the adapter's own sum, formed once a step. PEFT's way, A and B each on
+    every token, trains the same numbers at little more than half the speed here."""
+
+    def __init__(self, a: torch.Tensor, b: torch.Tensor):
+        super().__init__()
+        self.a, self.b = torch.nn.Parameter(a.clone()), torch.nn.Parameter(b.clone())
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        return weight + self.b @ self.a
+
+
+def as_sums(adapter: PeftModel, labels) -> PreTrainedModel:
+    """A plain model whose linear weights are base + B A, to be trained; `take_back` reads it."""
+    source = dict(adapter.base_model.model.named_modules())
+    model = fresh(labels).requires_grad_(False)
+    for name, module in list(model.named_modules()):
+        like = source.get(name)
+        if hasattr(like, "lora_A"):
+            module.bias = torch.nn.Parameter(like.base_layer.bias.detach().clone())
+            parts = LowRank(like.lora_A["default"].weight.detach(), like.lora_B["default"].weight.detach())
+            torch.nn.utils.parametrize.register_parametrization(module, "weight", parts)
+        elif hasattr(like, "modules_to_save"):
+            module.load_state_dict(like.modules_to_save["default"].state_dict())
+            module.requires_grad_("embeddings" not in name)
+    return model
+
+
+def take_back(model: PreTrainedModel, adapter: PeftModel) -> None:
+    """What was trained, into the adapter."""
+    source = dict(model.named_modules())
+    with torch.no_grad():
+        for name, module in adapter.base_model.model.named_modules():
+            if hasattr(module, "lora_A"):
+                parts = source[name].parametrizations.weight[0]
+                module.lora_A["default"].weight.copy_(parts.a)
+                module.lora_B["default"].weight.copy_(parts.b)
+                module.base_layer.bias.copy_(source[name].bias)
+            elif hasattr(module, "modules_to_save"):
+                module.modules_to_save["default"].load_state_dict(source[name].state_dict())
 
 
 def save_adapter(model: PeftModel, folder: Path) -> None:
@@ -288,7 +328,9 @@ def main() -> None:
     print(f"adapter, extracted: {accuracy(figures['extracted']):.4f}", flush=True)
     torch.manual_seed(recipe.seed + 1)
     tune = dataclasses.replace(recipe, seed=recipe.seed + 1)
-    fit(model, train, tune, recipe.adapter_epochs, recipe.adapter_lr, folder / "adapter.pt")
+    sums = as_sums(model, labels)
+    fit(sums, train, tune, recipe.adapter_epochs, recipe.adapter_lr, folder / "adapter.pt")
+    take_back(sums, model)
     save_adapter(model, folder / "adapter")
     figures["adapter"] = confusion(load_adapter(folder / "adapter", labels), dev, labels)
     figures["recipe"] = dataclasses.asdict(recipe) | {"rank": RANK, "train_rows": len(train)}

@@ -23,13 +23,17 @@ PUBLIC = [
     "InputError",
     "ModelError",
     "Prediction",
+    "Run",
     "Site",
     "Target",
     "UnsupportedModelError",
+    "Work",
     "__version__",
+    "attribute_data",
     "check_model",
     "evaluate_model",
     "load",
+    "open_run",
     "read_examples",
 ]
 HEAVY = ("torch", "transformers", "datasets", "pyarrow", "pandas", "scipy", "matplotlib", "peft", "numpy")

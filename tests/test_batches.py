@@ -36,7 +36,10 @@ def crowded(monkeypatch):
 
 @pytest.mark.parametrize(
     "error",
-    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")],
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
 )
 def test_out_of_memory_splits_and_goes_on(crowded, error):
     model, inputs = tiny.bert(), [tiny.text(n, seed=n) for n in (4, 6, 5, 4, 7)]

@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 
 import attattr
 import handmade
+import tiny
 from attattr import cli
 from attattr.cli import options
 from attattr.errors import InputError, ModelError
@@ -62,15 +63,20 @@ def run(monkeypatch):
     def call(*arguments, result=None, error=None, warning=None):
         fake = FakeAttributor(result or handmade.attribution(), error, warning)
         monkeypatch.setattr(options, "open_attributor", fake.open)
-        monkeypatch.setattr(warnings, "showwarning", cli._show_warning)
-        with warnings.catch_warnings():
-            warnings.simplefilter("default")
-            outcome = CliRunner().invoke(cli.app, ["explain", *arguments])
-        if outcome.exception and not isinstance(outcome.exception, SystemExit):
-            raise outcome.exception
-        return outcome, fake
+        return invoked("explain", *arguments), fake
 
     return call
+
+
+def invoked(*arguments):
+    """The command in this process, as `main` sets it up."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        warnings.showwarning = cli._show_warning  # put back by catch_warnings
+        outcome = CliRunner().invoke(cli.app, arguments)
+    if outcome.exception and not isinstance(outcome.exception, SystemExit):
+        raise outcome.exception
+    return outcome
 
 
 def fails(outcome, code, *words):
@@ -253,7 +259,7 @@ def test_the_view_holds_every_fact():
         ["1", "1", "[CLS]", "→", "a", "-0.2500", "0.200"],
         ["0", "1", "[SEP]", "→", "fine", "+0.1250", "0.200"],
     ]
-    assert "worst gap -1.2e-01, 0.17 of Σ|scores|, in encoder.layer.1" in text
+    assert "worst gap -1.2e-01 (0.17 of Σ|scores|) in encoder.layer.1." in text
     assert "4 to 8 nodes" in text
     assert "every layer converged" in text
     for token, value in zip(handmade.attribution().tokens, handmade.attribution().per_token(), strict=True):
@@ -400,13 +406,64 @@ def test_an_unknown_model_is_one_sentence_without_noise():
     assert "./no/such/folder" in done.stderr
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A tiny random model of two classes, with its tokenizer."""
+    where = tmp_path_factory.mktemp("models") / "tiny"
+    model = tiny.bert(labels=2).float()
+    model.config.id2label, model.config.label2id = {0: "no", 1: "yes"}, {"no": 0, "yes": 1}
+    model.save_pretrained(where)
+    tiny.tokenizer().save_pretrained(where)
+    return str(where)
+
+
+def test_a_folder_is_explained_end_to_end_as_the_library_does_it(folder, tmp_path):
+    saved = tmp_path / "x.attattr"
+    done = invoked(
+        "explain",
+        "the film is not bad",
+        "--model",
+        folder,
+        "--target",
+        "yes",
+        "--json",
+        "-",
+        "--save",
+        str(saved),
+    )
+    assert (done.exit_code, done.stderr) == (0, "")
+    facts, result = json.loads(done.stdout), attattr.load(saved)
+    attributor = attattr.Attributor.from_pretrained(folder)
+    expected = attributor.attribute("the film is not bad", target="yes")
+    np.testing.assert_allclose(result.scores, expected.scores, rtol=1e-4, atol=1e-7)
+    assert facts["tokens"] == ["[CLS]", "the", "film", "is", "not", "bad", "[SEP]"] == list(expected.tokens)
+    assert facts["target"]["label"] == "yes"
+    assert facts["edges"] == result.to_json(10)["edges"]
+    for site, scores in zip(facts["sites"], result.scores, strict=True):
+        gap = scores.sum() - (facts["target"]["value"] - site["baseline_output"])
+        assert gap == pytest.approx(site["completeness_gap"], abs=1e-5)
+
+
+def test_a_text_too_long_is_cut_with_a_warning_or_refused(folder):
+    text = "film " * 100
+    done = invoked("explain", text, "--model", folder, "--top", "1")
+    assert done.exit_code == 0
+    assert done.stderr.startswith("Warning: ")
+    assert "its end was cut off" in done.stdout
+    fails(invoked("explain", text, "--model", folder, "--no-truncate"), 2, "102", "64")
+
+
+def test_a_label_the_model_does_not_have_lists_those_it_has(folder):
+    fails(invoked("explain", "film", "--model", folder, "--target", "joy"), 2, "joy", "no, yes")
+
+
 @needs_embedded
 def test_a_pair_and_a_sentence_are_explained_end_to_end(tmp_path):
     facts, saved = tmp_path / "facts.json", tmp_path / "x.attattr"
-    done = attattr_command(
+    done = invoked(
         "explain", "A man is eating.", "Nobody is eating.", "--json", str(facts), "--save", str(saved)
     )
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     assert "explaining the predicted class: contradiction" in done.stdout
     assert "every layer converged" in done.stdout
     found = json.loads(facts.read_text(encoding="utf-8"))
@@ -417,8 +474,8 @@ def test_a_pair_and_a_sentence_are_explained_end_to_end(tmp_path):
     for site, scores in zip(found["sites"], result.scores, strict=True):
         gap = scores.sum() - (found["target"]["value"] - site["baseline_output"])
         assert gap == pytest.approx(site["completeness_gap"], abs=1e-5)
-    done = attattr_command("explain", "A warm, funny and clever film.", "--json", "-")
-    assert done.returncode == 0, done.stderr
+    done = invoked("explain", "A warm, funny and clever film.", "--json", "-")
+    assert done.exit_code == 0, done.stderr
     assert json.loads(done.stdout)["prediction"]["label"] == "positive"
 
 
@@ -432,12 +489,11 @@ def test_a_pair_and_a_sentence_are_explained_end_to_end(tmp_path):
     ],
 )
 def test_what_the_model_cannot_use_is_said_in_its_terms(arguments, words):
-    fails(attattr_command("explain", *arguments), 2, *words)
+    fails(invoked("explain", *arguments), 2, *words)
 
 
-@needs_embedded
-def test_on_a_terminal_there_are_colours_and_a_pipe_gets_numbers():
-    command = [sys.executable, "-m", "attattr", "explain", "A dull film.", "--model", "sst2"]
+def test_on_a_terminal_there_are_colours_and_a_pipe_gets_numbers(folder, monkeypatch):
+    command = [sys.executable, "-m", "attattr", "explain", "a bad film", "--model", folder]
     leader, follower = pty.openpty()
     environment = {k: v for k, v in os.environ.items() if k != "NO_COLOR"}
     environment |= {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
@@ -456,4 +512,5 @@ def test_on_a_terminal_there_are_colours_and_a_pipe_gets_numbers():
     os.close(leader)
     assert b"\x1b[" in b"".join(parts)
     assert b"48;2;" in b"".join(parts)
-    assert "\x1b" not in attattr_command(*command[3:]).stdout
+    monkeypatch.setenv("COLUMNS", "80")
+    assert "\x1b" not in invoked(*command[3:]).stdout

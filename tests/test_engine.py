@@ -117,7 +117,10 @@ def test_many_lengths_in_one_batch_are_each_as_if_alone_in_float32(name):
         for a, b in zip(result.sites, alone.sites, strict=True):
             assert a.scores.shape == b.scores.shape
             assert_close(
-                torch.tensor(a.scores), torch.tensor(b.scores), rtol=0, atol=1e-5 * float(np.abs(b.scores).max())
+                torch.tensor(a.scores),
+                torch.tensor(b.scores),
+                rtol=0,
+                atol=1e-5 * float(np.abs(b.scores).max()),
             )
 
 
@@ -134,7 +137,9 @@ def test_the_same_call_gives_the_same_bits_whatever_the_batch_is_cut_into():
 def test_edges_and_heads_are_what_dense_holds():
     model, example = tiny.bert(), tiny.text(9)
     attributor = Attributor(model)
-    dense, edges, heads = (attributor.attribute(example, store=store) for store in ("dense", "edges", "heads"))
+    dense, edges, heads = (
+        attributor.attribute(example, store=store) for store in ("dense", "edges", "heads")
+    )
     assert dense.top_edges(20) == edges.top_edges(20)
     for reduce in ("max", "sum", "mean_abs"):
         np.testing.assert_array_equal(dense.per_head(reduce), edges.per_head(reduce))

@@ -7,13 +7,13 @@ import math
 
 import numpy as np
 import pytest
-import tiny
 import torch
 import transformers as t
 import typer
 from scipy import stats
 from typer.testing import CliRunner
 
+import tiny
 from attattr.cli import options
 from attattr.cli.evaluate import evaluate as evaluate_command
 from attattr.cli.models import models as models_command

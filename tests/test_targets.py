@@ -35,7 +35,9 @@ def test_the_prediction_unless_told_otherwise(classifier):
     assert result.target.label == result.prediction.label == classifier.labels[best]
     assert result.target.output == "probability"
     assert result.target.value == pytest.approx(float(p[best]))
-    assert result.prediction.probabilities == pytest.approx(dict(zip(classifier.labels, p.tolist(), strict=True)))
+    assert result.prediction.probabilities == pytest.approx(
+        dict(zip(classifier.labels, p.tolist(), strict=True))
+    )
 
 
 @pytest.mark.parametrize("target", ["yes", "YES", 2, -1])
@@ -66,7 +68,9 @@ def test_a_callable(classifier):
 
 
 def test_a_target_for_each_input(classifier):
-    first, second = classifier.attribute(["a film", ("a man eats", "nobody eats")], target=["no", ("yes", "no")])
+    first, second = classifier.attribute(
+        ["a film", ("a man eats", "nobody eats")], target=["no", ("yes", "no")]
+    )
     assert first.target.label == "no"
     assert second.target.label == "yes - no"
     assert second.segments == (None, 0, 0, 0, None, 1, 1, None)

@@ -107,7 +107,9 @@ def tokenizer(bert: bool = True):
     names = {"unk_token": "[UNK]", "eos_token": "[EOS]"}
     if bert:
         made.post_processor = processors.TemplateProcessing(
-            single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+            single="[CLS] $A [SEP]",
+            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+            special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
         )
         names |= {"pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     return t.PreTrainedTokenizerFast(tokenizer_object=made, model_max_length=64, **names)

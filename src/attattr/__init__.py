@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from attattr.result import Prediction as Prediction
     from attattr.result import Site as Site
     from attattr.result import Target as Target
+    from attattr.runs import Run as Run
+    from attattr.runs import attribute_data as attribute_data
+    from attattr.runs import open_run as open_run
+    from attattr.shards import Work as Work
     from attattr.storage import load as load
 
 __version__ = "0.1.0"
@@ -39,6 +43,8 @@ _HOMES = {
     "errors": ("AttAttrError", "FileFormatError", "InputError", "ModelError", "UnsupportedModelError"),
     "evaluate": ("Evaluation", "evaluate_model"),
     "result": ("Attribution", "Axis", "Edge", "Edges", "Prediction", "Site", "Target"),
+    "runs": ("Run", "attribute_data", "open_run"),
+    "shards": ("Work",),
     "storage": ("load",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, overload
 
@@ -98,13 +98,14 @@ class Attributor:
         return targets.labels_of(self.model)
 
     @overload
-    def attribute(self, inputs: str, text_pair: str | None = None, **options: Any) -> Attribution: ...
+    def attribute(
+        self, inputs: str | Mapping[str, Any] | Example, text_pair: str | None = None, **options: Any
+    ) -> Attribution: ...
     @overload
     def attribute(
-        self, inputs: Sequence[Any], text_pair: None = None, **options: Any
+        self, inputs: Sequence[Any], text_pair: str | None = None, **options: Any
     ) -> list[Attribution]: ...
-
-    def attribute(
+    def attribute(  # type: ignore[misc]  # the overloads leave the options to this signature
         self,
         inputs: Any,
         text_pair: str | None = None,
@@ -148,7 +149,7 @@ class Attributor:
 
         Source: Hao et al. 2021, section 3 (arXiv 2004.11207); the integral in context space.
         """
-        single = isinstance(inputs, str | dict | Example) or (
+        single = isinstance(inputs, str | Mapping | Example) or (
             isinstance(inputs, tuple) and all(isinstance(text, str) for text in inputs)
         )
         if text_pair is not None:
@@ -165,7 +166,11 @@ class Attributor:
             raise InputError(f"{len(wanted)} targets for {len(examples)} inputs: give one, or one for each")
         wishes = [targets.parse(each, output, self.model, self.tokenizer) for each in wanted]
         encoded = encode(
-            self.model, self.tokenizer, examples, truncate=truncate, pair=self.info and self.info.pair
+            self.model,
+            self.tokenizer,
+            examples,
+            truncate=truncate,
+            pair=self.info.pair if self.info else None,
         )
         encoded = [targets.extend(e, w, self.tokenizer) for e, w in zip(encoded, wishes, strict=True)]
         nodes = len(options.stages[0].nodes)

@@ -108,8 +108,9 @@ def read_examples(
     ('positive', 2, [])
 
     Args:
-        data: a .tsv, .csv, .jsonl, .json or .parquet file, plain or .gz; or a hub data set as "owner/name"
-            or "owner/name:config". TSV is read without quoting, CSV with; "n/a" and "null" stay texts.
+        data: a .tsv, .csv, .jsonl, .json or .parquet file, plain or .gz; a run folder; or a hub data set
+            as "owner/name" or "owner/name:config". TSV is read without quoting, CSV with; "n/a" and
+            "null" stay texts.
         text_columns: one name or two ("premise,hypothesis"); None: recognised by their usual names. A
             second column that is recognised, yet empty in every row, is passed over.
         label_column: None: recognised; labels are None where there is no such column.

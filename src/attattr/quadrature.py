@@ -129,13 +129,14 @@ def _less_a_middle_node(nodes: np.ndarray) -> np.ndarray:
 
 
 def _merged(weights: np.ndarray, keep_last: bool) -> np.ndarray:
-    """Every second node takes its neighbour's weight (right sums: the later one of the two)."""
+    """Every second node takes its neighbour's weight too (right sums: the later one of the two); of an
+    odd number, the last three go together, since a cell left as it is would hide its error."""
     if len(weights) == 1:
         return np.zeros(1)
     flipped = weights[::-1] if keep_last else weights
+    starts = np.arange(0, len(flipped) - 1, 2)
     merged = np.zeros_like(flipped)
-    merged[::2] = flipped[::2]
-    merged[: len(flipped[1::2]) * 2 : 2] += flipped[1::2]
+    merged[starts] = np.add.reduceat(flipped, starts)
     return merged[::-1] if keep_last else merged
 
 

@@ -12,6 +12,7 @@ A run is a folder:
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -19,7 +20,7 @@ import os
 import platform
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
     from attattr.attribute import Attributor
     from attattr.shards import Shard, Work
+
+# a shard to be made: its number, the number of its first row, its examples
+Plan = list[tuple[int, int, Sequence[Example]]]
+Engine = Callable[[Plan, "Work"], Iterable[tuple[int, "Shard"]]]
 
 FORMAT = 1
 SHARD_SIZE = {"edges": 256, "heads": 256, "dense": 32}  # dense shards are held in memory whole
@@ -47,7 +52,7 @@ class Status:
     inputs: int
     shards_done: int
     shards: int
-    worst_gap: float  # signed, of what this call computed
+    worst_gap: float = 0.0  # signed, of what this call computed
     now: int = 0  # inputs' share of the shard being computed
 
 
@@ -93,8 +98,10 @@ class Run:
         from attattr import shards
 
         if name == "edges" and self.manifest["options"]["store"] != "edges":
-            raise InputError(f"the run in '{self.path}' kept no edges: it was made with --store "
-                             f"{self.manifest['options']['store']}")
+            raise InputError(
+                f"the run in '{self.path}' kept no edges: it was made with --store "
+                f"{self.manifest['options']['store']}"
+            )
         files = [str(_file(self.path, name, number)) for number in self.finished]
         schema = {"inputs": shards.INPUTS, "edges": shards.EDGES, "heads": shards.HEADS}[name]
         return pyarrow.dataset.dataset(files, schema=schema, format="parquet")
@@ -113,7 +120,7 @@ def open_run(path: str | Path) -> Run:
         raise FileFormatError(f"'{path}' is not a run folder: no manifest.json can be read in it") from error
     if manifest.get("format") != FORMAT:
         raise FileFormatError(
-            f"'{path}' is a run of format {manifest.get('format')}, this attattr reads {FORMAT}: upgrade attattr"
+            f"'{path}' is a run of format {manifest.get('format')}, not {FORMAT}: upgrade attattr"
         )
     count = manifest["shards"]["count"]
     return Run(path, manifest, tuple(n for n in range(count) if _marker(path, n).is_file()))
@@ -128,7 +135,7 @@ def attribute_data(
     problems: Sequence[Problem] = (),
     data: dict[str, Any] | None = None,
     shard_size: int | None = None,
-    engine: Callable[[list[tuple[int, int, Sequence[Example]]], Work], Iterable[tuple[int, Shard]]] | None = None,
+    engine: Engine | None = None,
     progress: Callable[[Status], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Run:
@@ -151,7 +158,10 @@ def attribute_data(
     if size < 1:
         raise InputError(f"the shard size must be at least 1, not {size}")
     out = Path(out)
-    plan = [(number, first, examples[first : first + size]) for number, first in enumerate(range(0, len(examples), size))]
+    plan = [
+        (number, first, examples[first : first + size])
+        for number, first in enumerate(range(0, len(examples), size))
+    ]
     with _writing(out), _locked(out):
         manifest = _manifest(attributor, examples, plan, work, size, data or {})
         _agree(out, manifest)
@@ -160,22 +170,27 @@ def attribute_data(
         for part in out.glob("*/*.part"):
             part.unlink()
         missing = [each for each in plan if not _sound(out, each[0])]
-        done = len(examples) - sum(len(rows) for _, _, rows in missing)
-        worst = 0.0
+        state = Status(
+            inputs_done=len(examples) - sum(len(rows) for _, _, rows in missing),
+            inputs=len(examples),
+            shards_done=len(plan) - len(missing),
+            shards=len(plan),
+        )
+        progress = progress or (lambda status: None)
+        progress(state)
 
-        def tell(now: int = 0) -> None:
-            if progress is not None:
-                left = len(missing) - finished
-                progress(Status(done, len(examples), len(plan) - left, len(plan), worst, now))
+        def within(now: int) -> None:
+            progress(replace(state, now=now))
 
-        finished = 0
-        tell()
-        for number, shard in (engine or _here(attributor, tell))(missing, work):
+        for number, shard in (engine or _here(attributor, within))(missing, work):
             _write_shard(out, number, shard)
-            finished += 1
-            done += shard.rows
-            worst = max(worst, shard.worst_gap, key=abs)
-            tell()
+            state = replace(
+                state,
+                inputs_done=state.inputs_done + shard.rows,
+                shards_done=state.shards_done + 1,
+                worst_gap=max(state.worst_gap, shard.worst_gap, key=abs),
+            )
+            progress(state)
             if stop():
                 break
     return open_run(out)
@@ -209,8 +224,9 @@ def usable(
     if not good:
         seen = sorted(str(label) for label in known if label is not None)
         raise InputError(
-            f"no row has a label of the model: the data's are {', '.join(seen[:10]) or 'missing'}, the model's "
-            f"{', '.join(attributor.labels)}: give the model's names in its own order (--labels), or data of its task"
+            f"no row has a label of the model: the data's are {', '.join(seen[:10]) or 'missing'}, the "
+            f"model's {', '.join(attributor.labels)}: give the model's names in its own order (--labels), "
+            "or data of its task"
         )
     return good, bad
 
@@ -221,10 +237,14 @@ def _here(attributor: Attributor, tell: Callable[[int], None]):
 
     def engine(missing, work):
         for number, first, rows in missing:
-            within = lambda done, total, _, n=len(rows): tell(n * done // max(1, total))  # noqa: E731
-            yield number, make_shard(attributor, rows, first, work, within)
+            share = functools.partial(_share, tell, len(rows))
+            yield number, make_shard(attributor, rows, first, work, share)
 
     return engine
+
+
+def _share(tell: Callable[[int], None], rows: int, done: int, total: int, name: str) -> None:
+    tell(rows * done // max(1, total))
 
 
 def _manifest(
@@ -243,8 +263,7 @@ def _manifest(
         "options": asdict(work),
         "shards": {"size": size, "count": len(plan)},
         "batches": {"inputs_each": layout, "padding_share": padding},
-        "versions": {"attattr": __version__}
-        | {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "versions": {"attattr": __version__} | {name: importlib.metadata.version(name) for name in LIBRARIES},
         "environment": {"python": platform.python_version(), "machine": platform.machine()},
     }
 
@@ -290,7 +309,9 @@ def _agree(out: Path, manifest: dict[str, Any]) -> None:
                         f"for is {_short(part[key])}; choose another folder, or ask for the same"
                     )
             continue
-        raise InputError(f"'{out}' holds another run: its {name} is {_short(old.get(name))}, not {_short(part)}")
+        raise InputError(
+            f"'{out}' holds another run: its {name} is {_short(old.get(name))}, not {_short(part)}"
+        )
 
 
 def _short(value: Any) -> str:
@@ -362,7 +383,9 @@ def _locked(out: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        raise InputError(f"another process is writing into '{out}': wait for it, or choose another folder") from None
+        raise InputError(
+            f"another process is writing into '{out}': wait for it, or choose another folder"
+        ) from None
     try:
         yield
     finally:

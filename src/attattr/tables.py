@@ -31,15 +31,39 @@ class Table:
 
 
 def read(data: str, split: str | None = None) -> Table:
-    """A .tsv, .csv, .jsonl, .json or .parquet file, plain or .gz; else a data set of the hub.
+    """A .tsv, .csv, .jsonl, .json or .parquet file, plain or .gz; a run folder; else a data set of the hub.
 
     Raises:
         InputError: it is not there, empty, or broken; the message says which.
     """
     path = Path(data).expanduser()
+    if (path / "manifest.json").is_file():
+        return _read_run(path)
     endings = {suffix.lower() for suffix in path.suffixes}
     looks_like_file = endings & {*BUILDERS, ".gz"} or data.startswith((".", "/", "~"))
     return _read_file(path) if path.exists() or looks_like_file else _read_hub(data, split)
+
+
+def _read_run(path: Path) -> Table:
+    """The inputs of a run folder (runs.py), as far as it has come."""
+    import pyarrow
+    import pyarrow.parquet as pq
+
+    names = {"text": "text", "text_pair": "text_pair", "gold": "label", "id": "id"}
+    finished = sorted(marker.stem for marker in path.glob("shards/*.json"))
+    if not finished:
+        raise InputError(f"the run in '{path}' has no finished shard yet: start it again")
+    try:
+        parts = [
+            pq.read_table(path / "inputs" / f"{number}.parquet", columns=[*names, "line"])
+            for number in finished
+        ]
+    except (OSError, pyarrow.ArrowException) as error:
+        raise InputError(f"the run in '{path}' is damaged ({_first_line(error)}): start it again") from error
+    rows = pyarrow.concat_tables(parts)
+    columns = {new: rows[old].to_pylist() for old, new in names.items()}
+    there = {name: values for name, values in columns.items() if any(v is not None for v in values)}
+    return Table(there, {}, rows["line"].to_pylist())
 
 
 def _read_file(path: Path) -> Table:

@@ -41,7 +41,8 @@ def labels_of(model: PreTrainedModel) -> list[str]:
     """Names of the classes in index order; empty for a language model."""
     if reads_tokens(model):
         return []
-    return [model.config.id2label[i] for i in range(model.config.num_labels)]
+    names: Any = model.config.id2label
+    return [names[i] for i in sorted(names)]
 
 
 def parse(target: Any, output: str | None, model: PreTrainedModel, tokenizer: Any) -> Wish:

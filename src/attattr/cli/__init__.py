@@ -19,6 +19,7 @@ from attattr.cli.check import check
 from attattr.cli.evaluate import evaluate
 from attattr.cli.explain import explain
 from attattr.cli.models import models
+from attattr.cli.run import run
 from attattr.errors import AttAttrError, InputError
 
 # plain help: rich is not imported for it
@@ -62,7 +63,7 @@ def _failed(error: object, code: int) -> typer.Exit:
     return typer.Exit(code)
 
 
-for _verb in (explain, evaluate, check, models):
+for _verb in (explain, run, evaluate, check, models):
     app.command()(_guarded(_verb))
 
 

@@ -32,7 +32,12 @@ def check(
     except ValueError:
         raise InputError(f"--tokens takes whole numbers separated by commas, not '{tokens}'") from None
     attributor = options.open_attributor(
-        model, labels=labels, revision=revision, trust_remote_code=trust_remote_code, device=device, dtype=dtype
+        model,
+        labels=labels,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        device=device,
+        dtype=dtype,
     )
     with options.working(f"attributing made-up inputs of {tokens} tokens"):
         from attattr.check import check_model
@@ -73,9 +78,11 @@ def _show(found: Check, name: str) -> None:
         console.print(f"Not attributed: {escape(', '.join(found.zero.left_out))}")
     if not found.replayed:
         console.print("Layers below a site are run again for it: this model carries state past its layers.")
-    costs = Table("tokens", "seconds", "memory", title="one input", title_justify="left", box=None, pad_edge=False)
-    for column in costs.columns:
-        column.justify = "right"
+    costs = Table(
+        "tokens", "seconds", "memory", title="one input", title_justify="left", box=None, pad_edge=False
+    )
+    for each in costs.columns:
+        each.justify = "right"
     for cost in found.costs:
         costs.add_row(str(cost.tokens), f"{cost.seconds:.2f}", f"{cost.bytes / 1e6:,.0f} MB")
     console.print(costs)

@@ -10,17 +10,13 @@ import typer
 from attattr.cli import options
 
 if TYPE_CHECKING:
-    from attattr.data import Problem
     from attattr.evaluate import Evaluation
 
 SCHEMA_VERSION = 1
-SHOWN_PROBLEMS = 10
 
 
 def evaluate(
-    data: Annotated[
-        str, typer.Argument(help="A .tsv, .csv, .jsonl or .parquet file, plain or .gz, or a hub data set.")
-    ],
+    data: options.Data,
     model: options.Model,
     json_file: Annotated[
         str | None, typer.Option("--json", help="Write the figures there; - for standard output.")
@@ -48,7 +44,7 @@ def evaluate(
         examples, problems = read_examples(
             data, text_columns=text_columns, label_column=label_column, split=split, limit=limit, seed=seed
         )
-    _report(problems)
+    options.report(problems)
     loaded = options.open_model(
         model,
         labels=labels,
@@ -83,18 +79,6 @@ def evaluate(
         options.write_text(json_file, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
     if json_file != "-":
         _show(found, f"{loaded.info.name} on {data}", limit)
-
-
-def _report(problems: list[Problem]) -> None:
-    """Rows that were kept out, on standard error."""
-    if not problems:
-        return
-    rows = "row was" if len(problems) == 1 else "rows were"
-    typer.echo(f"{len(problems)} {rows} kept out:", err=True)
-    for problem in problems[:SHOWN_PROBLEMS]:
-        typer.echo(f"  line {problem.line}: {problem.reason}", err=True)
-    if len(problems) > SHOWN_PROBLEMS:
-        typer.echo(f"  and {len(problems) - SHOWN_PROBLEMS} more (all of them in --json)", err=True)
 
 
 def _show(found: Evaluation, title: str, limit: int | None) -> None:

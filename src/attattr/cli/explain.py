@@ -116,7 +116,9 @@ def explain(
     from attattr.report.terminal import view
 
     console = Console(highlight=False)
-    console.print(view(result, top, colour=bool(console.color_system) and not console.no_color))
+    # in 16 colours a weak orange and a weak blue would be the same grey: there, numbers
+    shades = console.color_system in ("256", "truecolor") and not console.no_color
+    console.print(view(result, top, colour=shades))
     for kind, path in (("result", save), ("facts", json_file)):
         if path is not None:
             typer.echo(f"Wrote the {kind} to {path}.", err=True)

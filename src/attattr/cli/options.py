@@ -6,9 +6,9 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,7 +16,10 @@ from attattr.errors import InputError
 
 if TYPE_CHECKING:
     from attattr.attribute import Attributor
+    from attattr.data import Problem
     from attattr.models import Loaded
+
+SHOWN_PROBLEMS = 10
 
 Model = Annotated[str, typer.Option("--model", "-m", help="Embedded name, folder or hub id.")]
 Labels = Annotated[
@@ -25,6 +28,31 @@ Labels = Annotated[
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")]
 TrustRemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
+]
+Data = Annotated[
+    str,
+    typer.Argument(
+        help="A .tsv, .csv, .jsonl or .parquet file, plain or .gz; a run folder; or a hub data set."
+    ),
+]
+Output = Annotated[
+    Literal["probability", "logit", "log_probability"] | None,
+    typer.Option(help="Which output of it. [default: probability; of a continuation: log_probability]"),
+]
+Method = Annotated[
+    Literal["gausslegendre", "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid"],
+    typer.Option(help="Quadrature rule; all but the first need --n-steps."),
+]
+Steps = Annotated[
+    str, typer.Option(help="auto (adds nodes where they are needed), or their number.", metavar="auto|N")
+]
+Tolerance = Annotated[
+    float, typer.Option(help="Accepted completeness gap, relative to the scores' size.", metavar="X")
+]
+Baseline = Annotated[Literal["zero", "uniform"], typer.Option(help="Attention at which the path starts.")]
+Rows = Annotated[
+    int | None,
+    typer.Option("--batch-size", min=1, help="Rows (nodes) computed together. [default: what memory holds]"),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the best there is unless given.")]
 Dtype = Annotated[str, typer.Option(help="float32, float64, bfloat16 or float16.")]
@@ -128,3 +156,30 @@ def write_text(path: str | Path, text: str) -> None:
         raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def steps(method: str, n_steps: str) -> int | str:
+    """The value of --n-steps: "auto" or a number of nodes."""
+    if n_steps == "auto":
+        if method != "gausslegendre":
+            raise InputError(f"--method {method} needs a number of nodes: --n-steps 64, for example")
+        return n_steps
+    try:
+        number = int(n_steps)
+    except ValueError:
+        raise InputError(f"--n-steps takes auto or a whole number, not '{n_steps}'") from None
+    if number < 1:
+        raise InputError(f"--n-steps must be at least 1, not {number}")
+    return number
+
+
+def report(problems: Sequence[Problem]) -> None:
+    """Rows that were kept out, on standard error."""
+    if not problems:
+        return
+    rows = "row was" if len(problems) == 1 else "rows were"
+    typer.echo(f"{len(problems)} {rows} kept out:", err=True)
+    for problem in problems[:SHOWN_PROBLEMS]:
+        typer.echo(f"  line {problem.line}: {problem.reason}", err=True)
+    if len(problems) > SHOWN_PROBLEMS:
+        typer.echo(f"  and {len(problems) - SHOWN_PROBLEMS} more", err=True)

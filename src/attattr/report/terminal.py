@@ -30,7 +30,7 @@ def view(result: Attribution, top: int = 10, *, colour: bool = True) -> Renderab
     explaining the predicted class: positive (its probability is 0.875)
     ...
 
-    colour: whether the reader's terminal shows any; without it the tokens' numbers are listed.
+    colour: whether the reader's terminal shows shades; without them the tokens' numbers are listed.
     """
     parts: list[RenderableType] = [_head(result), Text(), _probabilities(result), Text()]
     if result.sites and result.sites[0].key_sum is not None:
@@ -92,7 +92,7 @@ def _tokens(result: Attribution) -> RenderableType:
         if line and not _joined(axis, i):
             line.append(" ")
         line.append(_piece(axis, i), style=_ground(float(values[i]) / largest))
-    legend = Text("What attending to each token did to it:  ")
+    legend = Text("What attending to each token contributed:  ")
     for share in (-1.0, -0.4):
         legend.append(f" {share * largest:+.2g} ", style=_ground(share))
     legend.append(" 0 ")
@@ -116,7 +116,7 @@ def _token_table(result: Attribution) -> RenderableType:
         for i in range(row, len(axis.tokens), height):
             cells += [str(i), Text(_shown(axis.tokens[i])), f"{float(values[i]):{form}} "]
         table.add_row(*cells)
-    return Group(Text("What attending to each token did to it:"), table)
+    return Group(Text("What attending to each token contributed:"), table)
 
 
 def _edges(result: Attribution, top: int) -> RenderableType:
@@ -149,17 +149,16 @@ def _exactness(result: Attribution) -> list[RenderableType]:
         return [Text("No layer was attributed.", style="bold")]
     worst = max(result.sites, key=lambda site: abs(np.nan_to_num(site.completeness_gap, nan=np.inf)))
     total = float(worst.head_abs.sum()) * _edges_a_head(result, worst)
-    share = f", {abs(worst.completeness_gap) / total:.2g} of Σ|scores|" if total else ""
+    share = f" ({abs(worst.completeness_gap) / total:.2g} of Σ|scores|)" if total else ""
     steps = sorted({site.n_steps for site in result.sites})
     nodes = f"{steps[0]} to {steps[-1]}" if len(steps) > 1 else str(steps[0])
     bad = [site.name for site in result.sites if not site.converged]
+    layers = _count(len(result.sites), "layer")
+    verdict = f"{len(bad)} of {layers} did NOT converge" if bad else "every layer converged"
+    baseline = result.options.get("baseline", "zero")
     lines: list[RenderableType] = [
-        Text(f"Completeness: worst gap {worst.completeness_gap:+.1e}{share}, in {worst.name};"),
-        Text(
-            f"{nodes} nodes from the {result.options.get('baseline', 'zero')} baseline; "
-            + (f"{len(bad)} of {_count(len(result.sites), 'layer')} did NOT converge." if bad else "")
-            + ("every layer converged." if not bad else "")
-        ),
+        Text(f"Completeness: {verdict}, with {nodes} nodes from the {baseline} baseline;"),
+        Text(f"worst gap {worst.completeness_gap:+.1e}{share} in {worst.name}."),
     ]
     if bad:
         lines.append(Text(f"Read with care, not converged: {', '.join(bad)}", style="bold red"))

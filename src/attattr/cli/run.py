@@ -1,0 +1,178 @@
+"""attattr run: attribute a whole data set into a folder, and go on where it ended."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attattr.cli import options
+from attattr.errors import InputError
+
+if TYPE_CHECKING:
+    from attattr.runs import Run, Status
+
+
+def run(
+    data: options.Data,
+    model: options.Model,
+    out: Annotated[str, typer.Option(help="Folder of the run; an unfinished one is resumed.", metavar="DIR")],
+    target: Annotated[str, typer.Option(help="What to explain: gold or predicted class.")] = "predicted",
+    store: Annotated[str, typer.Option(help="edges (the strongest), heads (sums only) or dense.")] = "edges",
+    output: options.Output = None,
+    method: options.Method = "gausslegendre",
+    n_steps: options.Steps = "auto",
+    tol: options.Tolerance = 1e-3,
+    baseline: options.Baseline = "zero",
+    shard_size: Annotated[
+        int | None, typer.Option(min=1, help="Inputs a shard. [default: 256; 32 for dense]")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="A row that cannot be used is an error.")] = False,
+    engine: Annotated[str, typer.Option(help="local, or ray for many machines.")] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option(help="Address of a Ray cluster. [default: a local one]")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Ray workers, each with a model of its own.")] = 2,
+    limit: options.Limit = None,
+    seed: options.Seed = 0,
+    text_columns: options.TextColumns = None,
+    label_column: options.LabelColumn = None,
+    split: options.Split = None,
+    batch_size: options.Rows = None,
+    labels: options.Labels = None,
+    revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
+    device: options.Device = None,
+    dtype: options.Dtype = "float32",
+) -> None:
+    """Attribute every row of DATA into tables in a folder; started again, it goes on where it ended.
+
+    Example: attattr run sst2_dev.tsv.gz --model sst2 --out runs/sst2
+    """
+    if engine not in ("local", "ray"):
+        raise InputError(f"unknown engine '{engine}': choose local or ray")
+    with options.working(f"reading {data}"):
+        from attattr.data import read_examples
+
+        examples, problems = read_examples(
+            data, text_columns=text_columns, label_column=label_column, split=split, limit=limit, seed=seed
+        )
+    opening = {
+        "labels": labels, "revision": revision, "trust_remote_code": trust_remote_code, "device": device,
+        "dtype": dtype,
+    }  # fmt: skip
+    attributor = options.open_attributor(model, **opening)
+    from attattr.runs import attribute_data, usable
+    from attattr.shards import Work
+
+    work = Work(
+        target=target, store=store, output=output, method=method, n_steps=options.steps(method, n_steps),
+        tol=tol, baseline=baseline, internal_batch_size=batch_size,
+    )  # fmt: skip
+    examples, more = usable(examples, attributor, needs_label=target == "gold")
+    problems = sorted([*problems, *more])
+    options.report(problems)
+    if problems and strict:
+        raise InputError(f"{len(problems)} rows cannot be used (--strict)")
+    compute = None
+    if engine == "ray":
+        from attattr.ray_engine import ray_engine
+
+        compute = ray_engine(model, opening, address=ray_address, workers=workers)
+    source = {"name": data, "split": split, "limit": limit, "seed": seed if limit else None}
+    with _interruptible() as stopped, _progress() as progress:
+        made = attribute_data(
+            examples, attributor, out, work=work, problems=problems, data=source, shard_size=shard_size,
+            engine=compute, progress=progress, stop=stopped,
+        )  # fmt: skip
+    _show(made)
+    if not made.complete:
+        typer.echo("Stopped. Start the same command again to go on.", err=True)
+        raise typer.Exit(130)
+
+
+def _show(made: Run) -> None:
+    count = made.manifest["shards"]["count"]
+    rows = made.inputs.count_rows()
+    typer.echo(
+        f"{made.path}: {rows:,} inputs in {len(made.finished)} of {count} shards, "
+        f"{made.manifest['batches']['padding_share']:.1%} of the tokens padding"
+    )
+    if rows:
+        import pyarrow.compute as pc
+
+        table = made.inputs.to_table(columns=["worst_gap", "converged", "gold", "prediction"])
+        typer.echo(
+            f"worst completeness gap {pc.max(pc.abs(table['worst_gap'])).as_py():.1e}; "
+            f"{pc.sum(pc.invert(table['converged'])).as_py():,} inputs with a site that did not converge"
+        )
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C once: end after the shard. Twice: end now, which loses that shard only."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        typer.echo("\nEnding after this shard (Ctrl-C again: now) …", err=True)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Status], None]]:
+    """A live bar on a terminal; else a line a shard."""
+    began = time.monotonic()
+    start: list[int] = []
+
+    def rate(status: Status) -> tuple[float, float]:
+        """Inputs a second of this call, and the seconds left."""
+        if not start:
+            start.append(status.inputs_done)
+        done = status.inputs_done + status.now - start[0]
+        speed = done / max(1e-9, time.monotonic() - began)
+        return speed, (status.inputs - status.inputs_done - status.now) / speed if speed else 0.0
+
+    if not sys.stderr.isatty():
+        told = [-1]
+
+        def line(status: Status) -> None:
+            speed, left = rate(status)
+            if status.shards_done != told[0]:
+                told[0] = status.shards_done
+                where = (
+                    f"shard {status.shards_done}/{status.shards}  {status.inputs_done}/{status.inputs} inputs"
+                )
+                ahead = f"{speed:.1f}/s  {left:.0f} s left  worst gap {status.worst_gap:+.1e}"
+                typer.echo(f"{where}  {ahead}", err=True)
+
+        yield line
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = ("{task.description}", "{task.completed}/{task.total}", "{task.fields[speed]}")
+    with Progress(
+        TextColumn(columns[0]), BarColumn(), *map(TextColumn, columns[1:]), console=Console(stderr=True)
+    ) as bar:
+        task = bar.add_task("attributing", total=None, speed="")
+
+        def show(status: Status) -> None:
+            speed, left = rate(status)
+            minutes, seconds = divmod(round(left), 60)
+            about = f"{speed:.1f}/s  {minutes}:{seconds:02d} left  worst gap {status.worst_gap:+.1e}"
+            bar.update(task, completed=status.inputs_done + status.now, total=status.inputs, speed=about)
+
+        yield show

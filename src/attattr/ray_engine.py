@@ -1,0 +1,107 @@
+"""Many machines: the shards of a run computed by Ray Data actors, each with a model of its own.
+
+Only this process writes into the run folder; the workers send their shards back as bytes. A worker
+that dies is started again by Ray, and its shard with it. Needs `pip install attattr[ray]`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from attattr.data import Example
+from attattr.errors import AttAttrError, InputError
+from attattr.shards import Shard, Work, make_shard
+
+CPUS_EACH = 0.5  # of Ray's account: with whole ones the tasks that feed the workers may find none left
+FILES = ("inputs", "edges", "heads", "scores")
+
+
+def ray_engine(
+    model: str, opening: dict[str, Any], *, address: str | None = None, workers: int = 2
+) -> Callable[[list[tuple[int, int, Sequence[Example]]], Work], Iterator[tuple[int, Shard]]]:
+    """An engine for `runs.attribute_data`.
+
+    Args:
+        model, opening: what `models.load` takes; every worker must find the same model under it.
+        address: of a running cluster ("auto", "ray://host:10001"); None: one is started here.
+        workers: actors, each holding the model.
+
+    Raises:
+        InputError: Ray is not installed, or no cluster answers.
+    """
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise InputError("--engine ray needs Ray: pip install 'attattr[ray]'") from error
+
+    def engine(missing: list[tuple[int, int, Sequence[Example]]], work: Work) -> Iterator[tuple[int, Shard]]:
+        if not missing:
+            return
+        started = not ray.is_initialized()
+        if started:
+            _connect(ray, address, workers)
+        try:
+            items = [
+                {"number": number, "first": first, "examples": [asdict(example) for example in rows]}
+                for number, first, rows in missing
+            ]
+            tasks = ray.data.from_items(items, override_num_blocks=len(items))
+            done = tasks.map_batches(
+                _Worker,
+                fn_constructor_args=(model, opening, asdict(work)),
+                batch_size=1,
+                compute=ray.data.ActorPoolStrategy(size=min(workers, len(items))),
+                num_cpus=CPUS_EACH,
+                batch_format="numpy",
+            )
+            for batch in done.iter_batches(batch_size=1, batch_format="numpy", prefetch_batches=0):
+                files = {name: bytes(batch[name][0]) for name in FILES if len(batch[name][0])}
+                shard = Shard(files, int(batch["rows"][0]), float(batch["worst_gap"][0]))
+                yield int(batch["number"][0]), shard
+        except ray.exceptions.RayError as error:
+            raise AttAttrError(f"a Ray worker failed: {_reason(error)}") from error
+        finally:
+            if started:
+                ray.shutdown()
+
+    return engine
+
+
+class _Worker:
+    """One actor: the model, loaded once, and shard after shard."""
+
+    def __init__(self, model: str, opening: dict[str, Any], work: dict[str, Any]):
+        from attattr.attribute import Attributor
+
+        self.attributor = Attributor.from_pretrained(model, **opening)
+        self.work = Work(**work)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        examples = [Example(**example) for example in batch["examples"][0]]
+        shard = make_shard(self.attributor, examples, int(batch["first"][0]), self.work)
+        files = {name: [shard.files.get(name, b"")] for name in FILES}
+        return {"number": batch["number"], "rows": [shard.rows], "worst_gap": [shard.worst_gap], **files}
+
+
+def _connect(ray: Any, address: str | None, workers: int) -> None:
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    try:
+        if address is None:
+            ray.init(num_cpus=max(os.cpu_count() or 1, workers), include_dashboard=False, **quiet)
+        else:
+            ray.init(address=address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise InputError(f"no Ray cluster answers at {address or 'this machine'}: {error}") from error
+    ray.data.DataContext.get_current().enable_progress_bars = False
+
+
+def _reason(error: BaseException) -> str:
+    cause = getattr(error, "cause", None) or error
+    return str(cause).strip().splitlines()[-1] if str(cause).strip() else type(cause).__name__

@@ -1,0 +1,318 @@
+"""Data-set runs: what is in the tables, and that nothing is lost however a run ends."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import tiny
+from attattr import AttAttrError, Attributor, FileFormatError, InputError, open_run
+from attattr.cli import app
+from attattr.data import Problem, read_examples
+from attattr.runs import attribute_data, usable
+from attattr.shards import Work
+
+ROWS = 60
+SHARD = 4
+WORK = Work("predicted", "edges", None, "gausslegendre", 4, 1e-3, "zero", None)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with a small model, and a data file of ROWS usable rows."""
+    home = tmp_path_factory.mktemp("runs")
+    model = tiny.bert(labels=2).float()
+    model.config.id2label, model.config.label2id = {0: "bad", 1: "good"}, {"bad": 0, "good": 1}
+    model.save_pretrained(home / "model")
+    tiny.tokenizer().save_pretrained(home / "model")
+    words = "the a film is fine bad not very man woman eats sleeps nobody and or good".split()
+    draw = random.Random(0)
+    lines = ["sentence\tlabel"]
+    lines += [
+        f"{' '.join(draw.choices(words, k=draw.randint(2, 12)))}\t{draw.choice(['bad', 'good'])}"
+        for _ in range(ROWS)
+    ]
+    (home / "data.tsv").write_text("\n".join(lines) + "\n")
+    return home
+
+
+@pytest.fixture(scope="module")
+def attributor(home):
+    return Attributor.from_pretrained(str(home / "model"))
+
+
+@pytest.fixture(scope="module")
+def examples(home):
+    return read_examples(home / "data.tsv")[0]
+
+
+@pytest.fixture(scope="module")
+def whole(home):
+    """The tables of a run that nothing interrupted, made by the command in a process of its own."""
+    finish(start(home, home / "whole"))
+    return tables(home / "whole")
+
+
+def start(home: Path, out: Path, *more: str, **options) -> subprocess.Popen:
+    command = [
+        sys.executable, "-m", "attattr", "run", str(home / "data.tsv"), "--model", str(home / "model"),
+        "--out", str(out), "--shard-size", str(SHARD), *more,
+    ]  # fmt: skip
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def finish(process: subprocess.Popen, code: int = 0) -> str:
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == code, err
+    assert "Traceback" not in err
+    return out + err
+
+
+def tables(out: Path) -> dict[str, list[dict]]:
+    run = open_run(out)
+    assert run.complete
+    return {name: getattr(run, name).to_table().to_pylist() for name in ("inputs", "edges", "heads")}
+
+
+def wait_for(out: Path, shards: int, process: subprocess.Popen) -> None:
+    while len(list(out.glob("shards/*.json"))) < shards and process.poll() is None:
+        time.sleep(0.002)
+
+
+def test_the_tables_hold_what_attribute_says(attributor, examples, tmp_path):
+    run = attribute_data(examples[:6], attributor, tmp_path / "run", work=WORK, shard_size=4)
+    expected = attributor.attribute(examples[:4], n_steps=4, store="edges")
+    expected += attributor.attribute(examples[4:6], n_steps=4, store="edges")
+    inputs = run.inputs.to_table().to_pylist()
+    assert [row["row"] for row in inputs] == list(range(6))
+    for row, result, example in zip(inputs, expected, examples, strict=False):
+        assert (row["text"], row["gold"], row["line"]) == (example.text, example.label, example.line)
+        assert (row["prediction"], row["target"]) == (result.prediction.label, result.target.label)
+        assert {p["label"]: p["probability"] for p in row["probabilities"]} == result.prediction.probabilities
+        assert row["gaps"] == result.completeness_gap.tolist()
+        assert abs(row["worst_gap"]) == np.abs(result.completeness_gap).max()
+        assert tuple(row["tokens"]) == result.tokens
+    edges = run.edges.to_table().to_pandas()
+    for number, result in enumerate(expected):
+        strongest = edges[edges.row == number].nlargest(1, "score").iloc[0]
+        best = max(result.top_edges(256), key=lambda edge: edge.score)
+        assert (strongest.site, strongest["head"], strongest["query"], strongest.key) == (
+            best.layer, best.head, best.query, best.key,
+        )  # fmt: skip
+        assert (strongest.query_token, strongest.key_token) == (best.query_token, best.key_token)
+    heads = run.heads.to_table().to_pandas()
+    grid = heads[heads.row == 3].pivot_table(index="site", columns="head", values="max")
+    np.testing.assert_array_equal(grid.to_numpy(), expected[3].per_head("max"))
+
+
+def test_dense_runs_keep_every_score(attributor, examples, tmp_path):
+    from safetensors.numpy import load_file
+
+    work = Work("gold", "dense", None, "gausslegendre", 4, 1e-3, "zero", None)
+    run = attribute_data(examples[:3], attributor, tmp_path, work=work, shard_size=3)
+    arrays = load_file(tmp_path / "scores" / "00000.safetensors")
+    expected = attributor.attribute(examples[:3], n_steps=4, target=[e.label for e in examples[:3]])
+    np.testing.assert_array_equal(arrays["2.1.scores"], expected[2].sites[1].scores)
+    with pytest.raises(InputError, match="kept no edges"):
+        _ = run.edges
+
+
+def test_a_second_start_computes_nothing_again(attributor, examples, tmp_path, monkeypatch):
+    first = attribute_data(examples[:6], attributor, tmp_path, work=WORK, shard_size=4)
+    monkeypatch.setattr(Attributor, "attribute", lambda *_, **__: pytest.fail("computed again"))
+    assert attribute_data(examples[:6], attributor, tmp_path, work=WORK, shard_size=4) == first
+
+
+@pytest.mark.parametrize("harm", ["cut", "changed", "gone", "marker cut"])
+def test_a_damaged_shard_is_made_again(attributor, examples, tmp_path, harm):
+    attribute_data(examples[:6], attributor, tmp_path, work=WORK, shard_size=2)
+    before = tables(tmp_path)
+    file = tmp_path / "edges" / "00001.parquet"
+    if harm == "cut":
+        os.truncate(file, file.stat().st_size // 2)
+    elif harm == "changed":
+        file.write_bytes(file.read_bytes()[:-1] + b"x")
+    elif harm == "gone":
+        file.unlink()
+    else:
+        os.truncate(tmp_path / "shards" / "00001.json", 5)
+    attribute_data(examples[:6], attributor, tmp_path, work=WORK, shard_size=2)
+    assert tables(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"shard_size": 3}, "shards size is 2"),
+        ({"work": Work("gold", "edges", None, "gausslegendre", 4, 1e-3, "zero", None)}, "options target"),
+        ({"examples": slice(1, 6)}, "data rows"),
+        ({"examples": slice(1, 7)}, "data sha256"),
+        ({"model": True}, "model digest"),
+    ],
+)
+def test_a_folder_of_another_run_is_refused_and_the_difference_named(
+    attributor, examples, home, tmp_path, change, named
+):
+    attribute_data(examples[:6], attributor, tmp_path / "run", work=WORK, shard_size=2)
+    rows = examples[change.pop("examples", slice(6))]
+    if change.pop("model", False):
+        other = Attributor.from_pretrained(str(home / "model"))
+        with torch.no_grad():
+            other.model.classifier.bias += 1
+        other.model.save_pretrained(tmp_path / "model")
+        other.tokenizer.save_pretrained(tmp_path / "model")
+        os.rename(home / "model", home / "aside")
+        os.rename(tmp_path / "model", home / "model")
+        try:
+            attributor = Attributor.from_pretrained(str(home / "model"))
+        finally:
+            os.rename(home / "model", tmp_path / "model")
+            os.rename(home / "aside", home / "model")
+    with pytest.raises(InputError, match=named):
+        attribute_data(rows, attributor, tmp_path / "run", **{"work": WORK, "shard_size": 2} | change)
+
+
+def kill_and_resume(home, out, kills, seed):
+    draw = random.Random(seed)
+    killed = 0
+    for _ in range(kills):
+        process = start(home, out)
+        there = len(list(out.glob("shards/*.json")))
+        wait_for(out, there + draw.randint(0, 3), process)
+        time.sleep(draw.random() * 0.05)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        killed += process.returncode == -signal.SIGKILL
+    finish(start(home, out))
+    return killed
+
+
+def test_killed_three_times_and_resumed_the_tables_are_those_of_an_uninterrupted_run(home, whole, tmp_path):
+    assert kill_and_resume(home, tmp_path / "run", 3, seed=1) == 3
+    assert tables(tmp_path / "run") == whole
+    assert not list((tmp_path / "run").glob("**/*.part"))
+
+
+@pytest.mark.slow
+def test_killed_twenty_times(home, whole, tmp_path):
+    killed = sum(kill_and_resume(home, tmp_path / str(n), 4, seed=n) for n in range(5))
+    assert killed >= 15  # a run may have come to its end before its turn
+    for n in range(5):
+        assert tables(tmp_path / str(n)) == whole
+
+
+def test_ctrl_c_ends_after_the_shard_and_says_how_to_go_on(home, whole, tmp_path):
+    out = tmp_path / "run"
+    process = start(home, out)
+    wait_for(out, 2, process)
+    process.send_signal(signal.SIGINT)
+    said = finish(process, code=130)
+    assert "Start the same command again" in said
+    assert 2 <= len(open_run(out).finished) < ROWS // SHARD
+    assert all(pq.read_table(file).num_rows for file in out.glob("inputs/*.parquet"))
+    finish(start(home, out))
+    assert tables(out) == whole
+
+
+def test_two_writers_on_one_folder_are_refused_and_a_killed_one_leaves_no_lock(home, tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    with (out / ".lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        said = finish(start(home, out), code=2)
+    assert "another process is writing" in said
+    process = start(home, out)
+    wait_for(out, 1, process)
+    process.send_signal(signal.SIGSTOP)  # it holds the lock, and cannot come to its end meanwhile
+    try:
+        assert "another process is writing" in finish(start(home, out), code=2)
+    finally:
+        process.kill()
+        process.communicate()
+    assert not open_run(out).complete
+    finish(start(home, out))
+
+
+def test_a_full_disk_is_said_so_and_finished_shards_stay(home, whole, tmp_path):
+    """No file may grow beyond what a small shard needs: writing a larger one fails as on a full disk."""
+    sizes = sorted(file.stat().st_size for file in (home / "whole" / "edges").iterdir())
+    limit = sizes[len(sizes) // 2]
+    out = tmp_path / "run"
+    process = start(home, out, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    said = finish(process, code=1)
+    assert "cannot write into" in said
+    assert not list(out.glob("**/*.part"))
+    finish(start(home, out))
+    assert tables(out) == whole
+
+
+def test_bad_rows_are_reported_by_line_and_kept_out(home, tmp_path):
+    data = tmp_path / "data.tsv"
+    data.write_text("sentence\tlabel\na film\tgood\n\tbad\nnot good\tdreadful\nnobody eats\tbad\n")
+    command = ["run", str(data), "--model", str(home / "model"), "--out", str(tmp_path / "run")]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.stderr
+    assert "line 3: no text in sentence" in done.stderr
+    assert "line 4: unknown label 'dreadful'" in done.stderr
+    assert open_run(tmp_path / "run").inputs.to_table()["line"].to_pylist() == [2, 5]
+    lines = (tmp_path / "run" / "left_out.jsonl").read_text().splitlines()
+    assert [json.loads(line)["line"] for line in lines] == [3, 4]
+    strict = CliRunner().invoke(app, [*command[:-1], str(tmp_path / "other"), "--strict"])
+    assert strict.exit_code == 2
+    assert not (tmp_path / "other").exists()
+
+
+def test_data_of_another_task_is_an_error_that_lists_both_sides(attributor):
+    from attattr import Example
+
+    with pytest.raises(InputError, match=r"entailment.*bad, good"):
+        usable([Example("a film", label="entailment")], attributor, needs_label=True)
+    good, bad = usable(
+        [Example("a film"), Example("a man", label="good", line=3)], attributor, needs_label=True
+    )
+    assert [example.label for example in good] == ["good"]
+    assert bad == [Problem(0, "no label")]
+
+
+def test_a_folder_that_cannot_be_made_is_a_clear_error(attributor, examples, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AttAttrError, match="cannot write into"):
+        attribute_data(examples[:2], attributor, tmp_path / "file" / "run", work=WORK)
+
+
+def test_folders_that_are_no_runs(tmp_path):
+    with pytest.raises(FileFormatError, match="not a run folder"):
+        open_run(tmp_path)
+    (tmp_path / "manifest.json").write_text('{"format": 99}')
+    with pytest.raises(FileFormatError, match="upgrade attattr"):
+        open_run(tmp_path)
+
+
+def test_a_run_folder_is_data_again(attributor, examples, tmp_path):
+    attribute_data(examples[:6], attributor, tmp_path, work=WORK, shard_size=4)
+    again, problems = read_examples(tmp_path)
+    assert not problems
+    assert [(e.text, e.label, e.line) for e in again] == [(e.text, e.label, e.line) for e in examples[:6]]
+    assert len(read_examples(tmp_path, limit=2)[0]) == 2
+
+
+def test_status_counts_up_to_the_end(attributor, examples, tmp_path):
+    told = []
+    attribute_data(examples[:6], attributor, tmp_path, work=WORK, shard_size=4, progress=told.append)
+    assert (told[0].inputs_done, told[0].shards_done) == (0, 0)
+    assert (told[-1].inputs_done, told[-1].shards_done, told[-1].shards) == (6, 2, 2)
+    assert told[-1].worst_gap
