@@ -1,0 +1,117 @@
+"""Data-set runs: inputs a second beside the literal algorithm, bytes an input, and peak memory.
+
+    python benchmarks/runs.py --data ../shared/data            # all of it; results in benchmarks/runs.json
+
+Throughput is a ratio from one process, the two taking turns: `attattr run`'s shard function on a whole
+shard of SST-2 dev sentences, and the literal algorithm (benchmarks/literal.py) on a few of them. Memory
+is the peak of whole processes that attribute 100, 1,000 and 10,000 phrases with one node each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import literal
+import torch
+
+from attattr import Attributor
+from attattr.data import read_examples
+from attattr.shards import Work, make_shard
+
+OUT = Path(__file__).with_suffix(".json")
+
+
+def throughput(data: Path, repetitions: int, literal_inputs: int) -> dict:
+    attributor = Attributor.from_pretrained("sst2")
+    examples, _ = read_examples(data / "sst2_dev.tsv.gz")
+    work = Work("predicted", "edges", None, "gausslegendre", "auto", 1e-3, "zero", None)
+    make_shard(attributor, examples[:8], 0, work)  # warm up
+    attributor.model.requires_grad_(False)  # as our own side computes: no gradients of weights
+    turns = []
+    for turn in range(repetitions):
+        rows = examples[turn * 128 : turn * 128 + 128]
+        began = time.perf_counter()
+        shard = make_shard(attributor, rows, 0, work)
+        ours = len(rows) / (time.perf_counter() - began)
+        few = rows[:: len(rows) // literal_inputs][:literal_inputs]
+        began = time.perf_counter()
+        for example in few:
+            literal.attribute(attributor.model, attributor.tokenizer, example.text)
+        theirs = len(few) / (time.perf_counter() - began)
+        size = sum(map(len, shard.files.values())) / shard.rows
+        turns.append(
+            {"ours_per_s": ours, "literal_per_s": theirs, "ratio": ours / theirs, "bytes_per_input": size}
+        )
+        print(json.dumps(turns[-1]), flush=True)
+    ratios = [turn["ratio"] for turn in turns]
+    return {
+        "turns": turns,
+        "ratio": {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)},
+        "literal": {"steps": literal.STEPS, "padded_to": literal.PADDED, "inputs_a_turn": literal_inputs},
+    }
+
+
+def memory(data: Path, counts: list[int]) -> list[dict]:
+    found = []
+    for count in counts:
+        with tempfile.TemporaryDirectory() as folder:
+            command = [
+                sys.executable, __file__, "--one-run", str(count), "--data", str(data), "--folder", folder,
+            ]  # fmt: skip
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            found.append(json.loads(done.stdout.splitlines()[-1]))
+            print(json.dumps(found[-1]), flush=True)
+    return found
+
+
+def one_run(data: Path, count: int, folder: Path) -> None:
+    """In a process of its own: a run over `count` phrases, then this process's peak memory."""
+    from attattr.runs import attribute_data
+
+    examples, _ = read_examples(data / "sst2_train.tsv.gz", limit=count)
+    attributor = Attributor.from_pretrained("sst2")
+    work = Work("predicted", "edges", None, "riemann_middle", 1, 1e-3, "zero", None)
+    began = time.perf_counter()
+    attribute_data(examples, attributor, folder / "run", work=work)
+    seconds = time.perf_counter() - began
+    size = sum(file.stat().st_size for file in (folder / "run").rglob("*") if file.is_file())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    facts = {"inputs": count, "peak_bytes": peak, "seconds": seconds, "bytes_per_input": size / count}
+    print(json.dumps(facts))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--literal-inputs", type=int, default=3)
+    parser.add_argument("--counts", default="100,1000,10000")
+    parser.add_argument("--one-run", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one_run:
+        one_run(args.data, args.one_run, args.folder)
+        return
+    results = {
+        "machine": {
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "machine": platform.machine(),
+        },
+        "throughput_sst2_dev": throughput(args.data, args.repetitions, args.literal_inputs),
+        "memory": memory(args.data, [int(count) for count in args.counts.split(",")]),
+    }
+    OUT.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
