@@ -33,7 +33,7 @@ OUT = Path(__file__).with_suffix(".json")
 def throughput(data: Path, repetitions: int, literal_inputs: int) -> dict:
     attributor = Attributor.from_pretrained("sst2")
     examples, _ = read_examples(data / "sst2_dev.tsv.gz")
-    work = Work("predicted", "edges", None, "gausslegendre", "auto", 1e-3, "zero", None)
+    work = Work()
     make_shard(attributor, examples[:8], 0, work)  # warm up
     attributor.model.requires_grad_(False)  # as our own side computes: no gradients of weights
     turns = []
@@ -79,7 +79,7 @@ def one_run(data: Path, count: int, folder: Path) -> None:
 
     examples, _ = read_examples(data / "sst2_train.tsv.gz", limit=count)
     attributor = Attributor.from_pretrained("sst2")
-    work = Work("predicted", "edges", None, "riemann_middle", 1, 1e-3, "zero", None)
+    work = Work(method="riemann_middle", n_steps=1)
     began = time.perf_counter()
     attribute_data(examples, attributor, folder / "run", work=work)
     seconds = time.perf_counter() - began

@@ -96,9 +96,18 @@ def test_the_library_in_the_readme_runs(tmp_path, monkeypatch):
     if not (ADAPTERS / "mnli").is_dir():
         pytest.skip("needs the embedded model mnli")
     monkeypatch.chdir(tmp_path)
-    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    mnli = attattr.Attributor.from_pretrained("mnli")
+    pairs = [
+        attattr.Example("A man is eating.", "Nobody is eating."),
+        attattr.Example("It rains.", "It is wet."),
+    ]
+    attattr.attribute_data(pairs, mnli, "runs/mnli")
     found: dict = {}
-    exec(block, found)
+    for block in re.findall(
+        r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    ):
+        exec(block, found)
+    assert found["run"].inputs.count_rows() == 2
     assert found["again"].prediction == found["result"].prediction
 
 

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from attattr.shards import Work
 
 ROWS = 60
 SHARD = 4
-WORK = Work("predicted", "edges", None, "gausslegendre", 4, 1e-3, "zero", None)
+WORK = Work(n_steps=4)
 
 
 @pytest.fixture(scope="module")
@@ -122,13 +123,24 @@ def test_the_tables_hold_what_attribute_says(attributor, examples, tmp_path):
 def test_dense_runs_keep_every_score(attributor, examples, tmp_path):
     from safetensors.numpy import load_file
 
-    work = Work("gold", "dense", None, "gausslegendre", 4, 1e-3, "zero", None)
+    work = Work("gold", "dense", n_steps=4)
     run = attribute_data(examples[:3], attributor, tmp_path, work=work, shard_size=3)
     arrays = load_file(tmp_path / "scores" / "00000.safetensors")
     expected = attributor.attribute(examples[:3], n_steps=4, target=[e.label for e in examples[:3]])
     np.testing.assert_array_equal(arrays["2.1.scores"], expected[2].sites[1].scores)
     with pytest.raises(InputError, match="kept no edges"):
         _ = run.edges
+
+
+def test_a_run_may_explain_one_label_throughout(attributor, examples, tmp_path):
+    work = Work("good", "heads", n_steps=4)
+    run = attribute_data(examples[:3], attributor, tmp_path / "run", work=work)
+    assert run.inputs.to_table()["target"].to_pylist() == ["good"] * 3
+    with pytest.raises(InputError, match="unknown target 'fine': the model's labels are bad, good"):
+        attribute_data(examples[:3], attributor, tmp_path / "no", work=replace(work, target="fine"))
+    with pytest.raises(InputError, match="unknown store"):
+        attribute_data(examples[:3], attributor, tmp_path / "no", work=replace(work, store="fine"))
+    assert not (tmp_path / "no").exists()
 
 
 def test_a_second_start_computes_nothing_again(attributor, examples, tmp_path, monkeypatch):
@@ -158,7 +170,7 @@ def test_a_damaged_shard_is_made_again(attributor, examples, tmp_path, harm):
     ("change", "named"),
     [
         ({"shard_size": 3}, "shards size is 2"),
-        ({"work": Work("gold", "edges", None, "gausslegendre", 4, 1e-3, "zero", None)}, "options target"),
+        ({"work": Work("gold", n_steps=4)}, "options target"),
         ({"examples": slice(1, 6)}, "data rows"),
         ({"examples": slice(1, 7)}, "data sha256"),
         ({"model": True}, "model digest"),

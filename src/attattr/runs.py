@@ -58,11 +58,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder read back. The tables are pyarrow datasets: nothing is read until it is asked for.
-
-    >>> run = open_run(getfixture("run_folder"))  # doctest: +SKIP
-    >>> run.edges.to_table(columns=["score"]).num_rows  # doctest: +SKIP
-    """
+    """A run folder read back. The tables are pyarrow datasets: nothing is read until it is asked for."""
 
     path: Path
     manifest: dict[str, Any]
@@ -131,7 +127,7 @@ def attribute_data(
     attributor: Attributor,
     out: str | Path,
     *,
-    work: Work,
+    work: Work | None = None,
     problems: Sequence[Problem] = (),
     data: dict[str, Any] | None = None,
     shard_size: int | None = None,
@@ -141,9 +137,15 @@ def attribute_data(
 ) -> Run:
     """Attribute every example into a folder; started again, it goes on where it ended.
 
+    >>> from attattr import Attributor, Example
+    >>> examples = [Example("a fine film", label="positive"), Example("not so fine", label="negative")]
+    >>> run = attribute_data(examples, Attributor.from_pretrained("sst2"), folder / "run")
+    >>> run.complete, run.inputs.to_table()["prediction"].to_pylist()
+    (True, ['positive', 'negative'])
+
     Args:
         examples: those that can be used (`usable` sorts out the others, `problems`).
-        work: what to do with each; see shards.Work.
+        work: what to do with each (`Work`); None: its defaults.
         data: where the examples come from, for the manifest.
         engine: computes shards and yields them as they are done; None: here, one after the other.
         progress: told after every shard, and within one.
@@ -154,6 +156,14 @@ def attribute_data(
             another process is writing into it.
         AttAttrError: the folder cannot be written, or the disk is full; finished shards stay good.
     """
+    from attattr.shards import Work
+    from attattr.targets import parse
+
+    work = work or Work()
+    if work.store not in SHARD_SIZE:
+        raise InputError(f"unknown store '{work.store}': choose one of {', '.join(SHARD_SIZE)}")
+    if work.target not in ("gold", "predicted"):
+        parse(work.target, work.output, attributor.model, attributor.tokenizer)
     size = shard_size or SHARD_SIZE[work.store]
     if size < 1:
         raise InputError(f"the shard size must be at least 1, not {size}")

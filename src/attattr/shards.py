@@ -18,7 +18,6 @@ from safetensors.numpy import save as safetensors_bytes
 
 from attattr.attribute import Attributor, Progress
 from attattr.data import Example
-from attattr.errors import InputError
 from attattr.result import Attribution
 
 TABLES = ("inputs", "edges", "heads")
@@ -79,20 +78,16 @@ HEADS = pa.schema(
 
 @dataclass(frozen=True)
 class Work:
-    """What to do with every example of a run. `target` is "gold" or "predicted"."""
+    """What to do with every example of a run. `target` is "predicted", "gold", or a label."""
 
-    target: str
-    store: str
-    output: str | None
-    method: str
-    n_steps: int | str
-    tol: float
-    baseline: str
-    internal_batch_size: int | None
-
-    def __post_init__(self) -> None:
-        if self.target not in ("gold", "predicted"):
-            raise InputError(f"the target of a run is gold or predicted, not '{self.target}'")
+    target: str = "predicted"
+    store: str = "edges"
+    output: str | None = None
+    method: str = "gausslegendre"
+    n_steps: int | str = "auto"
+    tol: float = 1e-3
+    baseline: str = "zero"
+    internal_batch_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +111,8 @@ def make_shard(
     first_row: number of the first example in the whole run.
     """
     options = asdict(work)
-    targets = [example.label for example in examples] if options.pop("target") == "gold" else None
+    wanted = options.pop("target")
+    targets = {"gold": [example.label for example in examples], "predicted": None}.get(wanted, wanted)
     results = attributor.attribute(list(examples), target=targets, progress=progress, **options)
     numbered = list(enumerate(results, first_row))
     files = {

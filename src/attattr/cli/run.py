@@ -22,7 +22,7 @@ def run(
     data: options.Data,
     model: options.Model,
     out: Annotated[str, typer.Option(help="Folder of the run; an unfinished one is resumed.", metavar="DIR")],
-    target: Annotated[str, typer.Option(help="What to explain: gold or predicted class.")] = "predicted",
+    target: Annotated[str, typer.Option(help="What to explain: predicted, gold or a label.")] = "predicted",
     store: Annotated[str, typer.Option(help="edges (the strongest), heads (sums only) or dense.")] = "edges",
     output: options.Output = None,
     method: options.Method = "gausslegendre",
