@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from attattr.result import Prediction as Prediction
     from attattr.result import Site as Site
     from attattr.result import Target as Target
-    from attattr.runs import Run as Run
+    from attattr.run_folder import Run as Run
+    from attattr.run_folder import open_run as open_run
     from attattr.runs import attribute_data as attribute_data
-    from attattr.runs import open_run as open_run
     from attattr.shards import Work as Work
     from attattr.storage import load as load
 
@@ -43,7 +43,8 @@ _HOMES = {
     "errors": ("AttAttrError", "FileFormatError", "InputError", "ModelError", "UnsupportedModelError"),
     "evaluate": ("Evaluation", "evaluate_model"),
     "result": ("Attribution", "Axis", "Edge", "Edges", "Prediction", "Site", "Target"),
-    "runs": ("Run", "attribute_data", "open_run"),
+    "run_folder": ("Run", "open_run"),
+    "runs": ("attribute_data",),
     "shards": ("Work",),
     "storage": ("load",),
 }

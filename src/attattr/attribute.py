@@ -7,23 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, overload
 
-import numpy as np
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from attattr import quadrature, targets
+from attattr.assemble import site_of
 from attattr.batches import batches_of, check_padding, length, out_of_memory, pad_token, rows_within_budget
-from attattr.capture import Call, Capture
+from attattr.capture import Capture
 from attattr.data import Example, as_examples
 from attattr.encoding import Encoded, collate, encode
 from attattr.errors import AttAttrError, InputError
-from attattr.integrate import BASELINES, Integral, Problem, check_resume, integrate_site
+from attattr.integrate import BASELINES, Problem, check_resume, integrate_site
 from attattr.models import ModelInfo, load
-from attattr.result import Attribution, Axis, Site, strongest
+from attattr.result import Attribution, Site
 
 STORES = ("dense", "edges", "heads")
-EDGES_PER_SITE = 256  # kept under store="edges"
 Progress = Callable[[int, int, str], None]
 
 
@@ -261,7 +259,7 @@ class _Job:
                 stages=self.options.stages, tol=self.options.tol, baseline=self.options.baseline,
             )  # fmt: skip
             for i, of in enumerate(axes):
-                sites[i].append(_site(call, integral, i, of, widths, self.options.store))
+                sites[i].append(site_of(call, integral, i, of, widths, self.options.store))
         self.progress(len(chosen), len(chosen), "")
         made = []
         for i, (e, prediction) in enumerate(zip(encoded, predictions, strict=True)):
@@ -297,65 +295,6 @@ def _read_length(encoded: Encoded) -> int:
         return len(features["decoder_input_ids"])
     mask = [int(value) for value in features.get("attention_mask", ())]
     return len(mask) - mask[::-1].index(1) if 1 in mask else len(features.get("input_ids", ()))
-
-
-def _site(
-    call: Call, integral: Integral, i: int, axes: dict[str, Axis], widths: dict[str, int], store: str
-) -> Site:
-    """Input i's part of a site's integral, padding cut off; adds axes that have no tokens of their own."""
-    query_axis, queries = _axis(call, "query", call.query.shape[2], axes, widths)
-    key_axis, keys = _axis(call, "key", call.key.shape[2], axes, widths)
-    scores = _numpy(integral.scores[i, :, :queries, :keys])
-    attention = _numpy(integral.attention[i, :, :queries, :keys])
-    heads_only = store == "heads"
-    return Site(
-        name=call.name,
-        kind=call.kind,
-        n_heads=len(scores),
-        query_axis=query_axis,
-        key_axis=key_axis,
-        scores=scores if store == "dense" else None,
-        attention=attention if store == "dense" else None,
-        edges=strongest(scores, attention, EDGES_PER_SITE) if store == "edges" else None,
-        head_sum=scores.sum((1, 2)),
-        head_max=scores.max((1, 2)),
-        head_abs=np.abs(scores).mean((1, 2)),
-        query_sum=None if heads_only else scores.sum(2),
-        key_sum=None if heads_only else scores.sum(1),
-        baseline_output=float(integral.baseline_value[i]),
-        completeness_gap=float(integral.gap[i]),
-        error_estimate=float(integral.error[i]),
-        n_steps=int(integral.n_steps[i]),
-        converged=bool(integral.converged[i]),
-    )
-
-
-def _axis(
-    call: Call, side: str, length: int, axes: dict[str, Axis], widths: dict[str, int]
-) -> tuple[str, int]:
-    """Name of the axis on that side of a site, and its length without padding."""
-    name = "input"
-    if call.kind != "encoder_self" and "output" in axes and (side == "query" or call.kind == "decoder_self"):
-        name = "output"
-    if name in axes and widths.get(name) == length:
-        return name, len(axes[name].tokens)
-    for other, axis in axes.items():
-        if other not in widths and len(axis.tokens) == length:
-            return other, length
-    # windows, pooled stages, prompts: positions without names
-    name = f"positions{length}"
-    axes[name] = Axis(
-        tokens=tuple(str(k) for k in range(length)),
-        segments=(None,) * length,
-        words=(None,) * length,
-        special=(False,) * length,
-    )
-    return name, length
-
-
-def _numpy(tensor: Tensor) -> np.ndarray:
-    wide = tensor if tensor.dtype == torch.float64 else tensor.float()
-    return wide.detach().cpu().numpy().copy()
 
 
 def _plain(options: Options) -> dict[str, Any]:

@@ -128,10 +128,13 @@ class Capture:
         return forward(*args, **kwargs) if self._run is None else self._run(forward, args, kwargs)
 
     def _forward(self, inputs: Mapping[str, Tensor]) -> Any:
-        cache = (
-            {"use_cache": False} if "use_cache" in inspect.signature(self.model.forward).parameters else {}
-        )
-        return self.model(**inputs, **cache, return_dict=True)
+        known = inspect.signature(self.model.forward).parameters.values()
+        names = {parameter.name for parameter in known}
+        any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known)
+        options: dict[str, Any] = {"use_cache": False} if "use_cache" in names else {}
+        if any_name or "return_dict" in names:
+            options["return_dict"] = True
+        return self.model(**inputs, **options)
 
     @torch.no_grad()
     def record(self, inputs: Mapping[str, Tensor]) -> Recording:
@@ -269,8 +272,13 @@ def _fused_agrees(output: Tensor, clean: tuple, kwargs: Mapping[str, Any]) -> bo
 
 
 def _close(a: Tensor, b: Tensor) -> bool:
-    scale = b.abs().max()
-    return bool((a - b).abs().max() <= 100 * torch.finfo(b.dtype).eps * scale)
+    return bool((a - b).abs().max() <= rounding(b.dtype, 100) * b.abs().max())
+
+
+def rounding(dtype: torch.dtype, steps: int) -> float:
+    """What `steps` roundings may add up to, relative; half precisions, whose steps are large, get 4."""
+    few = 4 if dtype in (torch.float16, torch.bfloat16) else steps
+    return few * torch.finfo(dtype).eps
 
 
 def _kind(model: PreTrainedModel, name: str, module: nn.Module) -> str:

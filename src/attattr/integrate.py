@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attattr.capture import Call, Capture, Recording
+from attattr.capture import Call, Capture, Recording, rounding
+from attattr.errors import UnsupportedModelError
 from attattr.quadrature import Rule, accepted
 from attattr.targets import Objective
 
@@ -70,7 +71,7 @@ def integrate_site(
     device = attention.device
     at_origin = _values_at(problem, number, origin)
     change = problem.value - at_origin
-    floor = 10 * torch.finfo(call.context.dtype).eps * torch.maximum(problem.value.abs(), at_origin.abs())
+    floor = rounding(call.context.dtype, 10) * torch.maximum(problem.value.abs(), at_origin.abs())
 
     scores = torch.zeros_like(attention, dtype=problem.value.dtype)
     gap, error = torch.zeros_like(problem.value), torch.zeros_like(problem.value)
@@ -127,12 +128,10 @@ def check_resume(problem: Problem) -> None:
     Raises:
         UnsupportedModelError: it fails all the same.
     """
-    from attattr.errors import UnsupportedModelError
-
     capture, recording = problem.capture, problem.recording
     row = torch.zeros(1, dtype=torch.long, device=problem.value.device)
     clean = recording.outputs.logits[:1]
-    tolerance = 1000 * torch.finfo(clean.dtype).eps * clean.abs().max().clamp(min=1)
+    tolerance = 4 * rounding(clean.dtype, 250) * clean.abs().max().clamp(min=1)
     worst = ""
     for replay, fuse in ((capture.replay, capture.fuse), (False, capture.fuse), (False, False)):
         capture.replay, capture.fuse, worst = replay, fuse, ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -29,23 +29,11 @@ def explain(
             metavar="predicted|LABEL",
         ),
     ] = "predicted",
-    output: Annotated[
-        Literal["probability", "logit", "log_probability"] | None,
-        typer.Option(help="Which output of it. [default: probability; of a continuation: log_probability]"),
-    ] = None,
-    method: Annotated[
-        Literal["gausslegendre", "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid"],
-        typer.Option(help="Quadrature rule; all but the first need --n-steps."),
-    ] = "gausslegendre",
-    n_steps: Annotated[
-        str, typer.Option(help="auto (adds nodes where they are needed), or their number.", metavar="auto|N")
-    ] = "auto",
-    tol: Annotated[
-        float, typer.Option(help="Accepted completeness gap, relative to the scores' size.", metavar="X")
-    ] = 1e-3,
-    baseline: Annotated[
-        Literal["zero", "uniform"], typer.Option(help="Attention at which the path starts.")
-    ] = "zero",
+    output: options.Output = None,
+    method: options.Method = "gausslegendre",
+    n_steps: options.Steps = "auto",
+    tol: options.Tolerance = 1e-3,
+    baseline: options.Baseline = "zero",
     top: Annotated[int, typer.Option(min=0, help="So many of the strongest edges.", metavar="N")] = 10,
     json_file: Annotated[
         str | None,
@@ -62,16 +50,14 @@ def explain(
     trust_remote_code: options.TrustRemoteCode = False,
     device: options.Device = None,
     dtype: options.Dtype = "float32",
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Rows (nodes) computed together. [default: what memory holds]")
-    ] = None,
+    batch_size: options.Rows = None,
 ) -> None:
     """Which attention edges made the prediction for TEXT, or for the pair TEXT and TEXT2.
 
     Example: attattr explain "A man is eating." "Nobody is eating."
     """
     _check_texts(text)
-    steps = _steps(method, n_steps)
+    steps = options.steps(method, n_steps)
     if not tol > 0:
         raise InputError(f"--tol must be positive, not {tol:g}")
     _check_paths(json_file, save)
@@ -142,17 +128,3 @@ def _check_paths(json_file: str | None, save: str | None) -> None:
         raise InputError("--json and --save must not name the same file")
     for path in (json_file, save):
         options.check_writable(path)
-
-
-def _steps(method: str, n_steps: str) -> int | str:
-    if n_steps == "auto":
-        if method != "gausslegendre":
-            raise InputError(f"--method {method} needs a number of nodes: --n-steps 64, for example")
-        return n_steps
-    try:
-        number = int(n_steps)
-    except ValueError:
-        raise InputError(f"--n-steps takes auto or a whole number, not '{n_steps}'") from None
-    if number < 1:
-        raise InputError(f"--n-steps must be at least 1, not {number}")
-    return number

@@ -15,7 +15,8 @@ from attattr.cli import options
 from attattr.errors import InputError
 
 if TYPE_CHECKING:
-    from attattr.runs import Run, Status
+    from attattr.run_folder import Run
+    from attattr.runs import Status
 
 
 def run(
