@@ -125,8 +125,15 @@ def readme(card: dict[str, Any]) -> str:
     said = {
         "full": "fully fine-tuned, before extraction",
         "extracted": "adapter as extracted",
-        "shipped": "adapter as shipped (float16, after its own training)",
+        "shipped": "adapter as shipped (float16)",
     }
+    tuned = "The adapter was saved in float16."
+    if recipe["adapter_epochs"]:
+        tuned = (
+            f"The adapter was trained on for {recipe['adapter_epochs']:g} epochs at {recipe['adapter_lr']:g} and "
+            "saved in float16."
+        )
+    tuned += " " + (recipe.get("note") or "The development set was read for the figures below only.")
     figures = "\n".join(f"| {said[s]} | {dev[s]['accuracy']:.2%} | {dev[s]['n']:,} |" for s in said)
     header = "| gold \\ predicted | " + " | ".join(labels) + " |"
     rows = "\n".join(
@@ -157,9 +164,8 @@ Licence of the data: {about["licence"]}. None of it is contained here.
 {recipe["train_rows"]:,} rows for {recipe["epochs"]:g} epochs (AdamW, learning rate {recipe["lr"]:g}, batch
 {recipe["batch"]}, 6 % warm-up, linear decay, weight decay 0.01, at most 128 tokens, bf16 autocast, seed
 {recipe["seed"]}). The weight differences were cut to rank {recipe["rank"]} by SVD; biases, LayerNorms, pooler and
-classifier were kept whole. The adapter was trained on for {recipe["adapter_epochs"]:g} epochs at
-{recipe["adapter_lr"]:g} and saved in float16. The development set was read for the figures below only. The script is
-`experiments/train.py` of the attattr repository.
+classifier were kept whole. {tuned}
+The script is `experiments/train.py` of the attattr repository.
 
 ## Accuracy on `{recipe["dev"]}`, float32
 

@@ -48,6 +48,7 @@ class Recipe:
     lr: float = 1e-4
     adapter_epochs: float = 0.25
     adapter_lr: float = 1e-4
+    note: str = ""  # what a reader of the model card should know of how the recipe came about
     batch: int = 32
     seed: int = 0
 
@@ -55,7 +56,14 @@ class Recipe:
 RECIPES = {
     "mnli": Recipe(NLI, ("mnli_train", "mnli_train_extra"), "mnli_dev_matched"),
     "snli": Recipe(NLI, ("snli_train",), "snli_dev", "mnli", epochs=2, lr=5e-5, adapter_epochs=0.5),
-    "sst2": Recipe(("negative", "positive"), ("sst2_train",), "sst2_dev", epochs=2),
+    "sst2": Recipe(
+        ("negative", "positive"), ("sst2_train",), "sst2_dev", epochs=2, adapter_epochs=0,
+        note=(
+            "Training the adapter on was tried twice, a quarter of an epoch at 1e-4 and two epochs of "
+            "whole sentences at 3e-5; each gave 89.56 % on the development set, less than the adapter as "
+            "extracted. That one is shipped: a choice made by looking at the development set."
+        ),
+    ),
     "mrpc": Recipe(
         ("not_equivalent", "equivalent"), ("mrpc_train",), "mrpc_dev", "mnli",
         epochs=5, lr=5e-5, adapter_epochs=1,
