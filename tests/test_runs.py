@@ -28,7 +28,7 @@ from attattr.runs import attribute_data, usable
 from attattr.shards import Work
 
 ROWS = 60
-SHARD = 4
+SHARD = 2
 WORK = Work(n_steps=4)
 
 
@@ -205,7 +205,7 @@ def kill_and_resume(home, out, kills, seed):
         process = start(home, out)
         there = len(list(out.glob("shards/*.json")))
         wait_for(out, there + draw.randint(0, 3), process)
-        time.sleep(draw.random() * 0.05)
+        time.sleep(draw.random() * 0.03)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         killed += process.returncode == -signal.SIGKILL
