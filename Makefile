@@ -13,16 +13,16 @@ demo: $(VENV)/.installed  ## explain an NLI pair and a film-review sentence
 	$(BIN)/attattr explain "The plot is thin, but the two leads are so charming that I left smiling."
 
 test: $(VENV)/.installed-dev  ## the tests, without the slow ones
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
 test-slow: $(VENV)/.installed-dev  ## only the slow tests
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -m slow
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow
 
 check: $(VENV)/.installed-dev  ## lint, format, types, tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,7 +4,7 @@
 
 Throughput is a ratio from one process, the two taking turns: `attattr run`'s shard function on a whole
 shard of SST-2 dev sentences, and the literal algorithm (benchmarks/literal.py) on a few of them. Memory
-is the peak of whole processes that attribute 100, 1,000 and 10,000 phrases with one node each.
+is the peak of whole processes that attribute 100, 1,000 and 10,000 short phrases with one node each.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from attattr.data import read_examples
 from attattr.shards import Work, make_shard
 
 OUT = Path(__file__).with_suffix(".json")
+WORDS = 2  # phrases of the memory runs: short, so that ten thousand take minutes
 
 
 def throughput(data: Path, repetitions: int, literal_inputs: int) -> dict:
@@ -54,6 +54,7 @@ def throughput(data: Path, repetitions: int, literal_inputs: int) -> dict:
         print(json.dumps(turns[-1]), flush=True)
     ratios = [turn["ratio"] for turn in turns]
     return {
+        "threads": torch.get_num_threads(),
         "turns": turns,
         "ratio": {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)},
         "literal": {"steps": literal.STEPS, "padded_to": literal.PADDED, "inputs_a_turn": literal_inputs},
@@ -77,16 +78,56 @@ def one_run(data: Path, count: int, folder: Path) -> None:
     """In a process of its own: a run over `count` phrases, then this process's peak memory."""
     from attattr.runs import attribute_data
 
-    examples, _ = read_examples(data / "sst2_train.tsv.gz", limit=count)
+    every, _ = read_examples(data / "sst2_train.tsv.gz")
+    examples = [example for example in every if len((example.text or "").split()) <= WORDS][:count]
+    assert len(examples) == count
     attributor = Attributor.from_pretrained("sst2")
     work = Work(method="riemann_middle", n_steps=1)
     began = time.perf_counter()
     attribute_data(examples, attributor, folder / "run", work=work)
     seconds = time.perf_counter() - began
     size = sum(file.stat().st_size for file in (folder / "run").rglob("*") if file.is_file())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    facts = {"inputs": count, "peak_bytes": peak, "seconds": seconds, "bytes_per_input": size / count}
+    # not ru_maxrss: a process inherits that of the one that started it
+    status = Path("/proc/self/status").read_text()
+    peak = int(status.split("VmHWM:")[1].split()[0]) * 1024
+    facts = {
+        "threads": torch.get_num_threads(),
+        "inputs": count,
+        "peak_bytes": peak,
+        "seconds": seconds,
+        "bytes_per_input": size / count,
+    }
     print(json.dumps(facts))
+
+
+def table(results: dict) -> str:
+    """The section "Measured" of docs/runs.md."""
+    speed, machine = results["throughput_sst2_dev"], results["machine"]
+    ratio = speed["ratio"]
+    ours = statistics.median(turn["ours_per_s"] for turn in speed["turns"])
+    size = statistics.median(turn["bytes_per_input"] for turn in speed["turns"])
+    rows = "\n".join(
+        f"| {run['inputs']:,} | {run['peak_bytes'] / 1e6:,.0f} MB | {run['inputs'] / run['seconds']:.0f} | "
+        f"{run['bytes_per_input'] / 1e3:.1f} kB |"
+        for run in results["memory"]
+    )
+    return f"""
+By `python benchmarks/runs.py` (its figures: benchmarks/runs.json), torch {machine["torch"]},
+{machine["machine"]}.
+
+SST-2 development sentences, embedded sst2, automatic nodes, `--store edges`: **{ratio["median"]:.0f} times**
+the inputs a second of the literal algorithm one input at a time, {speed["literal"]["steps"]} left steps,
+padded to {speed["literal"]["padded_to"]} tokens ({ratio["min"]:.0f} to {ratio["max"]:.0f} in
+{len(speed["turns"])} alternating turns). That was {ours:.1f} inputs a second, and
+{size / 1e3:.0f} kB an input on disk; {speed["threads"]} threads.
+
+Peak memory of a whole process, SST-2 phrases of at most {WORDS} words, one node each,
+{results["memory"][0]["threads"]} thread:
+
+| inputs | peak memory | inputs a second | on disk, an input |
+|---|---|---|---|
+{rows}
+"""
 
 
 def main() -> None:
@@ -97,20 +138,26 @@ def main() -> None:
     parser.add_argument("--counts", default="100,1000,10000")
     parser.add_argument("--one-run", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--memory-only", action="store_true", help="keep the throughput of the last time")
     args = parser.parse_args()
     if args.one_run:
         one_run(args.data, args.one_run, args.folder)
         return
     results = {
         "machine": {
-            "threads": torch.get_num_threads(),
             "torch": torch.__version__,
             "machine": platform.machine(),
         },
-        "throughput_sst2_dev": throughput(args.data, args.repetitions, args.literal_inputs),
+        "throughput_sst2_dev": json.loads(OUT.read_text())["throughput_sst2_dev"]
+        if args.memory_only
+        else throughput(args.data, args.repetitions, args.literal_inputs),
         "memory": memory(args.data, [int(count) for count in args.counts.split(",")]),
     }
     OUT.write_text(json.dumps(results, indent=1) + "\n")
+    document = OUT.parents[1] / "docs" / "runs.md"
+    before, begin, rest = document.read_text().partition("<!-- runs:begin -->")
+    _, end, after = rest.partition("<!-- runs:end -->")
+    document.write_text(before + begin + table(results) + end + after)
 
 
 if __name__ == "__main__":

@@ -149,6 +149,7 @@ with the wheel `{WHEEL}`.
 
 ```python
 import attattr
+
 attattr.Attributor.from_pretrained("{name}").attribute({call})
 ```
 

@@ -1,7 +1,8 @@
-"""The opponent in the benchmarks computes what it is said to."""
+"""The opponent in the benchmarks computes what it is said to, and documents hold what was measured."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from test_engine import close
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 import literal
+import runs
 
 
 def test_the_literal_algorithm_is_the_left_sum_of_64_steps():
@@ -25,3 +27,9 @@ def test_the_literal_algorithm_is_the_left_sum_of_64_steps():
     padded = literal.attribute(model, tokenizer, "the film is very good")
     assert padded.shape[-1] == literal.PADDED
     close(padded[..., :n, :n], expected.scores)
+
+
+def test_the_figures_in_the_documents_are_those_of_the_benchmark():
+    results = json.loads(runs.OUT.read_text(encoding="utf-8"))
+    document = (runs.OUT.parents[1] / "docs" / "runs.md").read_text(encoding="utf-8")
+    assert runs.table(results) in document
