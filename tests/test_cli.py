@@ -62,7 +62,7 @@ def run(monkeypatch):
 
     def call(*arguments, result=None, error=None, warning=None):
         fake = FakeAttributor(result or handmade.attribution(), error, warning)
-        monkeypatch.setattr(options, "open_attributor", fake.open)
+        monkeypatch.setattr(options.TheModel, "attributor", lambda asked: fake.open(**vars(asked)))
         return invoked("explain", *arguments), fake
 
     return call

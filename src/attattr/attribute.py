@@ -234,7 +234,7 @@ class _Job:
         device = next(model.parameters()).device
         inputs = {name: value.to(device) for name, value in collate(encoded, self.pad).items()}
         recording = self.capture.record(inputs)
-        lengths = [_read_length(e) for e in encoded]
+        lengths = [targets.read_length(e) for e in encoded]
         objective, predictions = targets.resolve(wishes, recording.outputs, lengths, model, tokenizer)
         every = torch.arange(len(encoded), device=device)
         value = objective(recording.outputs, every)
@@ -286,15 +286,6 @@ class _Job:
 
 
 _TEXT_AXES = {"input": "input_ids", "output": "decoder_input_ids"}
-
-
-def _read_length(encoded: Encoded) -> int:
-    """Tokens of the side that F is read from, given padding at its end not counted."""
-    features = encoded.features
-    if "decoder_input_ids" in features:
-        return len(features["decoder_input_ids"])
-    mask = [int(value) for value in features.get("attention_mask", ())]
-    return len(mask) - mask[::-1].index(1) if 1 in mask else len(features.get("input_ids", ()))
 
 
 def _plain(options: Options) -> dict[str, Any]:

@@ -225,8 +225,28 @@ class Capture:
             )
         return outputs
 
+    def edit(self, inputs: Mapping[str, Tensor], change: Callable[..., Tensor]) -> Any:
+        """The outputs of a forward in which every attention call's context goes through `change`.
+
+        change(number, context, weights, values) -> context: (B, q, H, d), (B, H, q, k), (B, H, k, d). A
+        call whose attention has another form keeps its context and is not shown.
+        """
+        calls = 0
+
+        def attend(module, query, key, value, attention_mask, *args, **kwargs):
+            nonlocal calls
+            context, weights = _eager(module)(module, query, key, value, attention_mask, *args, **kwargs)
+            calls += 1
+            if weights is None or weights.ndim != 4 or weights.shape[1] % value.shape[1]:
+                return context, weights
+            values = repeat_kv(value, weights.shape[1] // value.shape[1])
+            return change(calls - 1, context, weights, values), weights
+
+        with self._handlers(attend, None):
+            return self._forward(inputs)
+
     @contextlib.contextmanager
-    def _handlers(self, attend: Callable, run: Callable) -> Iterator[None]:
+    def _handlers(self, attend: Callable, run: Callable | None) -> Iterator[None]:
         self._attend, self._run = attend, run
         try:
             yield

@@ -17,6 +17,8 @@ from attattr.errors import InputError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from attattr.masks import Mask
+
 Progress = Callable[[int, int], None]
 
 
@@ -52,6 +54,7 @@ def predict(
     batch_size: int = 32,
     truncate: bool = True,
     pair: bool | None = None,
+    masks: Sequence[Mask] | Mask | None = None,
     progress: Progress | None = None,
 ) -> np.ndarray:
     """Logits of a classifier, (N, C) float32 (float64 of a float64 model), in the order of the examples.
@@ -59,6 +62,7 @@ def predict(
     Computed in evaluation mode and batches of like length; the model is left as it was found.
 
     Args:
+        masks: heads or edges taken out: one mask for all examples, or one for each.
         progress: called with (rows done, rows in all) after each batch.
 
     Raises:
@@ -67,12 +71,16 @@ def predict(
     import torch
 
     from attattr.batches import pad_token
+    from attattr.capture import Capture
     from attattr.encoding import collate, encode
+    from attattr.masks import masked_forward, sites_of
 
     if batch_size < 1:
         raise InputError(f"the batch size must be at least 1, not {batch_size}")
     if model.can_generate():
         raise InputError(f"a {type(model).__name__} predicts tokens: only classifiers have an accuracy")
+    if isinstance(masks, Sequence) and len(masks) != len(examples):
+        raise InputError(f"{len(masks)} masks for {len(examples)} examples: give one, or one for each")
     encoded = encode(model, tokenizer, examples, truncate=truncate, pair=pair)
     lengths = [len(each.features.get("input_ids", ())) for each in encoded]
     order = sorted(range(len(encoded)), key=lambda i: (lengths[i], i))
@@ -80,10 +88,21 @@ def predict(
     device = next(model.parameters()).device
     logits: list[Any] = [None] * len(encoded)
     done = 0
-    with _evaluating(model), pad_token(model, tokenizer, encoded) as pad, torch.no_grad():
+    with contextlib.ExitStack() as within:
+        within.enter_context(_evaluating(model))
+        pad = within.enter_context(pad_token(model, tokenizer, encoded))
+        within.enter_context(torch.no_grad())
+        if masks is not None and encoded:
+            capture = within.enter_context(Capture(model))
+            sites = sites_of(capture, encoded[0], pad)
         for group in groups:
             batch = collate([encoded[i] for i in group], pad)
-            outputs = model(**{name: value.to(device) for name, value in batch.items()})
+            batch = {name: value.to(device) for name, value in batch.items()}
+            if masks is None:
+                outputs = model(**batch)
+            else:
+                of_group = [masks[i] if isinstance(masks, Sequence) else masks for i in group]
+                outputs = masked_forward(capture, batch, sites, of_group)
             rows = outputs.logits if outputs.logits.dtype == torch.float64 else outputs.logits.float()
             for i, row in zip(group, rows.cpu().numpy(), strict=True):
                 logits[i] = row

@@ -114,6 +114,15 @@ def extend(encoded: Encoded, wish: Wish, tokenizer: Any) -> Encoded:
     return replace(encoded, features=features, axes=axes)
 
 
+def read_length(encoded: Encoded) -> int:
+    """Tokens of the side that F is read from, given padding at its end not counted."""
+    features = encoded.features
+    if "decoder_input_ids" in features:
+        return len(features["decoder_input_ids"])
+    mask = [int(value) for value in features.get("attention_mask", ())]
+    return len(mask) - mask[::-1].index(1) if 1 in mask else len(features.get("input_ids", ()))
+
+
 @dataclass(frozen=True)
 class Objective:
     """F over a batch of B inputs: the values of R rows from the model's outputs for them."""

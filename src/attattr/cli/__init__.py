@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from attattr import __version__
+from attattr.cli import options
 from attattr.cli.check import check
 from attattr.cli.evaluate import evaluate
 from attattr.cli.explain import explain
@@ -63,8 +64,17 @@ def _failed(error: object, code: int) -> typer.Exit:
     return typer.Exit(code)
 
 
-for _verb in (explain, run, evaluate, check, models):
-    app.command()(_guarded(_verb))
+VERBS = (explain, run, evaluate, check, models)
+# verbs of two words: the first, what its help says, and the functions
+GROUPS: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {}
+
+for _verb in VERBS:
+    app.command()(_guarded(options.flattened(_verb)))
+for _name, (_help, _verbs) in GROUPS.items():
+    _group = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_help)
+    for _verb in _verbs:
+        _group.command()(_guarded(options.flattened(_verb)))
+    app.add_typer(_group, name=_name)
 
 
 def _version(wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,14 +15,14 @@ if TYPE_CHECKING:
     from attattr.result import Attribution, Site
 
 
+@dataclass(frozen=True)
+class ModelArgument(options.TheModel):
+    model: Annotated[str, typer.Argument(help="Embedded name, folder or hub id.")]
+
+
 def check(
-    model: Annotated[str, typer.Argument(help="Embedded name, folder or hub id.")],
+    the_model: ModelArgument,
     tokens: Annotated[str, typer.Option(help="Lengths of input to measure.", metavar="N[,N…]")] = "32,128",
-    labels: options.Labels = None,
-    revision: options.Revision = None,
-    trust_remote_code: options.TrustRemoteCode = False,
-    device: options.Device = None,
-    dtype: options.Dtype = "float32",
 ) -> None:
     """Which attention sites MODEL has, whether completeness holds, and what an input costs.
 
@@ -31,19 +32,12 @@ def check(
         lengths = [int(part) for part in tokens.split(",")]
     except ValueError:
         raise InputError(f"--tokens takes whole numbers separated by commas, not '{tokens}'") from None
-    attributor = options.open_attributor(
-        model,
-        labels=labels,
-        revision=revision,
-        trust_remote_code=trust_remote_code,
-        device=device,
-        dtype=dtype,
-    )
+    attributor = the_model.attributor()
     with options.working(f"attributing made-up inputs of {tokens} tokens"):
         from attattr.check import check_model
 
         found = check_model(attributor, tokens=lengths)
-    _show(found, model)
+    _show(found, the_model.model)
     if not found.holds:
         raise typer.Exit(1)
 

@@ -16,43 +16,21 @@ SCHEMA_VERSION = 1
 
 
 def evaluate(
-    data: options.Data,
-    model: options.Model,
+    the_data: options.TheData,
+    the_model: options.TheModel,
     json_file: Annotated[
         str | None, typer.Option("--json", help="Write the figures there; - for standard output.")
     ] = None,
     batch_size: options.BatchSize = 32,
-    limit: options.Limit = None,
-    seed: options.Seed = 0,
-    text_columns: options.TextColumns = None,
-    label_column: options.LabelColumn = None,
-    split: options.Split = None,
-    labels: options.Labels = None,
-    revision: options.Revision = None,
-    trust_remote_code: options.TrustRemoteCode = False,
-    device: options.Device = None,
-    dtype: options.Dtype = "float32",
 ) -> None:
     """Accuracy of a model on DATA, by class too, with 95 % intervals.
 
     Example: attattr evaluate sst2_dev.tsv.gz --model sst2
     """
     options.check_writable(json_file)
-    with options.working(f"reading {data}"):
-        from attattr.data import read_examples
-
-        examples, problems = read_examples(
-            data, text_columns=text_columns, label_column=label_column, split=split, limit=limit, seed=seed
-        )
+    examples, problems = the_data.read()
     options.report(problems)
-    loaded = options.open_model(
-        model,
-        labels=labels,
-        revision=revision,
-        trust_remote_code=trust_remote_code,
-        device=device,
-        dtype=dtype,
-    )
+    loaded = the_model.load()
     from attattr.evaluate import evaluate_model
 
     with options.progress_bar("evaluating") as progress:
@@ -70,15 +48,15 @@ def evaluate(
         facts = {
             "schema_version": SCHEMA_VERSION,
             "model": asdict(loaded.info),
-            "data": data,
-            "limit": limit,
-            "seed": seed,
+            "data": the_data.data,
+            "limit": the_data.limit,
+            "seed": the_data.seed,
             **found.to_json(),
             "left_out": [problem._asdict() for problem in problems],
         }
         options.write_text(json_file, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
     if json_file != "-":
-        _show(found, f"{loaded.info.name} on {data}", limit)
+        _show(found, f"{loaded.info.name} on {the_data.data}", the_data.limit)
 
 
 def _show(found: Evaluation, title: str, limit: int | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,14 +15,28 @@ from attattr.errors import InputError
 DEFAULTS = {1: "sst2", 2: "mnli"}  # embedded models for so many texts
 
 
-def explain(
-    text: Annotated[list[str], typer.Argument(help="One text, or two for a model of pairs.", metavar="TEXT")],
+@dataclass(frozen=True)
+class ModelOrDefault(options.TheModel):
     model: Annotated[
         str | None,
         typer.Option(
             "--model", "-m", help="Embedded name, folder or hub id. [default: sst2; mnli for two texts]"
         ),
-    ] = None,
+    ] = None  # type: ignore[assignment]
+
+    def for_texts(self, count: int) -> options.TheModel:
+        """The model that was asked for, or the embedded one for so many texts, saying so."""
+        if self.model is not None:
+            return self
+        name = DEFAULTS[count]
+        which = "one text" if count == 1 else "two texts"
+        typer.echo(f"Model: {name}, the embedded one for {which} (--model takes another).", err=True)
+        return replace(self, model=name)
+
+
+def explain(
+    text: Annotated[list[str], typer.Argument(help="One text, or two for a model of pairs.", metavar="TEXT")],
+    the_model: ModelOrDefault,
     target: Annotated[
         str,
         typer.Option(
@@ -45,11 +60,6 @@ def explain(
     no_truncate: Annotated[
         bool, typer.Option("--no-truncate", help="A text longer than the model takes is an error.")
     ] = False,
-    labels: options.Labels = None,
-    revision: options.Revision = None,
-    trust_remote_code: options.TrustRemoteCode = False,
-    device: options.Device = None,
-    dtype: options.Dtype = "float32",
     batch_size: options.Rows = None,
 ) -> None:
     """Which attention edges made the prediction for TEXT, or for the pair TEXT and TEXT2.
@@ -61,18 +71,7 @@ def explain(
     if not tol > 0:
         raise InputError(f"--tol must be positive, not {tol:g}")
     _check_paths(json_file, save)
-    if model is None:
-        model = DEFAULTS[len(text)]
-        which = "one text" if len(text) == 1 else "two texts"
-        typer.echo(f"Model: {model}, the embedded one for {which} (--model takes another).", err=True)
-    attributor = options.open_attributor(
-        model,
-        labels=labels,
-        revision=revision,
-        trust_remote_code=trust_remote_code,
-        device=device,
-        dtype=dtype,
-    )
+    attributor = the_model.for_texts(len(text)).attributor()
     with options.progress_bar("attributing") as progress:
         result = attributor.attribute(
             *text,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -16,7 +19,7 @@ from attattr.errors import InputError
 
 if TYPE_CHECKING:
     from attattr.attribute import Attributor
-    from attattr.data import Problem
+    from attattr.data import Example, Problem
     from attattr.models import Loaded
 
 SHOWN_PROBLEMS = 10
@@ -66,35 +69,85 @@ Limit = Annotated[int | None, typer.Option(min=1, help="Only so many rows, drawn
 Seed = Annotated[int, typer.Option(help="Seed of what is drawn at random.")]
 
 
-def open_model(
-    model: str,
-    *,
-    labels: str | None = None,
-    revision: str | None = None,
-    trust_remote_code: bool = False,
-    device: str | None = None,
-    dtype: str = "float32",
-) -> Loaded:
-    """The model that the options name; says on a terminal that it is being read."""
-    with working(f"loading {model}"):
-        from attattr.models import load
+@dataclass(frozen=True)
+class TheModel:
+    """The model, and how it is loaded. As a verb's parameter: its options (`flattened`)."""
 
-        return load(
-            model,
-            labels=labels,
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-            device=device,
-            dtype=dtype,
+    model: Model
+    labels: Labels = None
+    revision: Revision = None
+    trust_remote_code: TrustRemoteCode = False
+    device: Device = None
+    dtype: Dtype = "float32"
+
+    @property
+    def opening(self) -> dict[str, Any]:
+        """Keywords of `models.load`."""
+        return {name: value for name, value in vars(self).items() if name != "model"}
+
+    def load(self) -> Loaded:
+        """Read it, saying so on a terminal."""
+        with working(f"loading {self.model}"):
+            from attattr.models import load
+
+            return load(self.model, **self.opening)
+
+    def attributor(self) -> Attributor:
+        """As `load`, ready to attribute."""
+        loaded = self.load()
+        from attattr.attribute import Attributor
+
+        return Attributor(loaded.model, loaded.tokenizer, info=loaded.info)
+
+
+@dataclass(frozen=True)
+class TheData:
+    """A data set and which of its rows. As a verb's parameter: its options (`flattened`)."""
+
+    data: Data
+    limit: Limit = None
+    seed: Seed = 0
+    text_columns: TextColumns = None
+    label_column: LabelColumn = None
+    split: Split = None
+
+    def read(self) -> tuple[list[Example], list[Problem]]:
+        """The usable rows, and the others (to be told by `report`)."""
+        with working(f"reading {self.data}"):
+            from attattr.data import read_examples
+
+            return read_examples(**vars(self))
+
+
+def flattened(verb: Callable[..., None]) -> Callable[..., None]:
+    """The verb with the fields of each group of options (`TheModel`, `TheData`) as options of its own.
+
+    The first field of a group stands in its place, the others behind the verb's own options.
+    """
+    hints = get_type_hints(verb, include_extras=True)
+    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    parameters, behind = [], []
+    for parameter in inspect.signature(verb).parameters.values():
+        kind = groups.get(parameter.name)
+        found = inspect.signature(kind).parameters.values() if kind else [parameter]
+        types = get_type_hints(kind, include_extras=True) if kind else hints
+        first, *others = (
+            each.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=types[each.name]) for each in found
         )
+        parameters.append(first)
+        behind += others
+    parameters += behind
 
+    @functools.wraps(verb)
+    def flat(**given: Any) -> None:
+        for name, kind in groups.items():
+            given[name] = kind(**{field.name: given.pop(field.name) for field in fields(kind)})
+        verb(**given)
 
-def open_attributor(model: str, **options: Any) -> Attributor:
-    """As `open_model`, ready to attribute."""
-    loaded = open_model(model, **options)
-    from attattr.attribute import Attributor
-
-    return Attributor(loaded.model, loaded.tokenizer, info=loaded.info)
+    flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    del flat.__wrapped__
+    return flat
 
 
 @contextlib.contextmanager

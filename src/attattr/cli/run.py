@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def run(
-    data: options.Data,
-    model: options.Model,
+    the_data: options.TheData,
+    the_model: options.TheModel,
     out: Annotated[str, typer.Option(help="Folder of the run; an unfinished one is resumed.", metavar="DIR")],
     target: Annotated[str, typer.Option(help="What to explain: predicted, gold or a label.")] = "predicted",
     store: Annotated[str, typer.Option(help="edges (the strongest), heads (sums only) or dense.")] = "edges",
@@ -39,17 +39,7 @@ def run(
         str | None, typer.Option(help="Address of a Ray cluster. [default: a local one]")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Ray workers, each with a model of its own.")] = 2,
-    limit: options.Limit = None,
-    seed: options.Seed = 0,
-    text_columns: options.TextColumns = None,
-    label_column: options.LabelColumn = None,
-    split: options.Split = None,
     batch_size: options.Rows = None,
-    labels: options.Labels = None,
-    revision: options.Revision = None,
-    trust_remote_code: options.TrustRemoteCode = False,
-    device: options.Device = None,
-    dtype: options.Dtype = "float32",
 ) -> None:
     """Attribute every row of DATA into tables in a folder; started again, it goes on where it ended.
 
@@ -57,17 +47,8 @@ def run(
     """
     if engine not in ("local", "ray"):
         raise InputError(f"unknown engine '{engine}': choose local or ray")
-    with options.working(f"reading {data}"):
-        from attattr.data import read_examples
-
-        examples, problems = read_examples(
-            data, text_columns=text_columns, label_column=label_column, split=split, limit=limit, seed=seed
-        )
-    opening = {
-        "labels": labels, "revision": revision, "trust_remote_code": trust_remote_code, "device": device,
-        "dtype": dtype,
-    }  # fmt: skip
-    attributor = options.open_attributor(model, **opening)
+    examples, problems = the_data.read()
+    attributor = the_model.attributor()
     from attattr.runs import attribute_data, usable
     from attattr.shards import Work
 
@@ -84,8 +65,11 @@ def run(
     if engine == "ray":
         from attattr.ray_engine import ray_engine
 
-        compute = ray_engine(model, opening, address=ray_address, workers=workers)
-    source = {"name": data, "split": split, "limit": limit, "seed": seed if limit else None}
+        compute = ray_engine(the_model.model, the_model.opening, address=ray_address, workers=workers)
+    source = {
+        "name": the_data.data, "split": the_data.split, "limit": the_data.limit,
+        "seed": the_data.seed if the_data.limit else None,
+    }  # fmt: skip
     with _interruptible() as stopped, _progress() as progress:
         made = attribute_data(
             examples, attributor, out, work=work, problems=problems, data=source, shard_size=shard_size,
