@@ -163,7 +163,7 @@ def folder(tmp_path):
 
 def run(command, *arguments):
     app = typer.Typer()
-    app.command()(command)
+    app.command()(options.flattened(command))
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 

@@ -1,0 +1,242 @@
+"""From head importances to a smaller model that loads again.
+
+`masked` keeps every shape and zeroes what the pruned heads write: plain `from_pretrained` reads it.
+`sliced` cuts their rows and columns out of the projections: smaller and faster; its folder carries a
+generated class (pruned_model.py) that gives the projections their new shapes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from attattr.capture import Capture, Recording
+from attattr.errors import InputError, UnsupportedModelError
+from attattr.masks import Mask, masked_forward
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+# projections of an attention module (or of its parent), as transformers' families name them
+LAYOUTS = (
+    ("query", "key", "value", "output.dense"),  # BERT, RoBERTa, ELECTRA …
+    ("query", "key", "value", "dense"),
+    ("q_proj", "k_proj", "v_proj", "o_proj"),  # Llama and most decoders, ViT
+    ("q_proj", "k_proj", "v_proj", "out_proj"),  # BART, CLIP
+    ("q_lin", "k_lin", "v_lin", "out_lin"),  # DistilBERT
+    ("c_attn", "c_attn", "c_attn", "c_proj"),  # GPT-2: one matrix for the three
+    ("q", "k", "v", "o"),  # T5
+)
+TOLERANCE = 1e-6  # of the logits against masking, in float64
+
+
+@dataclass(frozen=True)
+class Projections:
+    """Where one attention site's matrices are, by module path."""
+
+    module: str
+    query: str
+    key: str
+    value: str
+    out: str
+    heads: int
+    key_heads: int
+    width: int  # numbers of a head
+
+    @property
+    def group(self) -> int:
+        """Query heads that share a key-value head."""
+        return self.heads // self.key_heads
+
+
+def heads_to_keep(importance: np.ndarray, keep: float, groups: Sequence[int] | None = None) -> np.ndarray:
+    """Boolean (L, H): the most important share of all heads, ranked over all layers at once.
+
+    >>> heads_to_keep(np.array([[4.0, 1.0], [3.0, 2.0]]), 0.5)
+    array([[ True, False],
+           [ True, False]])
+
+    groups: heads of each layer that share a key-value head; they stay or go together, by their mean.
+    Ties go to the lower layer and head.
+
+    Raises:
+        InputError: `keep` outside 0 to 1.
+    """
+    if not 0 <= keep <= 1:
+        raise InputError(f"the share of heads to keep is between 0 and 1, not {keep:g}")
+    groups = groups or [1] * len(importance)
+    units = [
+        (float(np.mean(row[first : first + group])), layer, first, group)
+        for layer, (row, group) in enumerate(zip(importance, groups, strict=True))
+        for first in range(0, len(row), group)
+    ]
+    units.sort(key=lambda unit: -unit[0])  # stable: reading order among equals
+    kept = np.zeros(importance.shape, bool)
+    left = round(keep * importance.size)
+    for _, layer, first, group in units:
+        if group <= left:
+            kept[layer, first : first + group] = True
+            left -= group
+    return kept
+
+
+def projections(model: PreTrainedModel, recording: Recording) -> list[Projections]:
+    """The matrices of every attention site of a recorded forward.
+
+    Raises:
+        UnsupportedModelError: a site shares its weights with another, or is of no known layout.
+    """
+    names = {module: name for name, module in model.named_modules()}
+    found, seen = [], set()
+    for number in recording.sites:
+        call = recording.calls[number]
+        assert call is not None
+        module = names.get(call.module, "")
+        if module in seen:
+            raise UnsupportedModelError(
+                f"the layers of {type(model).__name__} share their weights: a head cannot go from one alone"
+            )
+        seen.add(module)
+        found.append(_find(model, module, call.query.shape[1], call.key.shape[1], call.query.shape[3]))
+    return found
+
+
+def _find(model: nn.Module, module: str, heads: int, key_heads: int, width: int) -> Projections:
+    for where in (module, module.rpartition(".")[0]):
+        for layout in LAYOUTS:
+            # BERT's output projection is a neighbour of the module that attends
+            paths = [_path(model, (where, module), name) for name in layout]
+            if all(paths):
+                return Projections(module, *paths, heads, key_heads, width)  # type: ignore[arg-type]
+    raise UnsupportedModelError(
+        f"the projections of {module} ({type(model).__name__}) are not named as in a family that can be pruned"
+    )
+
+
+def _path(model: nn.Module, folders: Sequence[str], name: str) -> str | None:
+    for folder in folders:
+        path = f"{folder}.{name}" if folder else name
+        try:
+            part = model.get_submodule(path)
+        except AttributeError:
+            continue
+        if getattr(part, "weight", None) is not None:
+            return path
+    return None
+
+
+def masked(model: PreTrainedModel, sites: Sequence[Projections], kept: np.ndarray) -> PreTrainedModel:
+    """A copy whose pruned heads write nothing: their columns of the output projection are 0."""
+    model = copy.deepcopy(model)
+    with torch.no_grad():
+        for of, keep in zip(sites, kept, strict=True):
+            gone = torch.as_tensor(np.repeat(~keep, of.width))
+            into = model.get_submodule(of.out)
+            _columns(into)[gone.to(into.weight.device)] = 0
+    return model
+
+
+def sliced(
+    model: PreTrainedModel, sites: Sequence[Projections], kept: np.ndarray
+) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """A copy without the matrices of the pruned heads, and what its class has to know to load it.
+
+    A layer that loses all its heads keeps one group that writes nothing: no library computes with 0.
+
+    Raises:
+        UnsupportedModelError: the family's slicing is not supported (`masked` may be).
+        InputError: part of a group of heads that share a key-value head.
+    """
+    model = masked(model, sites, kept)
+    shapes: dict[str, list[int]] = {}
+    attributes: dict[str, dict[str, int]] = {}
+    for of, keep in zip(sites, kept, strict=True):
+        by_group = keep.reshape(of.key_heads, of.group)
+        if (by_group.any(1) != by_group.all(1)).any():
+            raise InputError(f"the heads of {of.module} go in groups of {of.group}, which share their keys")
+        left = by_group.any(1)
+        if not left.any():
+            left = np.arange(of.key_heads) == 0
+        rows = torch.as_tensor(np.repeat(left, of.width * of.group))
+        key_rows = torch.as_tensor(np.repeat(left, of.width))
+        into = model.get_submodule(of.out)
+        with torch.no_grad():
+            _cut(into, rows, inwards=True)
+            if of.query == of.key == of.value:  # one matrix, the three side by side
+                _cut(model.get_submodule(of.query), torch.cat([rows, key_rows, key_rows]), inwards=False)
+            else:
+                for path, which in ((of.query, rows), (of.key, key_rows), (of.value, key_rows)):
+                    _cut(model.get_submodule(path), which, inwards=False)
+        for path in dict.fromkeys((of.query, of.key, of.value, of.out)):
+            part = model.get_submodule(path)
+            shapes |= {f"{path}.{name}": list(p.shape) for name, p in part.named_parameters()}
+            sizes = {n: getattr(part, n) for n in ("in_features", "out_features", "nf", "nx")
+                     if hasattr(part, n)}  # fmt: skip
+            attributes[path] = sizes
+        attention: Any = model.get_submodule(of.module)
+        for name, value in {"split_size": int(rows.sum()), "all_head_size": int(rows.sum())}.items():
+            if hasattr(attention, name):
+                setattr(attention, name, value)
+                attributes.setdefault(of.module, {})[name] = value
+    facts = {
+        "kept_heads": {of.module: np.flatnonzero(keep).tolist() for of, keep in zip(sites, kept, strict=True)},
+        "shapes": shapes,
+        "attributes": attributes,
+    }
+    return model, facts
+
+
+def check_pruned(
+    model: PreTrainedModel, pruned: PreTrainedModel, inputs: dict[str, Tensor], kept: np.ndarray
+) -> float:
+    """Largest difference of the pruned model's logits from masking the original's, both in float64.
+
+    Raises:
+        UnsupportedModelError: they differ by more than TOLERANCE, or the pruned model does not run.
+    """
+    whole, small = (copy.deepcopy(each).double().eval() for each in (model, pruned))
+    inputs = {name: value.double() if value.is_floating_point() else value for name, value in inputs.items()}
+    with Capture(whole) as capture:
+        sites = capture.record(inputs).sites
+        wanted = masked_forward(capture, inputs, sites, [Mask(heads=kept.astype(float))]).logits
+    try:
+        with torch.no_grad():
+            got = small(**inputs).logits
+    except (RuntimeError, ValueError) as error:
+        raise UnsupportedModelError(
+            f"{type(model).__name__} does not run with fewer heads ({str(error).splitlines()[0]}): its slicing "
+            "is not supported, use --format masked"
+        ) from error
+    off = float((got - wanted).abs().max())
+    if not off <= TOLERANCE:
+        raise UnsupportedModelError(
+            f"a {type(model).__name__} without these heads answers otherwise than with them silenced (logits "
+            f"differ by {off:.1e}): this way of pruning it is not supported"
+            + ("; use --format masked" if small.num_parameters() < whole.num_parameters() else "")
+        )
+    return off
+
+
+def _columns(part: Any) -> Tensor:
+    """The weight with inputs first, (in, out), as a view: GPT-2's Conv1D stores it so, Linear transposed."""
+    return part.weight if hasattr(part, "nf") else part.weight.T
+
+
+def _cut(part: Any, which: Tensor, *, inwards: bool) -> None:
+    """Keep these inputs, or these outputs, of a projection."""
+    transposed = hasattr(part, "nf")
+    which = which.to(part.weight.device)
+    along = int(inwards != transposed)  # dimension of the weight: Linear is (out, in)
+    part.weight = nn.Parameter(part.weight.index_select(along, which.nonzero()[:, 0]).contiguous())
+    if not inwards and part.bias is not None:
+        part.bias = nn.Parameter(part.bias[which].contiguous())
+    inside, outside = ("nx", "nf") if transposed else ("in_features", "out_features")
+    name = inside if inwards else outside
+    if hasattr(part, name):
+        setattr(part, name, int(which.sum()))
