@@ -81,6 +81,13 @@ def check_model(attributor: Attributor, *, tokens: Sequence[int] = (32, 128), se
     return Check(zero, uniform, replayed, tuple(call.fused for call in calls if call), tuple(costs))
 
 
+def made_up_batch(attributor: Attributor, seed: int, tokens: int = 32) -> dict[str, torch.Tensor]:
+    """One made-up input as a batch, of so many tokens or as many as the model takes."""
+    limit = getattr(attributor.model.config.get_text_config(), "max_position_embeddings", None)
+    n = min(tokens, limit) if isinstance(limit, int) and limit > 0 else tokens
+    return _batch(_made_up(attributor, n, seed), attributor.model.device)
+
+
 def _made_up(attributor: Attributor, n: int, seed: int) -> dict[str, torch.Tensor]:
     """Random ordinary tokens between the special ones the tokenizer puts; random pixels for images."""
     config = attributor.model.config

@@ -175,14 +175,14 @@ def rank_heads(
     if set(criteria) - {"attattr"}:
         from attattr.sensitivity import sensitivities
 
-        found = sensitivities(attributor, examples, gold, tell)
-        names = found.sites
+        other = sensitivities(attributor, examples, gold, tell)
+        names = other.sites
         if {"taylor", "taylor_normalized"} & set(criteria):
-            per_input["taylor"] = per_input["taylor_normalized"] = found.taylor
-        per_input["attention"] = found.attention
+            per_input["taylor"] = per_input["taylor_normalized"] = other.taylor
+        per_input["attention"] = other.attention
         if "accuracy_drop" in criteria:
             per_input["accuracy_drop"] = accuracy_drops(
-                attributor, examples, gold, found.attention.shape[1:], tell
+                attributor, examples, gold, other.attention.shape[1:], tell
             )
     shape = next(iter(per_input.values())).shape[1:]
     importances = {}
@@ -302,8 +302,7 @@ def correlate(
     else:
         low, high = -1.0, 1.0
     rho = float(spearmanr(a, b).statistic)
-    with np.errstate(divide="ignore"):
-        middle = np.arctanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))
     width = 1.959964 * np.sqrt((1 + rho**2 / 2) / max(1, len(a) - 3))
-    around = (float(np.tanh(middle - width)), float(np.tanh(middle + width)))
+    with np.errstate(divide="ignore"):  # at ±1 the interval is a point
+        around = (float(np.tanh(np.arctanh(rho) - width)), float(np.tanh(np.arctanh(rho) + width)))
     return Correlation(names, float(pearson.statistic), (float(low), float(high)), rho, around, len(a))

@@ -115,7 +115,7 @@ def measure(
     >>> from attattr import Attributor
     >>> sst2 = Attributor.from_pretrained("sst2")
     >>> clean, (silenced,) = measure(sst2, "a fine film", [Mask(heads=np.zeros((6, 12)))])
-    >>> clean > 0.9 > silenced
+    >>> bool(clean > 0.9 > silenced)
     True
 
     Args: `inputs`, `target`, `output` as `Attributor.attribute`, of one input; the predicted class

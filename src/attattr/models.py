@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from attattr import digests, embedded, hub
 from attattr.embedded import BASE, NAMES, base_folder
 from attattr.errors import AttAttrError, InputError, ModelError
+from attattr.pruned_model import is_pruned, shrunk_class
 
 if TYPE_CHECKING:
     import torch
@@ -103,7 +104,7 @@ def load(
     if local and revision is not None:
         raise InputError(f"'{name}' is no model of the hub: it has no revision '{revision}'")
     try:
-        with _quiet():
+        with quiet():
             if name in NAMES:
                 loaded = _adapter(str(embedded.checked_adapter(name)), name, {}, is_embedded=True)
             elif local:
@@ -150,7 +151,10 @@ def _from(where: str, name: str, options: dict[str, Any], dtype: torch.dtype) ->
     # the config's own commit: what is loaded next cannot be of another one
     commit = getattr(config, "_commit_hash", None)
     options = options | ({"revision": commit} if commit else {})
-    model, found = getattr(transformers, auto).from_pretrained(
+    kind = getattr(transformers, auto)
+    if is_pruned(folder):  # in place of the code in its folder, which does the same
+        kind = shrunk_class(getattr(transformers, str((config.architectures or [""])[0])))
+    model, found = kind.from_pretrained(
         where, config=config, dtype=dtype, output_loading_info=True, **options
     )
     if found["missing_keys"]:
@@ -230,6 +234,12 @@ def _adapter(
         pair=card.get("pair"),
     )
     return Loaded(model, _tokenizer(auto, where if own else start, {} if own else of_base), info)
+
+
+def auto_class(model: PreTrainedModel) -> str:
+    """The auto class that loads a model."""
+    name = type(model).__name__
+    return _head(model.config.__class__(architectures=[name]), name)
 
 
 def _head(config: PreTrainedConfig, name: str) -> str:
@@ -342,7 +352,7 @@ def _cached(name: str, commit: str | None) -> Path | None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No load reports, progress bars of weights (downloads keep theirs) or warnings; then as before."""
     from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
     from transformers.utils import logging

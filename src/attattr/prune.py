@@ -17,11 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from attattr.capture import Capture, Recording
+from attattr.check import made_up_batch as made_up
 from attattr.errors import InputError, UnsupportedModelError
 from attattr.masks import Mask, masked_forward
+from attattr.models import auto_class
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from attattr.attribute import Attributor
 
 # projections of an attention module (or of its parent), as transformers' families name them
 LAYOUTS = (
@@ -53,6 +57,58 @@ class Projections:
     def group(self) -> int:
         """Query heads that share a key-value head."""
         return self.heads // self.key_heads
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A pruned copy of a model. `facts` (of a sliced one) are what its class has to know to load it."""
+
+    model: PreTrainedModel
+    kept: np.ndarray  # boolean (L, H)
+    logits_off: float  # from masking the same heads, float64
+    facts: dict[str, Any] | None
+    auto: str  # auto class that loads it
+    made_up: dict[str, Tensor]  # the batch it was checked on
+
+
+def prune(
+    attributor: Attributor, importance: np.ndarray, keep: float, layout: str = "sliced", *, seed: int = 0
+) -> Pruned:
+    """The model without its least important heads, checked against masking them.
+
+    >>> from attattr import Attributor
+    >>> pruned = prune(Attributor.from_pretrained("sst2"), np.arange(72.0).reshape(6, 12), 0.5)
+    >>> pruned.kept.sum(1).tolist(), pruned.logits_off < 1e-6
+    ([0, 0, 0, 12, 12, 12], True)
+
+    Args:
+        importance: (L, H), as of `rank_heads`.
+        keep: share of all heads that stay. Heads on shared keys and values go together.
+        layout: "sliced" or "masked".
+
+    Raises:
+        InputError: an importance of another shape, a share outside 0 to 1, an unknown layout.
+        UnsupportedModelError: the family cannot be pruned this way (the message says what can be done).
+    """
+    if layout not in ("sliced", "masked"):
+        raise InputError(f"unknown format '{layout}': choose sliced or masked")
+    model = attributor.model
+    batch = {
+        name: value.repeat(8, *[1] * (value.ndim - 1)) for name, value in made_up(attributor, seed).items()
+    }
+    with Capture(model) as capture:
+        recording = capture.record(batch)
+    sites = projections(model, recording)
+    shape = (len(sites), sites[0].heads)
+    if importance.shape != shape or any(of.heads != shape[1] for of in sites):
+        raise InputError(
+            f"the importance is of {' × '.join(map(str, importance.shape))} heads, the model has "
+            f"{' × '.join(map(str, shape))}"
+        )
+    kept = heads_to_keep(importance, keep, [of.group for of in sites] if layout == "sliced" else None)
+    small, facts = sliced(model, sites, kept) if layout == "sliced" else (masked(model, sites, kept), None)
+    off = check_pruned(model, small, batch, kept)
+    return Pruned(small, kept, off, facts, auto_class(model), batch)
 
 
 def heads_to_keep(importance: np.ndarray, keep: float, groups: Sequence[int] | None = None) -> np.ndarray:
@@ -111,11 +167,12 @@ def _find(model: nn.Module, module: str, heads: int, key_heads: int, width: int)
     for where in (module, module.rpartition(".")[0]):
         for layout in LAYOUTS:
             # BERT's output projection is a neighbour of the module that attends
-            paths = [_path(model, (where, module), name) for name in layout]
-            if all(paths):
-                return Projections(module, *paths, heads, key_heads, width)  # type: ignore[arg-type]
+            query, key, value, out = (_path(model, (where, module), name) for name in layout)
+            if query and key and value and out:
+                return Projections(module, query, key, value, out, heads, key_heads, width)
     raise UnsupportedModelError(
-        f"the projections of {module} ({type(model).__name__}) are not named as in a family that can be pruned"
+        f"the projections of {module} ({type(model).__name__}) have other names than in the families that "
+        "can be pruned"
     )
 
 
@@ -137,7 +194,7 @@ def masked(model: PreTrainedModel, sites: Sequence[Projections], kept: np.ndarra
     with torch.no_grad():
         for of, keep in zip(sites, kept, strict=True):
             gone = torch.as_tensor(np.repeat(~keep, of.width))
-            into = model.get_submodule(of.out)
+            into: Any = model.get_submodule(of.out)
             _columns(into)[gone.to(into.weight.device)] = 0
     return model
 
@@ -185,7 +242,9 @@ def sliced(
                 setattr(attention, name, value)
                 attributes.setdefault(of.module, {})[name] = value
     facts = {
-        "kept_heads": {of.module: np.flatnonzero(keep).tolist() for of, keep in zip(sites, kept, strict=True)},
+        "kept_heads": {
+            of.module: np.flatnonzero(keep).tolist() for of, keep in zip(sites, kept, strict=True)
+        },
         "shapes": shapes,
         "attributes": attributes,
     }
@@ -204,14 +263,15 @@ def check_pruned(
     inputs = {name: value.double() if value.is_floating_point() else value for name, value in inputs.items()}
     with Capture(whole) as capture:
         sites = capture.record(inputs).sites
-        wanted = masked_forward(capture, inputs, sites, [Mask(heads=kept.astype(float))]).logits
+        silenced = [Mask(heads=kept.astype(float))] * len(next(iter(inputs.values())))
+        wanted = masked_forward(capture, inputs, sites, silenced).logits
     try:
         with torch.no_grad():
             got = small(**inputs).logits
     except (RuntimeError, ValueError) as error:
         raise UnsupportedModelError(
-            f"{type(model).__name__} does not run with fewer heads ({str(error).splitlines()[0]}): its slicing "
-            "is not supported, use --format masked"
+            f"{type(model).__name__} does not run with fewer heads ({str(error).splitlines()[0]}): its "
+            "slicing is not supported, use --format masked"
         ) from error
     off = float((got - wanted).abs().max())
     if not off <= TOLERANCE:

@@ -58,6 +58,8 @@ def write_pruned(
         InputError: the folder is there already and not empty.
         OSError: it cannot be written.
     """
+    from attattr.models import quiet
+
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"'{out}' is there already: choose a new folder")
@@ -65,10 +67,11 @@ def write_pruned(
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         made = Path(folder) / "model"
         if facts is not None:
-            base = type(model).__name__
+            base = type(model).__name__.removeprefix("Pruned")
             model.config.attattr_pruned = facts
             model.config.auto_map = {auto: f"{Path(FILE).stem}.Pruned{base}"}
-        model.save_pretrained(made)
+        with quiet():
+            model.save_pretrained(made)
         if facts is not None:
             (made / FILE).write_text(SOURCE.format(base=base), encoding="utf-8")
         if tokenizer is not None:

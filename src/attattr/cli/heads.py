@@ -1,0 +1,203 @@
+"""attattr heads: which heads matter, whether that is so, and what tasks share."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attattr.cli import options
+from attattr.errors import InputError
+
+if TYPE_CHECKING:
+    from attattr.heads import Correlation, HeadRanking
+
+SHOWN = 10
+
+Figure = Annotated[str | None, typer.Option(help="Draw it: .svg, .pdf or .png.", metavar="FILE")]
+Json = Annotated[str | None, typer.Option("--json", help="Write the figures there; - for standard output.")]
+Criteria = Annotated[
+    str,
+    typer.Option(
+        help="One or more of attattr, taylor, taylor_normalized, attention, accuracy_drop, random.",
+        metavar="NAME[,NAME…]",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Sample(options.TheData):
+    """The paper ranks heads over about 200 rows."""
+
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many rows, drawn at random.")] = 200
+
+
+def rank(
+    the_data: Sample,
+    the_model: options.TheModel,
+    criterion: Criteria = "attattr",
+    reduce: Annotated[
+        str, typer.Option(help="Of attattr, over a head's scores: max, sum, mean_abs.")
+    ] = "max",
+    target: Annotated[
+        str, typer.Option(help="Of attattr: the class attributed, gold or predicted.")
+    ] = "gold",
+    out: Annotated[str | None, typer.Option(help="Write the table (Parquet).", metavar="FILE")] = None,
+    figure: Figure = None,
+) -> None:
+    """Rank the heads of a model by their importance on DATA, with 95 % bootstrap intervals.
+
+    Example: attattr heads rank mnli_dev.tsv.gz --model mnli --out heads.parquet --figure heads.svg
+    """
+    for path in (out, figure):
+        options.check_writable(path)
+    examples, problems = the_data.read()
+    options.report(problems)
+    attributor = the_model.attributor()
+    from attattr.heads import rank_heads
+
+    with options.progress_bar("ranking heads") as progress:
+        found = rank_heads(
+            attributor, examples, criteria=named(criterion), reduce=reduce, target=target,
+            seed=the_data.seed, progress=progress,
+        )  # fmt: skip
+    if out is not None:
+        found.save(out)
+    if figure is not None:
+        from attattr.report.plots import plot_heads
+
+        first = next(iter(found.importances))
+        plot_heads(found.of(first).mean, figure, title=the_model.model, label=f"importance ({first})")
+    _show(found, the_model.model, examples=len(examples))
+    for kind, path in (("table", out), ("figure", figure)):
+        if path is not None:
+            typer.echo(f"Wrote the {kind} to {path}.", err=True)
+
+
+def named(criteria: str) -> list[str]:
+    return [name.strip() for name in criteria.split(",") if name.strip()]
+
+
+def _show(found: HeadRanking, model: str, examples: int) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    console.print(f"[bold]{escape(model)}[/bold]: the heads that matter most, over {examples} inputs")
+    for criterion, importance in found.importances.items():
+        table = Table("", "layer", "head", criterion, "95 % interval", box=None, pad_edge=False)
+        for column in table.columns:
+            column.justify = "right"
+        for place, (site, head) in enumerate(found.ranked(criterion)[:SHOWN], 1):
+            low, high = importance.low[site, head], importance.high[site, head]
+            span = "" if low != low else f"{low:.4f} – {high:.4f}"
+            value = f"{importance.mean[site, head]:.4f}"
+            table.add_row(str(place), str(site), str(head), value, span)
+        console.print(table)
+    console.print("Layers and heads count from 0.", style="dim")
+
+
+def effectiveness(
+    the_data: Sample, the_model: options.TheModel, json_file: Json = None, figure: Figure = None
+) -> None:
+    """Accuracy as heads are taken out of every layer, the most or the least attributed first.
+
+    Example: attattr heads effectiveness sst2_dev.tsv.gz --model sst2 --figure effectiveness.svg
+    """
+    for path in (json_file, figure):
+        options.check_writable(path)
+    examples, problems = the_data.read()
+    options.report(problems)
+    attributor = the_model.attributor()
+    from attattr.effectiveness import RANKINGS, measure_effectiveness
+
+    with options.progress_bar("effectiveness") as progress:
+        found = measure_effectiveness(attributor, examples, progress=progress)
+    if figure is not None:
+        from attattr.report.plots import plot_curves
+
+        curves = {
+            f"{ranking.replace('_', ', ')}: {order.replace('_', ' ')}": (c.x, c.accuracy, c.low, c.high)
+            for ranking, orders in found.curves.items()
+            for order, c in orders.items()
+        }
+        plot_curves(curves, figure, x_label="heads taken out of every layer", y_label="accuracy")
+    if json_file is not None:
+        options.write_text(json_file, json.dumps(found.to_json(), indent=1) + "\n")
+    if json_file == "-":
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    heads = len(found.curves["attention"]["smallest_first"].x)
+    table = Table("heads out of each layer", *(f"{r} {o}" for r in found.curves for o in found.curves[r]))
+    for k in range(heads):
+        accuracies = (found.curves[r][o].accuracy[k] for r in found.curves for o in found.curves[r])
+        table.add_row(str(k), *(f"{accuracy:.1%}" for accuracy in accuracies))
+    console.print(table)
+    leaking = ", ".join(ranking for ranking, leak_free in RANKINGS.items() if not leak_free)
+    console.print(f"n = {found.n}. {leaking} knows the answer: read the others as the evidence.", style="dim")
+
+
+def compare(
+    files: Annotated[list[str], typer.Argument(help="Tables of `attattr heads rank`.", metavar="A B …")],
+    criterion: Annotated[str | None, typer.Option(help="Which importance. [default: the first]")] = None,
+    json_file: Json = None,
+    figure: Figure = None,
+) -> None:
+    """Do tasks or models need the same heads? Correlation of their importances, head by head.
+
+    Example: attattr heads compare mnli.parquet snli.parquet --figure shared.svg
+    """
+    if len(files) < 2:
+        raise InputError("give two tables or more to compare")
+    for path in (json_file, figure):
+        options.check_writable(path)
+    from pathlib import Path
+
+    import numpy as np
+
+    from attattr.heads import correlate, load_heads
+
+    rankings = [load_heads(path) for path in files]
+    names = [Path(path).stem for path in files]
+    means = [ranking.of(criterion).mean for ranking in rankings]
+    found = {
+        (a, b): correlate(means[a], means[b], (names[a], names[b]))
+        for a in range(len(files))
+        for b in range(a + 1, len(files))
+    }
+    if figure is not None:
+        from attattr.report.plots import plot_matrix, plot_scatter
+
+        if len(files) == 2:
+            r = found[0, 1]
+            note = f"Pearson r = {r.pearson:.2f}"
+            plot_scatter(means[0], means[1], figure, x_label=names[0], y_label=names[1], note=note)
+        else:
+            matrix = np.eye(len(files))
+            for (a, b), each in found.items():
+                matrix[a, b] = matrix[b, a] = each.pearson
+            plot_matrix(matrix, names, figure, label="Pearson r of head importance")
+    if json_file is not None:
+        facts = {"schema_version": "1", "pairs": [vars(each) for each in found.values()]}
+        options.write_text(json_file, json.dumps(facts, indent=1) + "\n")
+    if json_file != "-":
+        _show_pairs(list(found.values()))
+
+
+def _show_pairs(pairs: list[Correlation]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", "", "Pearson r", "95 % interval", "Spearman r", "95 % interval", box=None)
+    for each in pairs:
+        spans = [f"{low:.2f} to {high:.2f}" for low, high in (each.pearson_interval, each.spearman_interval)]
+        table.add_row(*each.names, f"{each.pearson:.3f}", spans[0], f"{each.spearman:.3f}", spans[1])
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"Over {pairs[0].heads} heads.", style="dim")

@@ -1,0 +1,146 @@
+"""attattr prune: a smaller model that loads, and what it costs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from attattr.cli import options
+from attattr.cli.heads import Criteria, Figure, Json, named
+
+if TYPE_CHECKING:
+    from attattr.pruning import PruneReport
+
+
+@dataclass(frozen=True)
+class OtherData(options.TheData):
+    """Rows to measure accuracy on."""
+
+    data: Annotated[
+        str | None, typer.Option(help="Measure accuracy on these rows, less those the heads were ranked on.")
+    ] = None  # type: ignore[assignment]
+
+
+def model(
+    the_model: options.TheModel,
+    heads: Annotated[str, typer.Option(help="Table of `attattr heads rank`.", metavar="FILE")],
+    out: Annotated[str, typer.Option(help="New folder of the pruned model.", metavar="DIR")],
+    the_data: OtherData,
+    criterion: Annotated[str | None, typer.Option(help="Which importance. [default: the first]")] = None,
+    keep_heads: Annotated[float, typer.Option(help="Share of the heads to keep, 0 to 1.")] = 0.5,
+    layout: Annotated[
+        Literal["sliced", "masked"],
+        typer.Option("--format", help="sliced: smaller and faster; masked: same size, loads anywhere."),
+    ] = "sliced",
+    json_file: Json = None,
+) -> None:
+    """Prune the least important heads of a model into a folder that loads again.
+
+    Example: attattr prune model --model mnli --heads heads.parquet --keep-heads 0.5 --out mnli-half
+    """
+    options.check_writable(json_file)
+    from attattr.heads import load_heads
+
+    ranking = load_heads(heads)
+    importance = ranking.of(criterion).mean
+    examples = []
+    if the_data.data is not None:
+        rows, problems = the_data.read()
+        options.report(problems)
+        examples = ranking.unlike(rows)
+    attributor = the_model.attributor()
+    from attattr.prune import prune
+    from attattr.pruned_model import write_pruned
+    from attattr.pruning import compare_models
+
+    with options.working("pruning"):
+        pruned = prune(attributor, importance, keep_heads, layout)
+        report = compare_models(
+            attributor.model, pruned.model, attributor.tokenizer, examples, pruned.made_up, kept=pruned.kept,
+            logits_off=pruned.logits_off, ranked_on=len(ranking.rows),
+        )  # fmt: skip
+        write_pruned(pruned.model, attributor.tokenizer, out, pruned.facts, pruned.auto)
+    if json_file is not None:
+        options.write_text(json_file, json.dumps(report.to_json(), indent=1) + "\n")
+    if json_file != "-":
+        _show(report, out, layout)
+
+
+def _show(report: PruneReport, out: str, layout: str) -> None:
+    kept, (before, after) = sum(report.kept_heads), report.parameters
+    typer.echo(
+        f"{out}: {kept} of {report.heads} heads kept; by layer {', '.join(map(str, report.kept_heads))}"
+    )
+    typer.echo(f"parameters  {before:,} → {after:,} ({after / before:.1%})")
+    typer.echo(f"weights     {report.bytes[0] / 1e6:.1f} MB → {report.bytes[1] / 1e6:.1f} MB")
+    middle, low, high = report.latency_ratio
+    typer.echo(f"latency     {middle:.2f} of the whole model's ({low:.2f} to {high:.2f} in turns)")
+    typer.echo(f"logits      within {report.logits_off:.0e} of masking the same heads (float64)")
+    if report.accuracy is not None:
+        whole, small = report.accuracy
+        spans = [f"{e.accuracy:.2%} ({e.interval[0]:.1%} – {e.interval[1]:.1%})" for e in (whole, small)]
+        typer.echo(
+            f"accuracy    {spans[0]} → {spans[1]}, {whole.n:,} rows "
+            f"other than the {report.ranked_on} ranked on"
+        )
+    if layout == "sliced":
+        typer.echo(
+            f'It loads with attattr.load_pruned("{out}"), --model {out}, or from_pretrained with '
+            "trust_remote_code=True."
+        )
+    else:
+        typer.echo("It loads with from_pretrained.")
+
+
+def curve(
+    the_data: options.TheData,
+    the_model: options.TheModel,
+    criteria: Criteria = "attattr,taylor,attention,random",
+    rank_limit: Annotated[int, typer.Option(min=2, help="Rows to rank the heads on.")] = 200,
+    steps: Annotated[int, typer.Option(min=1, help="Steps from no head to all of them.")] = 10,
+    json_file: Json = None,
+    figure: Figure = None,
+) -> None:
+    """Accuracy as the least important heads go: ranked on some rows of DATA, measured on the others.
+
+    Example: attattr prune curve mnli_dev.tsv.gz --model mnli --limit 2000 --figure curve.svg
+    """
+    for path in (json_file, figure):
+        options.check_writable(path)
+    examples, problems = the_data.read()
+    options.report(problems)
+    attributor = the_model.attributor()
+    from attattr.heads import rank_heads
+    from attattr.pruning import prune_curves, split
+
+    first, others = split(examples, rank_limit, the_data.seed)
+    with options.progress_bar("pruning curves") as progress:
+        ranking = rank_heads(
+            attributor, first, criteria=named(criteria), seed=the_data.seed, progress=progress
+        )
+        found = prune_curves(attributor, ranking, others, steps=steps, progress=progress)
+    if figure is not None:
+        from attattr.report.plots import plot_curves
+
+        curves = {name: (c.x, c.accuracy, c.low, c.high) for name, c in found.curves.items()}
+        plot_curves(curves, figure, x_label="share of heads removed", y_label="accuracy")
+    if json_file is not None:
+        options.write_text(json_file, json.dumps(found.to_json(), indent=1) + "\n")
+    if json_file == "-":
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table("heads removed", *found.curves)
+    for step, share in enumerate(next(iter(found.curves.values())).x):
+        cells = (
+            f"{c.accuracy[step]:.1%} ({c.low[step]:.1%} – {c.high[step]:.1%})" for c in found.curves.values()
+        )
+        table.add_row(f"{share:.0%}", *cells)
+    table.add_row("mean", *(f"{c.area:.1%}" for c in found.curves.values()))
+    console.print(table)
+    console.print(f"Ranked on {found.ranked_on} rows, accuracy on {found.measured_on} others.", style="dim")
