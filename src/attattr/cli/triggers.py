@@ -1,0 +1,188 @@
+"""attattr triggers: which few words the model falls for, and what they cost."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from attattr.cli import options
+from attattr.errors import InputError
+
+if TYPE_CHECKING:
+    from attattr.patterns import Pattern
+
+MINED = 500  # rows that are mined where it is not said how many
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class MinedData(options.TheData):
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Only so many rows, drawn at random. [default: 500; of a run folder all]"),
+    ] = None
+
+
+def mine(
+    the_data: MinedData,
+    the_model: options.TheModel,
+    out: Annotated[str, typer.Option(help="File for the patterns; - for standard output.", metavar="FILE")],
+    top: Annotated[int, typer.Option(min=1, help="So many of the strongest patterns.")] = 50,
+    pieces: Annotated[
+        bool, typer.Option("--pieces", help="Raw pieces of the vocabulary instead of whole words.")
+    ] = False,
+) -> None:
+    """Patterns of trigger words: what the strongest head of each input of DATA looks at.
+
+    Example: attattr triggers mine mnli_train.tsv.gz --model mnli --out patterns.jsonl
+    """
+    options.check_writable(out)
+    from attattr.run_folder import Run, open_run
+
+    data: Run | list
+    if (Path(the_data.data) / "manifest.json").is_file():
+        data, limit = open_run(the_data.data), the_data.limit
+    else:
+        data, problems = replace(the_data, limit=None).read()
+        options.report(problems)
+        limit = the_data.limit or MINED
+        if the_data.limit is None and len(data) > MINED:
+            typer.echo(f"Mining {MINED} of {len(data):,} rows (--limit takes another number).", err=True)
+    attributor = the_model.attributor()
+    from attattr.triggers import mine_triggers
+
+    with options.progress_bar("mining") as progress:
+        found = mine_triggers(
+            data, attributor, top=top, pieces=pieces, limit=limit, seed=the_data.seed, progress=progress
+        )
+    lines = [json.dumps(pattern.to_json(), ensure_ascii=False) + "\n" for pattern in found]
+    options.write_text(out, "".join(lines))
+    if out != "-":
+        _show_patterns(found)
+        typer.echo(f"Wrote {len(found)} patterns to {out}.", err=True)
+
+
+def attack(
+    the_data: options.TheData,
+    the_model: options.TheModel,
+    patterns: Annotated[str, typer.Option(help="File of patterns, from `mine`.", metavar="FILE")],
+    insert_into: Annotated[
+        Literal["auto", "premise", "hypothesis", "both"],
+        typer.Option(help="Text the tokens go into; auto: each into the text it was mined from."),
+    ] = "auto",
+    json_file: Annotated[
+        str | None,
+        typer.Option("--json", help="Write the figures there; - for standard output.", metavar="FILE|-"),
+    ] = None,
+    no_controls: Annotated[
+        bool, typer.Option("--no-controls", help="Leave out random, frequent and universal triggers.")
+    ] = False,
+    batch_size: options.BatchSize = 32,
+) -> None:
+    """Insert patterns into DATA: what accuracy they cost, by class, beside controls.
+
+    Example: attattr triggers attack mnli_dev_matched.tsv.gz --model mnli --patterns patterns.jsonl
+    """
+    options.check_writable(json_file)
+    from attattr.patterns import read_patterns
+
+    found = read_patterns(patterns)
+    examples, problems = the_data.read()
+    options.report(problems)
+    every = replace(the_data, limit=None).read()[0] if the_data.limit else examples
+    attributor = the_model.attributor()
+    from attattr.attack import attack_model
+
+    with options.progress_bar("attacking") as progress:
+        measured = attack_model(
+            attributor, examples, found, insert_into=insert_into, controls=not no_controls,
+            words_from=every, seed=the_data.seed, batch_size=batch_size, progress=progress,
+        )  # fmt: skip
+    source = {"data": the_data.data, "limit": the_data.limit, "patterns_file": patterns}
+    facts = measured.to_json() | source
+    facts["left_out"] = [problem._asdict() for problem in problems]
+    # a pipe may not take every character: there, only ASCII
+    text = json.dumps(facts, indent=2, ensure_ascii=json_file == "-", allow_nan=False) + "\n"
+    if json_file is not None:
+        options.write_text(json_file, text)
+    if json_file != "-":
+        _show_attack(json.loads(text))
+
+
+@dataclass(frozen=True)
+class ModelForExamples(options.TheModel):
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", "-m", help="The attacked model: the examples are shown with their attribution."
+        ),
+    ] = None  # type: ignore[assignment]
+
+
+def report(
+    attack_file: Annotated[str, typer.Argument(help="What `attack --json` wrote.", metavar="FILE")],
+    the_model: ModelForExamples,
+    out: Annotated[str, typer.Option(help="A .html, .md, .csv or .json file.", metavar="FILE")],
+) -> None:
+    """An attack as one self-contained page, or as a Markdown, CSV or JSON table.
+
+    Example: attattr triggers report attack.json --out triggers.html --model mnli
+    """
+    from attattr.report import triggers_page, triggers_table
+
+    ways = {
+        ".html": triggers_page.page, ".md": triggers_table.markdown, ".csv": triggers_table.as_csv,
+        ".json": triggers_table.as_json,
+    }  # fmt: skip
+    suffix = Path(out).suffix.lower()
+    if suffix not in ways:
+        raise InputError(f"--out takes a file in {', '.join(ways)}, not '{out}'")
+    options.check_writable(out)
+    try:
+        facts = json.loads(Path(attack_file).read_text(encoding="utf-8"))
+        version = facts["schema_version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"'{attack_file}' is not what `triggers attack --json` writes ({error})") from error
+    if version != "1" or "worst" not in facts:
+        raise InputError(f"'{attack_file}' is no attack, or of another version of attattr")
+    if the_model.model is not None:
+        facts = triggers_page.explained(facts, the_model.attributor())
+    options.write_text(out, ways[suffix](facts))
+    typer.echo(f"Wrote {out}.", err=True)
+
+
+def _show_attack(facts: dict) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from attattr.report.triggers_table import percent, rows_of, summary
+
+    console = Console(highlight=False)
+    console.print(escape(summary(facts)))
+    table = Table("trigger", "all", *map(escape, facts["labels"]), "flagged", title="Accuracy by gold label")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in rows_of(facts):
+        shares = (percent(row.per_class[label]) for label in facts["labels"])
+        table.add_row(escape(row.name), row.share, *shares, escape(", ".join(row.flagged)))
+    console.print(table)
+    console.print("[dim]flagged: the data the pattern was mined from ties the word to that label.[/dim]")
+
+
+def _show_patterns(found: list[Pattern]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("pattern", "score", "support", "predicted", "gold")
+    for pattern in found[:SHOWN]:
+        table.add_row(
+            escape(pattern.text), f"{pattern.score:.3f}", str(pattern.support),
+            escape(pattern.label or ""), escape(pattern.gold or ""),
+        )  # fmt: skip
+    Console().print(table)

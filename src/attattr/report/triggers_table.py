@@ -1,0 +1,173 @@
+"""The attack with triggers as a table: its rows, and they as Markdown, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+SCHEMA_VERSION = "1"
+
+
+class Row(NamedTuple):
+    """One line of the table. Accuracies are shares; None: no rows of that class."""
+
+    group: str  # clean | top | class | control
+    name: str
+    about: str | None  # the class it was chosen or made for
+    tokens: str
+    accuracy: float | None
+    interval: Sequence[float] | None
+    per_class: Mapping[str, float | None]
+    intervals: Mapping[str, Sequence[float] | None]
+    flagged: tuple[str, ...]  # token → label that the mined data ties it to
+
+    @property
+    def share(self) -> str:
+        """Accuracy with its interval."""
+        if self.interval is None:
+            return percent(self.accuracy)
+        return f"{percent(self.accuracy)} ({percent(self.interval[0])}–{percent(self.interval[1])})"
+
+
+def percent(share: float | None) -> str:
+    """A share of 1 to be read: 12.3 %."""
+    return "–" if share is None else f"{100 * share:.1f}"
+
+
+def words(tokens: Sequence[Mapping[str, Any]]) -> str:
+    """Tokens of a pattern to be read; ⟨2⟩ marks the second text."""
+    return " + ".join(f"{'⟨2⟩ ' * token['segment']}{token['token']}" for token in tokens)
+
+
+def rows_of(facts: Mapping[str, Any]) -> list[Row]:
+    """The table of an attack's JSON, measured on the reporting half: clean, worst, controls."""
+    worst = facts["worst"]
+    flags = [
+        tuple(f"{leak['token']} → {leak['label']}" for leak in pattern["leaks"] if leak["flagged"])
+        for pattern in facts["patterns"]
+    ]
+
+    def row(group: str, name: str, of: Mapping[str, Any], about: str | None = None) -> Row:
+        return Row(
+            group, name, about, words(of.get("tokens", ())), of["accuracy"], of["interval"], of["per_class"],
+            of.get("intervals", {}), flags[of["pattern"]] if "pattern" in of else (),
+        )  # fmt: skip
+
+    found = [row("clean", "clean", worst["clean"])]
+    for rank, of in enumerate(worst["overall"], 1):
+        found.append(row("top", f"top-{rank}: {words(of['tokens'])}", of))
+    found.append(row("top", f"any of the {len(worst['overall'])}", worst["any_of_overall"]))
+    for label in facts["labels"]:
+        for of in worst["per_class"][label][:1]:
+            found.append(row("class", f"worst for {label}: {words(of['tokens'])}", of, label))
+    drawn = [control for control in facts["controls"] if control["kind"] == "random"]
+    if drawn:
+        reports = [control["report"] for control in drawn]
+        lowest = min(drawn, key=lambda control: control["report"]["accuracy"])
+        found.append(
+            Row(
+                "control", f"random words, equally frequent (mean of {len(drawn)})", None,
+                words(lowest["tokens"]), _mean(of["accuracy"] for of in reports), None,
+                {label: _mean(of["per_class"][label] for of in reports) for label in facts["labels"]}, {}, (),
+            )
+        )  # fmt: skip
+        found.append(row("control", f"the worst of them: {words(lowest['tokens'])}", lowest["report"]))
+    for control in facts["controls"]:
+        if control["kind"] != "random":
+            name = f"{control['kind']}, {control['about']}: {words(control['tokens'])}"
+            of = control["report"] | {"tokens": control["tokens"]}
+            found.append(row("control", name, of, control["about"]))
+    return found
+
+
+def _mean(shares: Iterable[float | None]) -> float | None:
+    known = [share for share in shares if share is not None]
+    return sum(known) / len(known) if known else None
+
+
+def turned(facts: Mapping[str, Any], label: str, of: Mapping[str, Any]) -> tuple[str | None, Sequence[str]]:
+    """What most of a class become where a pattern makes them wrong; its words that the data ties to that."""
+    counts = dict(zip(facts["labels"], of["confusion"][facts["labels"].index(label)], strict=True))
+    wrong = {other: count for other, count in counts.items() if other != label and count}
+    if not wrong:
+        return None, ()
+    into = max(wrong, key=lambda other: wrong[other])
+    leaks = facts["patterns"][of["pattern"]]["leaks"]
+    named = [leak["token"] for leak in leaks if leak["flagged"] and leak["label"].lower() == into.lower()]
+    return into, named
+
+
+def summary(facts: Mapping[str, Any]) -> str:
+    """What was measured on what, in a sentence or two."""
+    worst = facts["worst"]
+    said = (
+        f"{len(facts['patterns'])} patterns in {facts['rows']:,} inputs of {facts.get('data', 'the data')}, "
+        f"model {facts['model']['name']}. The worst are chosen on {worst['selection_rows']:,} inputs and "
+        f"reported on the other {worst['report_rows']:,}; accuracy in %, with 95 % intervals."
+    )
+    if any(pattern["rows_left_out"] for pattern in facts["patterns"]):
+        said += " A pattern’s own inputs, those it was mined from, do not count for it."
+    cut = max((pattern["shortened"] for pattern in facts["patterns"]), default=0)
+    return said + (f" Up to {cut:,} inputs were shortened to make room for the trigger." if cut else "")
+
+
+def markdown(facts: Mapping[str, Any]) -> str:
+    """The table, and the worst patterns of each class, for a README or an issue."""
+    labels = facts["labels"]
+    lines = [summary(facts), "", f"| trigger | all | {' | '.join(map(_cell, labels))} | gives away |"]
+    lines.append("|---|" + "--:|" * (len(labels) + 1) + "---|")
+    for row in rows_of(facts):
+        shares = " | ".join(percent(row.per_class[label]) for label in labels)
+        lines.append(f"| {_cell(row.name)} | {row.share} | {shares} | {_cell(', '.join(row.flagged))} |")
+    for label in labels:
+        clean = percent(facts["worst"]["clean"]["per_class"][label])
+        lines += ["", f"Worst patterns for {_cell(label)} (clean {clean}):", ""]
+        for of in facts["worst"]["per_class"][label]:
+            into, why = turned(facts, label, of)
+            said = f", most of the wrong ones {into}" if into else ""
+            said += f" (the data ties {', '.join(why)} to it)" if why else ""
+            lines.append(f"- {_cell(words(of['tokens']))}: {percent(of['per_class'][label])}{_cell(said)}")
+    return "\n".join(lines) + "\n"
+
+
+def as_csv(facts: Mapping[str, Any]) -> str:
+    """A line for each trigger and class; "all" inputs have no label. Then all patterns, on all inputs."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["group", "name", "about", "tokens", "label", "accuracy", "low", "high"])
+    rows = rows_of(facts)
+    for number, of in enumerate(facts["patterns"], 1):
+        named = words(of["tokens"])
+        rows.append(
+            Row("pattern", f"pattern {number}: {named}", None, named, of["accuracy"], of["interval"],
+                of["per_class"], of["intervals"], ())
+        )  # fmt: skip
+    for row in rows:
+        spans = {None: row.interval} | dict(row.intervals)
+        for label, accuracy in ({None: row.accuracy} | dict(row.per_class)).items():
+            low, high = spans.get(label) or (None, None)
+            facts_of = (row.group, row.name, row.about, row.tokens, label, accuracy, low, high)
+            writer.writerow(["" if value is None else value for value in facts_of])
+    return out.getvalue()
+
+
+def as_json(facts: Mapping[str, Any]) -> str:
+    """The rows of the table as JSON."""
+    table = [row._asdict() for row in rows_of(facts)]
+    made = {
+        "schema_version": SCHEMA_VERSION,
+        "summary": summary(facts),
+        "labels": facts["labels"],
+        "rows": table,
+    }
+    return json.dumps(made, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _cell(text: str) -> str:
+    """Text that no Markdown table falls apart over."""
+    for mark in "\\|*_`[]<>#":
+        text = text.replace(mark, "\\" + mark)
+    return text.replace("\n", " ")

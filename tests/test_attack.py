@@ -1,0 +1,607 @@
+"""Attacks: where tokens are put, that nothing is lost, what is measured, and against what it is held."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import html.parser
+import itertools
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+from typer.testing import CliRunner
+
+import tiny
+from attattr import Attributor, Example, InputError, Pattern, PatternToken, attack_model, evaluate_model
+from attattr.cli import app, options
+from attattr.controls import leaks, word_controls
+from attattr.encoding import encode
+from attattr.evaluate import predict, wilson
+from attattr.heads import digest
+from attattr.hotflip import _gains, _losses, universal_trigger
+from attattr.insertion import Piece, insert, pieces_of, places
+from attattr.models import ModelInfo
+from attattr.report.triggers_page import explained, page
+from attattr.triggers import mine_triggers
+
+WORDS = "the a film is fine bad not very man woman eats sleeps nobody".split()
+LABELS = ["LABEL_0", "LABEL_1", "LABEL_2"]
+TINY = tiny.bert(), tiny.tokenizer()
+POSITIONS = st.lists(st.floats(0.001, 1), max_size=5).map(sorted)
+
+
+def pairs(count=24, single=False, words=7):
+    rng = np.random.default_rng(5)
+    texts = [" ".join(rng.choice(WORDS, rng.integers(1, words))) for _ in range(2 * count)]
+    return [Example(texts[2 * i], None if single else texts[2 * i + 1], LABELS[i % 3]) for i in range(count)]
+
+
+def pattern(*tokens, **facts):
+    """(token, segment, position) each."""
+    return Pattern(tuple(sorted(PatternToken(s, p, t) for t, s, p in tokens)), **facts)
+
+
+@pytest.fixture(scope="module")
+def attributor():
+    """A tiny model that answers now this, now that: its logits are centred on the data."""
+    model, tokenizer = TINY
+    with torch.no_grad():
+        model.classifier.bias -= torch.as_tensor(predict(model, tokenizer, pairs()).mean(0))
+    return Attributor(model, tokenizer)
+
+
+@pytest.fixture(scope="module")
+def right(attributor):
+    """Examples that the model is right about."""
+    predicted = predict(attributor.model, attributor.tokenizer, pairs()).argmax(-1)
+    return [replace(each, label=LABELS[i]) for each, i in zip(pairs(), predicted, strict=True)]
+
+
+# -- where tokens go -----------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 30), POSITIONS)
+@example(3, [1.0, 1.0])
+@example(0, [0.001, 0.002, 1.0])
+def test_places_ascend_stay_inside_and_follow_the_rule(m, positions):
+    found = places(m, positions)
+    total = m + len(positions)
+    assert all(1 <= c <= total for c in found)
+    assert all(a < b for a, b in itertools.pairwise(found))
+    expected, last = [], 0
+    for position in positions:
+        last = max(round(total * position), last + 1)
+        expected.append(last)
+    if not expected or expected[-1] <= total:
+        assert found == expected
+    else:  # those that the end pushes back stand directly before it
+        moved = [a != b for a, b in zip(found, expected, strict=True)]
+        tail = len(moved) - moved.index(True)
+        assert all(moved[-tail:])
+        assert found[-tail:] == list(range(total - tail + 1, total + 1))
+
+
+def test_places_by_hand():
+    assert places(8, [0.25, 0.5]) == [2, 5]  # of 10: round(2.5) is 2, to the even
+    assert places(4, [0.5, 0.5]) == [3, 4]
+    assert places(1, [1 / 40, 1]) == [1, 3]
+    assert places(3, []) == []
+
+
+def test_the_word_comes_back_to_its_own_place():
+    for m in range(1, 40):
+        for i in range(1, m + 1):
+            (c,) = places(m - 1, [i / m])
+            assert c == i
+
+
+@given(
+    st.integers(0, 9),
+    st.integers(0, 9),
+    st.lists(st.tuples(st.integers(0, 1), st.floats(0.001, 1)), max_size=4),
+)
+@settings(max_examples=80, deadline=None)
+def test_no_token_is_lost_and_all_keep_their_order(first, second, tokens):
+    model, tokenizer = TINY
+    text, other = (" ".join(f"w{k * 10 + i}" for i in range(n)) for k, n in ((0, first + 1), (1, second + 1)))
+    (encoded,) = encode(model, tokenizer, [Example(text, other)])
+    pieces = [Piece(segment, position, 5 + i) for i, (segment, position) in enumerate(sorted(tokens))]
+    made = insert(encoded, pieces, 64)
+    ids = made.features["input_ids"]
+    assert len(ids) == len(encoded.features["input_ids"]) + len(pieces)
+    assert [token for i, token in enumerate(ids) if i not in made.places] == encoded.features["input_ids"]
+    assert [ids[i] for i in made.places] == [piece.id for piece in pieces]
+    # each stands inside its own text, which the token types follow
+    end = ids.index(3)
+    assert [int(i > end) for i in made.places] == [piece.segment for piece in pieces]
+    typed = replace(encoded, features=encoded.features | {"token_type_ids": _types(encoded)})
+    types = insert(typed, pieces, 64).features["token_type_ids"]
+    assert types == [int(i > end) for i in range(len(ids))]
+    assert made.features["attention_mask"] == [1] * len(ids)
+    for k, (begin, m) in enumerate(((0, first + 1), (end, second + 1))):
+        own = [p.position for p in pieces if p.segment == k]
+        assert [i - begin for i in made.places if int(i > end) == k] == places(m, own)
+    assert made.cut == 0
+
+
+def _types(encoded):
+    end = encoded.features["input_ids"].index(3)
+    return [int(i > end) for i in range(len(encoded.features["input_ids"]))]
+
+
+def test_a_long_text_gives_way_and_not_the_trigger():
+    model, tokenizer = TINY
+    rows = [Example(" ".join(["w30"] * 50), " ".join(["w31"] * n)) for n in (11, 30)]
+    with pytest.warns(UserWarning, match="cut to the 64 tokens"):
+        encoded = encode(model, tokenizer, rows)
+    pieces = [Piece(0, 1.0, 5), Piece(1, 0.5, 6), Piece(1, 1.0, 7)]
+    for each in encoded:
+        made = insert(each, pieces, 64)
+        ids = made.features["input_ids"]
+        assert (len(ids), made.cut) == (64, 3)
+        assert [ids[i] for i in made.places] == [5, 6, 7]
+        assert ids[-1] == 3 and ids.count(3) == 2
+        assert ids[-2] == 7
+    with pytest.raises(InputError, match="does not fit"):
+        insert(encoded[0], pieces * 30, 64)
+
+
+def test_a_text_without_tokens_takes_the_trigger():
+    model, tokenizer = TINY
+    (encoded,) = encode(model, tokenizer, [Example(inputs={"input_ids": torch.tensor([2, 3])})])
+    assert insert(encoded, [Piece(0, 0.5, 9), Piece(0, 1.0, 10)]).features["input_ids"] == [2, 9, 10, 3]
+
+
+def test_insert_into_chooses_the_text():
+    tokenizer = tiny.tokenizer()
+    found = pattern(("film", 0, 0.5), ("bad", 1, 0.25))
+    film, bad = tokenizer.convert_tokens_to_ids(["film", "bad"])
+    assert pieces_of(found, tokenizer) == [(0, 0.5, film), (1, 0.25, bad)]
+    assert pieces_of(found, tokenizer, "premise") == [(0, 0.25, bad), (0, 0.5, film)]
+    assert pieces_of(found, tokenizer, "hypothesis") == [(1, 0.25, bad), (1, 0.5, film)]
+    both = [(k, p, i) for k in (0, 1) for p, i in ((0.25, bad), (0.5, film))]
+    assert pieces_of(found, tokenizer, "both") == both
+    assert len(pieces_of(found, tokenizer, "premise", pair=False)) == 2
+    for into in ("auto", "hypothesis", "both"):
+        with pytest.raises(InputError, match="second text"):
+            pieces_of(found, tokenizer, into, pair=False)
+    with pytest.raises(InputError, match="choose one of auto"):
+        pieces_of(found, tokenizer, "title")
+
+
+def wordpiece():
+    vocabulary = {"[UNK]": 0, "play": 1, "##s": 2, "the": 3}
+    made = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=made, unk_token="[UNK]")
+
+
+def test_a_word_is_inserted_as_its_pieces_side_by_side():
+    found = pieces_of(pattern(("plays", 0, 0.5), ("the", 0, 0.5)), wordpiece())
+    assert sorted(piece.id for piece in found) == [1, 2, 3]
+    ids = [piece.id for piece in found]
+    assert ids.index(2) == ids.index(1) + 1
+    assert [piece.id for piece in pieces_of(pattern(("##s", 0, 1.0)), wordpiece())] == [2]
+    assert [piece.id for piece in pieces_of(pattern(("play", 0, 1.0), pieces=True), wordpiece())] == [1]
+
+
+def test_a_word_of_a_byte_level_vocabulary_begins_with_its_space():
+    vocabulary = {"[UNK]": 0, "Ġ": 1, "Ġmath": 2, "math": 3}
+    made = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, unk_token="[UNK]")
+    assert [piece.id for piece in pieces_of(pattern(("math", 0, 0.5)), tokenizer)] == [2]
+    assert [piece.id for piece in pieces_of(pattern(("Ġmath", 0, 0.5)), tokenizer)] == [2]
+    assert [piece.id for piece in pieces_of(pattern(("math", 0, 0.5), pieces=True), tokenizer)] == [3]
+
+
+@pytest.mark.parametrize("token", ["cinema", "Ġmath", "▁math", "##ing"])
+def test_patterns_of_another_tokenizer_are_named(token):
+    with pytest.raises(InputError, match=f"no '{token}': the patterns are of another tokenizer"):
+        pieces_of(pattern((token, 0, 0.5)), wordpiece())
+
+
+# -- what is measured ----------------------------------------------------------------------------------
+
+PATTERNS = [
+    pattern(("bad", 0, 0.5), ("not", 1, 0.75), score=0.5, support=2, label="LABEL_1", gold="LABEL_0"),
+    pattern(("very", 1, 1.0), ("w30", 1, 0.1), score=0.25),
+    pattern(("w31", 0, 0.3), ("w32", 0, 0.6), ("w33", 1, 0.9), score=0.125),
+    pattern(("nobody", 1, 0.2), score=0.0625),
+]
+
+
+@pytest.fixture(scope="module")
+def measured(attributor):
+    return attack_model(attributor, pairs(), PATTERNS, seed=1)
+
+
+def test_clean_accuracy_is_that_of_the_plain_evaluation(attributor, measured):
+    plain = evaluate_model(attributor.model, attributor.tokenizer, pairs())
+    clean = measured.to_json()["clean"]
+    assert clean["accuracy"] == plain.accuracy
+    assert clean["per_class"] == {label: of.accuracy for label, of in plain.per_class.items()}
+    assert clean["interval"] == plain.interval
+    assert clean["confusion"] == plain.confusion
+
+
+def test_the_attack_is_that_of_texts_written_with_the_words_in_them(attributor, measured):
+    """Every word is one token here: the rule can be followed on the texts themselves."""
+    for each in measured.attacked:
+        rows = []
+        for row in pairs():
+            texts = [row.text.split(), row.text_pair.split()]
+            for k, words in enumerate(texts):
+                own = [token for token in each.pattern.tokens if token.segment == k]
+                for token, c in zip(own, places(len(words), [t.position for t in own]), strict=True):
+                    words.insert(c - 1, token.token)
+            rows.append(Example(*map(" ".join, texts), row.label))
+        plain = evaluate_model(attributor.model, attributor.tokenizer, rows)
+        assert measured.accuracy(each.predicted)["accuracy"] == plain.accuracy
+        assert measured.accuracy(each.predicted)["confusion"] == plain.confusion
+
+
+def test_the_json_is_as_documented(measured):
+    facts = json.loads(json.dumps(measured.to_json(), allow_nan=False))
+    assert facts["schema_version"] == "1"
+    assert facts["labels"] == LABELS
+    assert set(facts["clean"]["per_class"]) == set(LABELS)
+    accuracies = [each["accuracy"] for each in facts["patterns"]]
+    assert accuracies == sorted(accuracies)  # ranked
+    assert {tuple(t["token"] for t in each["tokens"]) for each in facts["patterns"]} == {
+        tuple(t.token for t in p.tokens) for p in PATTERNS
+    }
+    for each in facts["patterns"]:
+        assert set(each) >= {"tokens", "score", "support", "label", "gold", "accuracy", "per_class"}
+        assert each["drop"] == pytest.approx(facts["clean"]["accuracy"] - each["accuracy"])
+        assert sum(map(sum, each["confusion"])) == facts["rows"] == 24
+        right = each["confusion"][0][0]
+        assert each["per_class"]["LABEL_0"] == right / 8
+        assert each["intervals"]["LABEL_0"] == pytest.approx(wilson(right, 8))
+
+
+def test_the_worst_are_chosen_on_one_half_and_reported_on_the_other(measured):
+    facts = measured.to_json()
+    worst, half = facts["worst"], measured.selection
+    assert (worst["selection_rows"], worst["report_rows"]) == (12, 12)
+    for i in range(3):  # each class is halved
+        assert half[measured.gold == i].sum() == 4
+    assert len(worst["overall"]) == 3
+    chosen = [of["selection_accuracy"] for of in worst["overall"]]
+    every = [(each.predicted == measured.gold)[half].mean() for each in measured.attacked]
+    assert chosen == sorted(every)[:3]
+    for of in worst["overall"]:
+        predicted = measured.attacked[of["pattern"]].predicted
+        assert of["accuracy"] == (predicted == measured.gold)[~half].mean()
+    together = np.all(
+        [measured.attacked[of["pattern"]].predicted == measured.gold for of in worst["overall"]], axis=0
+    )
+    assert worst["any_of_overall"]["accuracy"] == together[~half].mean()
+    for i, label in enumerate(LABELS):
+        rows = half & (measured.gold == i)
+        expected = min((each.predicted == measured.gold)[rows].mean() for each in measured.attacked)
+        assert worst["per_class"][label][0]["selection_accuracy"] == expected
+
+
+def test_the_same_seed_gives_the_same_figures(attributor, measured):
+    again = attack_model(attributor, pairs(), PATTERNS, seed=1)
+    assert again.to_json() == measured.to_json()
+    other = attack_model(attributor, pairs(), PATTERNS, seed=2, controls=False)
+    assert not np.array_equal(other.selection, measured.selection)
+    assert other.to_json()["patterns"] == measured.to_json()["patterns"]
+
+
+def test_inputs_that_a_pattern_comes_from_do_not_count_for_it(attributor):
+    mined = mine_triggers(pairs(6), attributor)
+    assert any(pattern.rows for pattern in mined)
+    found = attack_model(attributor, pairs(), mined, controls=False)
+    plain = evaluate_model(attributor.model, attributor.tokenizer, pairs())
+    facts = found.to_json()
+    assert facts["clean"]["accuracy"] == plain.accuracy
+    for each, told in zip(found.attacked, facts["patterns"], strict=True):
+        own = np.array([digest(row) in each.pattern.rows for row in pairs()])
+        assert own.sum() == told["rows_left_out"] == len(each.pattern.rows) > 0
+        right = each.predicted == found.gold
+        assert told["accuracy"] == right[~own].mean()
+        assert told["n"] == 24 - own.sum()
+        assert told["drop"] == (found.clean == found.gold)[~own].mean() - told["accuracy"]
+    assert [each["accuracy"] for each in facts["patterns"]] == sorted(
+        each["accuracy"] for each in facts["patterns"]
+    )
+    everywhere = replace(mined[0], rows=tuple(map(digest, pairs())))
+    with pytest.raises(InputError, match="from every row: attack other data"):
+        attack_model(attributor, pairs(), [everywhere])
+
+
+def test_shown_examples_are_turned_over(attributor, right):
+    shown = attack_model(attributor, right, PATTERNS, controls=False).to_json()["examples"]
+    assert {each["about"] for each in shown} >= {None}
+    for each in shown:
+        assert each["clean"] == each["gold"] != each["attacked"]
+        tokens = [token for i, token in enumerate(each["tokens"]) if i not in each["inserted"]]
+        assert tokens == ["[CLS]", *each["text"].split(), "[SEP]", *each["text_pair"].split(), "[SEP]"]
+
+
+def test_what_cannot_be_attacked_is_said(attributor):
+    with pytest.raises(InputError, match="all rows are labelled 'LABEL_1'"):
+        attack_model(attributor, [Example("a", "film", "LABEL_1")] * 3, PATTERNS)
+    with pytest.raises(InputError, match="no patterns"):
+        attack_model(attributor, pairs(), [])
+    with pytest.raises(InputError, match="no labels"):
+        attack_model(attributor, [Example("a", "film")] * 3, PATTERNS)
+    with pytest.raises(InputError, match="second text"):
+        attack_model(attributor, pairs(single=True), PATTERNS)
+    with pytest.raises(InputError, match="another tokenizer"):
+        attack_model(attributor, pairs(), [pattern(("##ing", 0, 0.5))])
+    single = Attributor(attributor.model, attributor.tokenizer)
+    single.info = ModelInfo("single", None, None, None, None, None, False, pair=False)
+    with pytest.raises(InputError, match="trained on single texts"):
+        attack_model(single, pairs(), PATTERNS)
+
+
+def test_progress_counts_the_inputs_of_every_pass(attributor):
+    told = []
+    attack_model(
+        attributor, pairs(6), PATTERNS[:2], controls=False, progress=lambda *facts: told.append(facts[:2])
+    )
+    assert told[-1] == (18, 18)
+
+
+# -- controls ------------------------------------------------------------------------------------------
+
+
+def test_random_words_are_as_frequent_and_stand_at_the_same_places():
+    rows = [Example("common odd", label="a")] * 20 + [Example("common usual other", label="b")] * 20
+    found = word_controls(pattern(("common", 0, 0.25), ("odd", 0, 0.75)), rows, seed=3)
+    again = word_controls(pattern(("common", 0, 0.25), ("odd", 0, 0.75)), rows, seed=3)
+    assert found == again
+    drawn = [control for control in found if control.kind == "random"]
+    assert drawn
+    for control in drawn:
+        assert [t.position for t in control.pattern.tokens] == [0.25, 0.75]
+        assert {t.token for t in control.pattern.tokens} == {"usual", "other"}
+    frequent = {control.about: control.pattern for control in found if control.kind == "frequent"}
+    # "common" is as frequent in each, but no commoner in it than in the other
+    assert [t.token for t in frequent["b"].tokens] == ["other", "usual"]
+    assert [t.token for t in frequent["a"].tokens] == ["odd", "common"]
+
+
+def test_a_word_that_gives_the_label_away_is_flagged():
+    totals = {"bad": 500, "good": 500}
+    words = pattern(("dull", 0, 0.2), ("the", 0, 0.4), ("rare", 0, 0.6), ("unseen", 0, 0.8))
+    counts = ({"bad": 95, "good": 5}, {"bad": 210, "good": 200}, {"good": 1}, None)
+    by_place = dict(zip([t.token for t in words.tokens], counts, strict=True))
+    found = leaks(
+        pattern(*[(t.token, t.segment, t.position) for t in words.tokens], label_totals=totals,
+                label_counts=tuple(by_place[t.token] for t in words.tokens))
+    )  # fmt: skip
+    assert [(leak["token"], leak["label"], leak["flagged"]) for leak in found] == [
+        ("dull", "bad", True), ("the", "bad", False), ("rare", "good", False)
+    ]  # fmt: skip
+    assert found[0]["share"] == 0.95
+    assert found[0]["interval"] == wilson(95, 100)
+    assert found[0]["pmi"] == pytest.approx(np.log2(1.9))
+
+
+def test_a_leak_explains_a_flip_only_towards_its_label(attributor, right):
+    def attacked(**facts):
+        known = pattern(("bad", 0, 0.5), ("not", 1, 0.75), **facts)
+        return attack_model(attributor, right, [known], controls=False).to_json()["patterns"][0]
+
+    flips_to = attacked()["flips_to"]
+    assert flips_to in LABELS
+    assert attacked()["explained_by"] == []
+    for label in LABELS:
+        other = next(each for each in LABELS if each != label)
+        counts = ({label: 90, other: 1}, {label: 5, other: 5})
+        found = attacked(label_counts=counts, label_totals=dict.fromkeys(LABELS, 300))
+        assert found["explained_by"] == (["bad"] if label == flips_to else [])
+
+
+def test_first_order_gains_point_the_way_the_loss_goes(attributor):
+    """The gain is the derivative of the loss along the change of an embedding."""
+    encoded = encode(attributor.model, attributor.tokenizer, pairs(9))
+    gold = np.arange(9) % 3
+    pieces = [Piece(0, 0.5, 10), Piece(1, 0.5, 11)]
+    gains = _gains(attributor, encoded, gold, pieces, 1, 64)
+    weight = attributor.model.get_input_embeddings().weight
+    before = weight.detach().clone()
+    (start,) = _losses(attributor, encoded, gold, [pieces], 64)
+    step, other = 1e-5, 20
+    unused = pieces[1]._replace(id=59)  # a piece that no text has: its embedding is free to move
+    with torch.no_grad():
+        weight[59] = before[11] + step * (before[other] - before[11])
+    try:
+        (moved,) = _losses(attributor, encoded, gold, [[pieces[0], unused]], 64)
+    finally:
+        with torch.no_grad():
+            weight.copy_(before)
+    assert (moved - start) / step == pytest.approx(gains[other] - gains[11], rel=1e-2, abs=1e-5)
+
+
+def test_the_universal_trigger_raises_the_loss_and_is_seeded(attributor):
+    encoded = encode(attributor.model, attributor.tokenizer, pairs())
+    gold = np.zeros(24, int)
+    slots = [Piece(0, 0.3, 5), Piece(1, 0.8, 5)]
+    found = universal_trigger(attributor, encoded, gold, slots, longest=64, seed=1)
+    assert found == universal_trigger(attributor, encoded, gold, slots, longest=64, seed=1)
+    assert [(t.segment, t.position) for t in found.tokens] == [(0, 0.3), (1, 0.8)]
+    assert all(t.token.isalpha() for t in found.tokens)
+    the = attributor.tokenizer.convert_tokens_to_ids("the")
+    trials = [[slot._replace(id=the) for slot in slots], pieces_of(found, attributor.tokenizer)]
+    start, end = _losses(attributor, encoded, gold, trials, 64)
+    assert end > start
+
+
+def test_controls_are_measured_like_the_patterns(attributor, measured):
+    controls = measured.to_json()["controls"]
+    kinds = {(control["kind"], control["about"]) for control in controls}
+    assert {("universal", label) for label in LABELS} | {("frequent", label) for label in LABELS} <= kinds
+    assert any(control["kind"] == "random" for control in controls)
+    worst = measured.attacked[measured.worst(k=1)[0]].pattern
+    for control, each in zip(controls, measured.controls, strict=True):
+        assert [t["position"] for t in control["tokens"]] == [t.position for t in worst.tokens]
+        assert control["accuracy"] == (each.predicted == measured.gold).mean()
+        assert control["report"]["n"] == 12
+
+
+# -- commands ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def files(attributor, tmp_path, monkeypatch):
+    monkeypatch.setattr(options.TheModel, "attributor", lambda self: attributor)
+    rows = [f"{e.text}\t{e.text_pair}\t{e.label}" for e in pairs()]
+    (tmp_path / "data.tsv").write_text("\n".join(["sentence1\tsentence2\tlabel", *rows]))
+    (tmp_path / "patterns.jsonl").write_text("".join(json.dumps(p.to_json()) + "\n" for p in PATTERNS))
+    return tmp_path
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, ["triggers", *map(str, arguments)])
+
+
+def test_attack_shows_a_table_and_writes_the_figures(files, attributor):
+    patterns = ("--patterns", files / "patterns.jsonl", "-m", "x")
+    outcome = invoke("attack", files / "data.tsv", *patterns, "--json", files / "a.json", "--seed", 1)
+    assert outcome.exit_code == 0, outcome.output
+    for word in ("clean", "top-1", "top-2", "top-3", "random", "frequent", "universal"):
+        assert word in outcome.stdout
+    facts = json.loads((files / "a.json").read_text())
+    assert (
+        facts["clean"]["accuracy"] == evaluate_model(attributor.model, attributor.tokenizer, pairs()).accuracy
+    )
+    outcome = invoke("attack", files / "data.tsv", *patterns, "--json", "-", "--no-controls", "--limit", 9)
+    printed = json.loads(outcome.stdout)
+    assert printed["rows"] == 9
+    assert printed["controls"] == []
+
+
+def test_attack_says_what_is_wrong(files):
+    (files / "one.tsv").write_text("sentence1\tsentence2\tlabel\na\tfilm\tLABEL_1\nthe\tfilm\tLABEL_1")
+    (files / "other.jsonl").write_text('{"tokens": [{"token": "Ġmath", "segment": 0, "position": 0.5}]}')
+    for data, patterns, words in (
+        ("one.tsv", "patterns.jsonl", "all rows are labelled"),
+        ("data.tsv", "other.jsonl", "another tokenizer"),
+        ("data.tsv", "none.jsonl", "cannot read"),
+    ):
+        outcome = invoke("attack", files / data, "-m", "x", "--patterns", files / patterns)
+        assert outcome.exit_code == 2
+        assert words in outcome.stderr
+        assert outcome.stdout == ""
+
+
+# -- the report ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def attack_file(files, attributor, right):
+    found = attack_model(attributor, right, PATTERNS, seed=1)
+    path = files / "attack.json"
+    path.write_text(json.dumps(found.to_json() | {"data": "d.tsv"}))
+    return path
+
+
+def test_the_report_comes_in_four_formats(attack_file, files):
+    facts = json.loads(attack_file.read_text())
+    for suffix in ("html", "md", "csv", "json"):
+        outcome = invoke("report", attack_file, "--out", files / f"r.{suffix}")
+        assert outcome.exit_code == 0, outcome.output
+    table = json.loads((files / "r.json").read_text())["rows"]
+    names = [row["name"] for row in table]
+    assert names[0] == "clean"
+    assert [name.split(":")[0] for name in names[1:5]] == ["top-1", "top-2", "top-3", "any of the 3"]
+    assert table[1]["accuracy"] == facts["worst"]["overall"][0]["accuracy"]
+    drawn = [c["report"]["accuracy"] for c in facts["controls"] if c["kind"] == "random"]
+    (mean,) = [row["accuracy"] for row in table if row["name"].startswith("random words")]
+    assert mean == pytest.approx(np.mean(drawn))
+    lines = (files / "r.md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith("|")]
+    assert len(rows) == len(table) + 2
+    assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
+    with (files / "r.csv").open() as file:
+        cells = list(csv.DictReader(file))
+    assert len(cells) == 4 * (len(table) + len(PATTERNS))
+    clean = {row["label"]: row["accuracy"] for row in cells if row["group"] == "clean"}
+    assert {label: float(share) for label, share in clean.items() if label} == facts["worst"]["clean"][
+        "per_class"
+    ]
+
+
+class Tags(html.parser.HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.seen, self.text, self.attributes = [], set(), "", []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.add(tag)
+        self.attributes += attrs
+        if tag not in ("meta", "br", "rect"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag != "rect":
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_page_is_closed_in_and_escapes_what_it_is_given(attack_file, files, attributor):
+    facts = json.loads(attack_file.read_text())
+    evil = "<script>alert(1)</script>"
+    facts["examples"][0]["tokens"][1] = facts["labels"][0] = facts["model"]["name"] = evil
+    for table in (facts["clean"], facts["worst"]["clean"], facts["worst"]["any_of_overall"]):
+        table["per_class"] = {evil: 0.5, **table["per_class"]}
+    facts["worst"]["per_class"][evil] = facts["worst"]["per_class"]["LABEL_0"]
+    for of in [
+        *facts["worst"]["overall"],
+        *(of for some in facts["worst"]["per_class"].values() for of in some),
+    ]:
+        of["per_class"] = {evil: 0.5, **of["per_class"]}
+    for control in facts["controls"]:
+        control["report"]["per_class"] = {evil: 0.5, **control["report"]["per_class"]}
+    facts["patterns"][0]["leaks"] = []
+    text = page(facts)
+    tags = Tags()
+    tags.feed(text)
+    assert tags.open == []
+    assert "script" not in tags.seen
+    assert evil in tags.text
+    policy = next(value for _, value in tags.attributes if value and "default-src" in value)
+    assert policy.startswith("default-src 'none'")
+    assert not any(k in ("style", "src", "href") or k.startswith("on") for k, _ in tags.attributes)
+    style = text.split("<style>")[1].split("</style>")[0]
+    assert base64.b64encode(hashlib.sha256(style.encode()).digest()).decode() in policy
+
+
+def test_the_report_shows_attributions_of_the_attacked_model(attack_file, files, attributor):
+    outcome = invoke("report", attack_file, "--out", files / "r.html", "-m", "x")
+    assert outcome.exit_code == 0, outcome.output
+    text = (files / "r.html").read_text()
+    assert "Strongest edges, before" in text and "Strongest edges, after" in text
+    shown = json.loads(attack_file.read_text())["examples"][0]
+    known = explained(json.loads(attack_file.read_text()), attributor)["examples"][0]
+    expected = attributor.attribute(shown["text"], shown["text_pair"]).top_edges(4, positive_only=True)
+    assert [edge["score"] for edge in known["edges_before"]] == [edge.score for edge in expected]
+    other = json.loads(attack_file.read_text())
+    other["model"]["digest"] = "1"
+    with pytest.raises(InputError, match="another model"):
+        explained(other, attributor)
+
+
+def test_a_report_of_something_else_is_refused(files, attack_file):
+    for name, content in (("a", "nonsense"), ("b", "[]"), ("c", '{"schema_version": "9"}')):
+        (files / name).write_text(content)
+        outcome = invoke("report", files / name, "--out", files / "r.md")
+        assert outcome.exit_code == 2
+        assert outcome.stderr.startswith("Error: ")
+    assert invoke("report", attack_file, "--out", files / "r.pdf").exit_code == 2
