@@ -1,0 +1,109 @@
+"""attattr faithfulness: how much do the edges that attribution names matter?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attattr.cli import options
+from attattr.cli.tree import Threshold, check_threshold
+
+if TYPE_CHECKING:
+    from attattr.faithfulness import Estimate, Faithfulness
+
+NAMES = {
+    "attribution": "attribution",
+    "gradient_x_attention": "gradient × attention",
+    "attention": "attention weight",
+    "random": "random",
+}
+
+
+@dataclass(frozen=True)
+class SomeData(options.TheData):
+    limit: Annotated[int, typer.Option(min=1, help="Only so many rows, drawn at random.")] = 100
+
+
+def faithfulness(
+    the_data: SomeData,
+    the_model: options.TheModel,
+    threshold: Threshold = 0.4,
+    json_file: Annotated[
+        str | None,
+        typer.Option("--json", help="Write the figures there; - for standard output.", metavar="FILE|-"),
+    ] = None,
+) -> None:
+    """What becomes of predictions on DATA when attributed edges are taken out, or all others.
+
+    Example: attattr faithfulness sst2_dev.tsv.gz --model sst2 --limit 20
+    """
+    check_threshold(threshold)
+    options.check_writable(json_file)
+    examples, problems = the_data.read()
+    options.report(problems)
+    attributor = the_model.attributor()
+    from attattr.faithfulness import measure_faithfulness
+
+    with options.progress_bar("measuring") as progress:
+        found = measure_faithfulness(
+            attributor, examples, threshold=threshold, seed=the_data.seed, progress=progress
+        )
+    if json_file is not None:
+        facts = {
+            **found.to_json(),
+            "model": asdict(attributor.info) if attributor.info else None,
+            "data": the_data.data,
+            "limit": the_data.limit,
+            "left_out": [problem._asdict() for problem in problems],
+        }
+        options.write_text(json_file, json.dumps(facts, indent=2, ensure_ascii=json_file == "-") + "\n")
+    if json_file != "-":
+        _show(found, f"{the_model.model} on {the_data.data}")
+
+
+def _show(found: Faithfulness, title: str) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    console.print(f"[bold]{escape(title)}[/bold]  n = {found.n:,}, means with 95 % bootstrap intervals")
+    console.print(f"probability of the predicted class: {_span(found.clean)}")
+
+    def table(*columns: str) -> Table:
+        made = Table("edges chosen by", *columns, box=None, pad_edge=False, header_style="underline")
+        for column in made.columns[1:]:
+            column.justify = "right"
+        return made
+
+    edges = f"{found.tree_edges.mean:.1f} edges a tree, threshold {found.threshold:g}"
+    console.print(f"\n[bold]The tree's edges[/bold] ({edges}), beside as many of each layer")
+    by_tree = table("only these", "without these", *(["flips", "flips"] if found.flips else []))
+    for method, name in NAMES.items():
+        flips = [f"{found.flips[what][method].mean:.0%}" for what in found.flips] if found.flips else []
+        by_tree.add_row(name, _span(found.keep[method]), _span(found.remove[method]), *flips)
+    by_tree.add_row("none", _span(found.keep_none))
+    console.print(by_tree)
+    console.print("\n[bold]What attribution is ahead by[/bold], example by example")
+    ahead = table("only these", "without these")
+    for method, name in list(NAMES.items())[1:]:
+        ahead.add_row(f"{name}", *(_span(found.lead[what][method], "+.3f") for what in found.lead))
+    console.print(ahead)
+    console.print("\n[bold]All edges, of all layers and heads[/bold], area below the curve")
+    areas = table("deletion (lower is better)", "insertion (higher is better)")
+    for method, name in NAMES.items():
+        areas.add_row(name, _span(found.deletion[method].area), _span(found.insertion[method].area))
+    console.print(areas)
+    for what, curves in (("deleted", found.deletion), ("inserted", found.insertion)):
+        console.print(f"\nprobability with this share {what}")
+        shares = table(*(f"{fraction:.0%}" for fraction in found.fractions))
+        for method, name in NAMES.items():
+            shares.add_row(name, *(f"{value.mean:.3f}" for value in curves[method].values))
+        console.print(shares)
+
+
+def _span(estimate: Estimate, form: str = ".3f") -> str:
+    return f"{estimate.mean:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]"

@@ -1,0 +1,136 @@
+"""attattr tree: along which edges information flowed to the prediction."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attattr.cli import options
+from attattr.cli.explain import ModelOrDefault, _check_texts
+from attattr.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.tree import Tree
+
+    from attattr.result import Attribution
+    from attattr.tree import AttributionTree
+
+SHOWN_HEADS = 3
+Threshold = Annotated[
+    float, typer.Option(help="Edges above this share of their layer's largest score are kept.", metavar="X")
+]
+
+
+def tree(
+    text: Annotated[
+        list[str],
+        typer.Argument(help="One text, two for a model of pairs, or a saved result.", metavar="TEXT|RESULT"),
+    ],
+    the_model: ModelOrDefault,
+    threshold: Threshold = 0.4,
+    words: Annotated[bool, typer.Option("--words", help="Words instead of tokens.")] = False,
+    json_file: Annotated[
+        str | None,
+        typer.Option("--json", help="Write the tree there; - for standard output.", metavar="FILE|-"),
+    ] = None,
+    figure: Annotated[str | None, typer.Option(help="Draw it: .svg, .png or .pdf.", metavar="FILE")] = None,
+) -> None:
+    """How information flowed to the prediction for TEXT, for TEXT and TEXT2, or in a saved RESULT.
+
+    Example: attattr tree "A man is eating." "Nobody is eating."
+    """
+    check_threshold(threshold)
+    if figure == "-":
+        raise InputError("--figure writes a picture: give it a name")
+    if figure is not None and json_file is not None and Path(figure) == Path(json_file):
+        raise InputError("--json and --figure must not name the same file")
+    for path in (json_file, figure):
+        options.check_writable(path)
+    result = _result(text, the_model)
+    from attattr.tree import build_tree, merge_words
+
+    found = build_tree(merge_words(result) if words else result, threshold=threshold)
+    if json_file is not None:
+        facts = {
+            **found.to_json(),
+            "words": words,
+            "model": result.model,
+            "target": {"label": result.target.label, "value": result.target.value},
+        }
+        options.write_text(json_file, json.dumps(facts, indent=2, ensure_ascii=json_file == "-") + "\n")
+    if figure is not None:
+        from attattr.report.figures import draw_tree
+
+        draw_tree(result, figure, threshold=threshold, words=words)
+    if json_file == "-":
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for part in _view(found, result):
+        console.print(part)
+    for what, path in (("tree", json_file), ("figure", figure)):
+        if path is not None:
+            typer.echo(f"Wrote the {what} to {path}.", err=True)
+
+
+def check_threshold(threshold: float) -> None:
+    """Found out before anything is computed."""
+    if not 0 <= threshold < 1:
+        raise InputError(f"--threshold must be from 0 to below 1, not {threshold:g}")
+
+
+def _result(texts: list[str], the_model: ModelOrDefault) -> Attribution:
+    """The saved result that a single argument names, or what the model says of the texts."""
+    if len(texts) == 1 and _is_file(texts[0]):
+        if the_model.model is not None:
+            raise InputError(f"'{texts[0]}' is a saved result: it takes no --model")
+        from attattr.storage import load
+
+        return load(texts[0])
+    _check_texts(texts)
+    attributor = the_model.for_texts(len(texts)).attributor()
+    with options.progress_bar("attributing") as progress:
+        return attributor.attribute(*texts, progress=lambda done, total, _: progress(done, total))
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # too long for a name, or with characters that none has
+        return False
+
+
+def _view(tree: AttributionTree, result: Attribution) -> list[Tree | str]:
+    """A line on what is shown, then the tree: each token with score, layer and heads of the edge to it."""
+    from rich.markup import escape
+    from rich.tree import Tree
+
+    def named(position: int) -> str:
+        token = tree.tokens[position]
+        shown = token if token.isprintable() and token.strip() else repr(token)
+        return escape(f"{shown}:{position}" if tree.tokens.count(token) > 1 else shown)
+
+    said = f"{result.model.get('name') or 'model'}: {result.target.label}"
+    head = f"[bold]{escape(said)}[/bold] ({result.target.value:.4g}), edges above {tree.threshold:g}"
+    if tree.top is None:
+        return [head, "There is no token but the one that the prediction is read at."]
+    root = Tree(f"[bold]{named(tree.top)}[/bold]")
+    branches = {tree.top: root}
+    form = "+.4f" if max((edge.score for edge in tree.edges), default=1) >= 0.01 else "+.2e"
+    for edge in tree.edges:
+        heads = ", ".join(str(head) for head, _ in edge.heads[:SHOWN_HEADS])
+        heads += " …" if len(edge.heads) > SHOWN_HEADS else ""
+        facts = f"[dim]{edge.score:{form}}  layer {edge.layer}  heads {heads}[/dim]"
+        branches[edge.child] = branches[edge.parent].add(f"{named(edge.child)}  {facts}")
+    below = [] if tree.edges else ["No edge that is kept leads on from there."]
+    if tree.terminal is not None:
+        whole = Tree(
+            f"{named(tree.terminal)}  [dim]reads the tree's tokens: the prediction is made here[/dim]"
+        )
+        whole.children.append(root)
+        root = whole
+    return [head, root, *below]
