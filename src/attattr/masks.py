@@ -42,7 +42,8 @@ class Mask:
         for site, head, query, key in edges:
             of = result.sites[site]
             shape = (of.n_heads, *(len(result.axes[axis].tokens) for axis in (of.query_axis, of.key_axis)))
-            kept.setdefault(site, np.ones(shape, np.float32))[head, query, key] = 0
+            which = slice(None) if head is None else head  # an index None would add an axis
+            kept.setdefault(site, np.ones(shape, np.float32))[which, query, key] = 0
         return Mask(edges=kept)
 
     @staticmethod

@@ -266,6 +266,7 @@ def check_pruned(
         silenced = [Mask(heads=kept.astype(float))] * len(next(iter(inputs.values())))
         wanted = masked_forward(capture, inputs, sites, silenced).logits
     try:
+        small.set_attn_implementation("eager")  # as masks are computed: its softmax may round to float32
         with torch.no_grad():
             got = small(**inputs).logits
     except (RuntimeError, ValueError) as error:
