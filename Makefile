@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c const
 
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test test-slow check clean
+.PHONY: demo test test-slow test-ui ui check clean
 
 demo: $(VENV)/.installed  ## explain an NLI pair and a film-review sentence
 	$(BIN)/attattr explain "A woman is playing the violin on a crowded street." "Nobody is making music."
@@ -14,6 +14,15 @@ demo: $(VENV)/.installed  ## explain an NLI pair and a film-review sentence
 
 test: $(VENV)/.installed-dev  ## the tests, without the slow ones
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory test-ui; \
+	else echo "left out: tests of the page's script (they need Node 20 and npm)"; fi
+
+test-ui: ui/node_modules/.installed  ## tests of the page's script, and whether its bundle is fresh
+	cd ui && npm test
+
+ui: ui/node_modules/.installed $(VENV)/.installed  ## the page's script, from ui/ into the package
+	$(BIN)/python -m attattr.report.page_data > ui/schema.json
+	cd ui && npm run build
 
 test-slow: $(VENV)/.installed-dev  ## only the slow tests
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow
@@ -25,7 +34,11 @@ check: $(VENV)/.installed-dev  ## lint, format, types, tests
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) ui/node_modules build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+ui/node_modules/.installed: ui/package.json ui/package-lock.json
+	cd ui && npm ci --no-audit --no-fund
+	touch $@
 
 $(VENV)/.installed: pyproject.toml constraints-dev.txt
 	@echo "installing into $(VENV) (once; a few minutes)"

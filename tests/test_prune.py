@@ -20,7 +20,7 @@ from attattr.capture import Capture
 from attattr.errors import InputError, ModelError, UnsupportedModelError
 from attattr.heads import HeadRanking, Importance, digest
 from attattr.masks import Mask, masked_forward
-from attattr.prune import heads_to_keep, prune
+from attattr.prune import heads_to_keep, prune_model
 from attattr.pruned_model import is_pruned, load_pruned, write_pruned
 from attattr.pruning import prune_curves, split
 from families import FAMILIES, batched
@@ -38,7 +38,7 @@ def pruned(name, layout="sliced", keep=0.5):
     shape = len(recording.sites), recording.calls[recording.sites[0]].query.shape[1]
     importance = np.random.default_rng(0).random(shape)
     importance[1] = -1  # so that layer 1 loses all its heads
-    made = prune(attributor, importance, keep, layout)
+    made = prune_model(attributor, importance, keep, layout)
     assert not made.kept[1].any() and made.kept.any()
     return attributor.model, inputs, made
 
@@ -112,12 +112,12 @@ def test_grouped_heads_go_together():
 
 def test_shared_layers_cannot_be_pruned_and_position_biases_only_masked():
     with pytest.raises(UnsupportedModelError, match="share their weights"):
-        prune(Attributor(tiny.albert()), np.ones((3, 2)), 0.5)
+        prune_model(Attributor(tiny.albert()), np.ones((3, 2)), 0.5)
     t5 = Attributor(tiny.t5())
     importance = np.arange(12.0).reshape(6, 2)
     with pytest.raises(UnsupportedModelError, match="use --format masked"):
-        prune(t5, importance, 0.5)
-    assert prune(t5, importance, 0.5, "masked").logits_off < 1e-6
+        prune_model(t5, importance, 0.5)
+    assert prune_model(t5, importance, 0.5, "masked").logits_off < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_shared_layers_cannot_be_pruned_and_position_biases_only_masked():
 )
 def test_what_cannot_be_asked_is_said(importance, keep, layout, message):
     with pytest.raises(InputError, match=message):
-        prune(Attributor(tiny.bert()), importance, keep, layout)
+        prune_model(Attributor(tiny.bert()), importance, keep, layout)
 
 
 @given(arrays(float, (3, 4), elements=st.floats(-3, 3)), st.floats(0, 1), st.sampled_from([1, 2, 4]))

@@ -71,13 +71,13 @@ class Pruned:
     made_up: dict[str, Tensor]  # the batch it was checked on
 
 
-def prune(
+def prune_model(
     attributor: Attributor, importance: np.ndarray, keep: float, layout: str = "sliced", *, seed: int = 0
 ) -> Pruned:
     """The model without its least important heads, checked against masking them.
 
     >>> from attattr import Attributor
-    >>> pruned = prune(Attributor.from_pretrained("sst2"), np.arange(72.0).reshape(6, 12), 0.5)
+    >>> pruned = prune_model(Attributor.from_pretrained("sst2"), np.arange(72.0).reshape(6, 12), 0.5)
     >>> pruned.kept.sum(1).tolist(), pruned.logits_off < 1e-6
     ([0, 0, 0, 12, 12, 12], True)
 

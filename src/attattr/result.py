@@ -8,11 +8,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from attattr.errors import InputError
+
+if TYPE_CHECKING:
+    from attattr.effects import Effects
 
 REDUCTIONS = ("max", "sum", "mean_abs")
 
@@ -293,6 +296,37 @@ class Attribution:
         from attattr.storage import save
 
         save(self, path)
+
+    def to_html(self, path: str | Path | None = None, *, effects: Effects | None = None) -> str:
+        """One self-contained page with all views of the result; written to `path` where one is given.
+
+        >>> page = result.to_html(folder / "report.html")
+        >>> page == (folder / "report.html").read_text(encoding="utf-8")
+        True
+
+        effects: of `attattr.measure_effects`; with them the page shows what really happens when an edge
+        or a head is taken out.
+
+        Raises:
+            OSError: the folder is missing, not writable or full. No partial file is left.
+        """
+        from attattr.report.page import to_html, write
+
+        page = to_html(self, effects)
+        if path is not None:
+            write(path, page)
+        return page
+
+    def show(self) -> None:
+        """The page of `to_html`: in a notebook below the cell, elsewhere in the browser."""
+        from attattr.report.page import show
+
+        show(self)
+
+    def _repr_html_(self) -> str:
+        from attattr.report.page import frame
+
+        return frame(self)
 
     def to_json(self, top: int = 10) -> dict[str, Any]:
         """The facts as plain JSON values (schema: docs/schema.md), with the `top` strongest edges.

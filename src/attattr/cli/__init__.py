@@ -15,12 +15,16 @@ from typing import Annotated, Any
 import typer
 
 from attattr import __version__
-from attattr.cli import options
+from attattr.cli import heads, options, prune, triggers
 from attattr.cli.check import check
 from attattr.cli.evaluate import evaluate
 from attattr.cli.explain import explain
+from attattr.cli.faithfulness import faithfulness
+from attattr.cli.figure import figure
 from attattr.cli.models import models
 from attattr.cli.run import run
+from attattr.cli.serve import serve
+from attattr.cli.tree import tree
 from attattr.errors import AttAttrError, InputError
 
 # plain help: rich is not imported for it
@@ -64,9 +68,19 @@ def _failed(error: object, code: int) -> typer.Exit:
     return typer.Exit(code)
 
 
-VERBS = (explain, run, evaluate, check, models)
+VERBS = (explain, run, evaluate, check, models, tree, faithfulness, figure, serve)
 # verbs of two words: the first, what its help says, and the functions
-GROUPS: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {}
+GROUPS: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {
+    "heads": (
+        "Which attention heads matter, and which tasks share them.",
+        (heads.rank, heads.effectiveness, heads.compare),
+    ),
+    "prune": ("A smaller model without the heads that matter least.", (prune.model, prune.curve)),
+    "triggers": (
+        "Adversarial triggers: the few words that the model falls for.",
+        (triggers.mine, triggers.attack, triggers.report),
+    ),
+}
 
 for _verb in VERBS:
     app.command()(_guarded(options.flattened(_verb)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,6 +58,12 @@ def explain(
     save: Annotated[
         str | None, typer.Option(help="Save the whole result, for attattr.load.", metavar="FILE")
     ] = None,
+    html: Annotated[
+        str | None,
+        typer.Option(
+            "--html", help="Write a page with all views, and what happens without each edge.", metavar="FILE"
+        ),
+    ] = None,
     no_truncate: Annotated[
         bool, typer.Option("--no-truncate", help="A text longer than the model takes is an error.")
     ] = False,
@@ -70,7 +77,7 @@ def explain(
     steps = options.steps(method, n_steps)
     if not tol > 0:
         raise InputError(f"--tol must be positive, not {tol:g}")
-    _check_paths(json_file, save)
+    _check_paths(json_file, save, html)
     attributor = the_model.for_texts(len(text)).attributor()
     with options.progress_bar("attributing") as progress:
         result = attributor.attribute(
@@ -90,6 +97,13 @@ def explain(
             result.save(save)
         except OSError as error:
             raise InputError(f"cannot write '{save}': {error.strerror or error}") from error
+    if html is not None:
+        from attattr.effects import measure_effects
+
+        with options.progress_bar("taking out") as progress:
+            options.write_text(
+                html, result.to_html(effects=measure_effects(attributor, result, progress=progress))
+            )
     if json_file is not None:
         # a pipe may not take every character: there, only ASCII
         facts = json.dumps(result.to_json(top), indent=2, ensure_ascii=json_file == "-", allow_nan=False)
@@ -104,7 +118,7 @@ def explain(
     # in 16 colours a weak orange and a weak blue would be the same grey: there, numbers
     shades = console.color_system in ("256", "truecolor") and not console.no_color
     console.print(view(result, top, colour=shades))
-    for kind, path in (("result", save), ("facts", json_file)):
+    for kind, path in (("result", save), ("page", html), ("facts", json_file)):
         if path is not None:
             typer.echo(f"Wrote the {kind} to {path}.", err=True)
 
@@ -119,11 +133,16 @@ def _check_texts(texts: list[str]) -> None:
             raise InputError("the text is not valid UTF-8")
 
 
-def _check_paths(json_file: str | None, save: str | None) -> None:
+def _check_paths(json_file: str | None, save: str | None, html: str | None) -> None:
     """Found out before anything is computed."""
     if save == "-":
         raise InputError("--save writes a binary file: give it a name")
-    if save is not None and json_file not in (None, "-") and Path(save) == Path(str(json_file)):
-        raise InputError("--json and --save must not name the same file")
-    for path in (json_file, save):
+    if html == "-":
+        raise InputError("--html writes a page: give it a name, such as report.html")
+    named = {"--json": json_file, "--save": save, "--html": html}
+    files = [(option, Path(path)) for option, path in named.items() if path and path != "-"]
+    for (one, first), (other, second) in itertools.combinations(files, 2):
+        if first == second:
+            raise InputError(f"{one} and {other} must not name the same file")
+    for path in named.values():
         options.check_writable(path)

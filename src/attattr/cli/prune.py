@@ -52,12 +52,12 @@ def model(
         options.report(problems)
         examples = ranking.unlike(rows)
     attributor = the_model.attributor()
-    from attattr.prune import prune
+    from attattr.prune import prune_model
     from attattr.pruned_model import write_pruned
     from attattr.pruning import compare_models
 
     with options.working("pruning"):
-        pruned = prune(attributor, importance, keep_heads, layout)
+        pruned = prune_model(attributor, importance, keep_heads, layout)
         report = compare_models(
             attributor.model, pruned.model, attributor.tokenizer, examples, pruned.made_up, kept=pruned.kept,
             logits_off=pruned.logits_off, ranked_on=len(ranking.rows),

@@ -1,0 +1,399 @@
+"""The page in a browser: what is seen, clicked, saved; and that nothing runs or is fetched but the page.
+
+Needs Debian's chromium and Playwright; skips, saying so, without them.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+import handmade
+import pages
+import tiny
+from attattr import Attributor, build_tree, merge_words
+from attattr.effects import Effects
+
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+SCREEN = {"width": 1440, "height": 900}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM)
+        yield browser
+        browser.close()
+
+
+class Tab:
+    """A page that was opened, and all that it said or asked for."""
+
+    def __init__(self, browser, path: Path, **options):
+        self.context = browser.new_context(viewport=SCREEN, **options)
+        self.page = self.context.new_page()
+        self.said: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.said.append(dialog.message))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(path.as_uri())
+        self.page.wait_for_selector(".attattr .tree svg")
+
+
+@pytest.fixture
+def open_page(browser, tmp_path):
+    """open_page(result, effects=…, browser options…) -> page; at the end nothing was said or fetched."""
+    tabs = []
+
+    def opening(result, effects=None, **options):
+        path = tmp_path / f"{len(tabs)}.html"
+        result.to_html(path, effects=effects)
+        tabs.append(Tab(browser, path, **options))
+        return tabs[-1].page
+
+    yield opening
+    for tab in tabs:
+        assert tab.said == []
+        assert [url[:5] for url in tab.requests[1:] if not url.startswith(("data:", "blob:"))] == []
+        tab.context.close()
+
+
+@pytest.fixture(scope="module")
+def forty():
+    return pages.random_result(40, layers=6, heads=12, seed=3)
+
+
+def with_effects(result):
+    edges = tuple(result.top_edges(50))
+    change = np.array([edge.score / 2 for edge in edges])
+    return Effects(result.target.value, edges, change, result.per_head("sum") * 0.75)
+
+
+def edges_of(page) -> int:
+    return int(page.locator(".tree").get_attribute("data-edges"))
+
+
+def set_slider(page, value: float) -> None:
+    page.locator(".slider input").evaluate(
+        "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input')); }", str(value)
+    )
+
+
+def boxes_overlap(page, selector: str) -> int:
+    """How many pairs of labels overlap, by their turned boxes."""
+    return page.evaluate(
+        """selector => {
+          const corners = [...document.querySelectorAll(selector)].map(text => {
+            const {x, y, width, height} = text.getBBox(), matrix = text.getScreenCTM();
+            const up = y + 0.12 * height, down = y + 0.88 * height; // a line is higher than its letters
+            const {a, b, c, d, e, f} = matrix;
+            return [[x, up], [x + width, up], [x + width, down], [x, down]]
+              .map(([u, v]) => [a * u + c * v + e, b * u + d * v + f]);
+          });
+          const apart = (p, q) => [...p.keys()].some(k => {
+            const [ax, ay] = p[k], [bx, by] = p[(k + 1) % 4], normal = [by - ay, ax - bx];
+            const on = of => of.map(([x, y]) => x * normal[0] + y * normal[1]);
+            return Math.max(...on(p)) <= Math.min(...on(q)) || Math.max(...on(q)) <= Math.min(...on(p));
+          });
+          let count = 0;
+          corners.forEach((p, i) => corners.slice(0, i).forEach(q => count += !apart(p, q) && !apart(q, p)));
+          return count;
+        }""",
+        selector,
+    )
+
+
+def test_the_first_screen_shows_prediction_text_tree_and_heads(open_page, forty):
+    page = open_page(forty, with_effects(forty))
+    areas = {}
+    for view in ("prediction", "tokens", "tree", "heads", "details"):
+        box = page.locator(f"[data-view={view}]").bounding_box()
+        assert box["x"] >= 0 and box["y"] >= 0, view
+        assert box["x"] + box["width"] <= SCREEN["width"] and box["y"] + box["height"] <= SCREEN["height"], (
+            view
+        )
+        areas[view] = box["width"] * box["height"]
+    assert max(areas, key=areas.get) == "tree" and areas["tree"] > 3 * areas["heads"]
+    assert page.locator("h1").inner_text() == "positive 87.5 %"
+    assert "attention to another carries" in page.locator(".guide").inner_text()
+
+
+def test_nothing_points_to_the_net(open_page, forty):
+    page = open_page(forty)
+    assert page.evaluate(
+        """[...document.querySelectorAll('*')].flatMap(e => [...e.attributes])
+           .filter(a => /^(src|href|xlink:href|action|srcset)$/.test(a.name)).map(a => a.value)"""
+    ) == []  # fmt: skip
+
+
+def test_the_policy_stops_what_is_not_the_pages_own(browser, tmp_path):
+    text = handmade.attribution().to_html()
+    path = tmp_path / "changed.html"
+    path.write_text(
+        text.replace("</body>", "<script>document.title = 'ran'</script></body>"), encoding="utf-8"
+    )
+    tab = Tab(browser, path)
+    assert tab.page.title() != "ran" and any("Content Security Policy" in said for said in tab.said)
+    tab.context.close()
+
+
+def test_hostile_tokens_are_shown_as_text(open_page):
+    page = open_page(pages.hostile())
+    shown = page.locator(".tokens .chip").all_inner_texts()
+    assert shown[1:6] == ["<script>", "</script>", "<img", "src=x", "onerror=alert(1)>"]
+    assert shown[6:11] == ['"quoted"', "it's", "&amp;", "<!--", "]]>"]
+    assert shown[11:15] == ["🎻", "👩\u200d🎤", "שלום", "مرحبا"]
+    assert shown[15] == "\\u202eevil"
+    assert page.locator("img, iframe").count() == 0 and page.locator("script").count() == 2
+    assert "<script>alert(1)</script>" in page.locator("h1").inner_text()
+
+
+@pytest.mark.parametrize("threshold", [0.05, 0.4, 0.9])
+def test_the_slider_rebuilds_the_tree_that_python_builds(open_page, forty, threshold):
+    page = open_page(forty)
+    for unit, result in (("Words", merge_words(forty)), ("Tokens", forty)):
+        page.get_by_role("button", name=unit, exact=True).click()
+        set_slider(page, threshold)
+        tree = build_tree(result, threshold=threshold)
+        assert edges_of(page) == len(tree.edges)
+        labels = page.locator(".tree g.edge").evaluate_all(
+            "all => all.map(e => e.getAttribute('aria-label'))"
+        )
+        names = [token.removeprefix("##") for token in tree.tokens]
+        expected = {
+            f"layer {edge.layer}: {names[edge.parent]} attends to {names[edge.child]}" for edge in tree.edges
+        }
+        assert expected <= {label.split(", score")[0] for label in labels}
+
+
+def test_pointing_at_an_edge_shows_it_and_a_click_pins_it(open_page, forty):
+    page = open_page(forty, with_effects(forty))
+    set_slider(page, 0.2)
+    edge = page.locator(".tree g.edge").last
+    label = edge.get_attribute("aria-label")
+    edge.dispatch_event("pointerenter")
+    page.wait_for_selector(".details .shares")
+    query, key = re.search(r": (.+) attends to (.+), score", label).groups()
+    assert page.locator(".details h2").inner_text() == f"{query} attends to {key}"
+    assert page.locator(".details .shares tbody tr").count() >= 1
+    assert page.locator(".chip.query").inner_text() == query and page.locator(".chip.key").inner_text() == key
+    assert page.locator(".tree.dimmed g.edge.lit").count() == 1
+    edge.dispatch_event("click")
+    edge.dispatch_event("pointerleave")
+    assert edge.get_attribute("aria-pressed") == "true"
+    page.get_by_role("button", name="Unpin").wait_for()
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".details .guide")
+    assert edge.get_attribute("aria-pressed") == "false"
+
+
+def test_the_mouse_finds_an_edge(open_page):
+    page = open_page(handmade.attribution())
+    middle = """e => {
+      const line = e.querySelector('.reach'), at = line.getPointAtLength(line.getTotalLength() / 2);
+      const {x, y} = at.matrixTransform(line.getScreenCTM());
+      return [x, y];
+    }"""
+    page.mouse.move(*page.locator(".tree g.edge").first.evaluate(middle))
+    page.wait_for_selector(".details .shares")
+    page.mouse.move(5, 5)
+    page.wait_for_selector(".details .guide")
+
+
+def test_everything_is_reached_by_keyboard(open_page, forty):
+    page = open_page(forty)
+    set_slider(page, 0.1)
+    edges = page.locator(".tree g.edge")
+    assert edges.evaluate_all("all => all.filter(e => e.tabIndex === 0).length") == 1
+    edges.first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    assert edges.nth(1).get_attribute("aria-pressed") == "true"
+    cell = page.locator(".heads g.cell[tabindex='0']")
+    cell.focus()
+    before = cell.get_attribute("aria-label")
+    page.keyboard.press("ArrowUp" if before.startswith("layer 0") else "ArrowDown")
+    now = page.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert now.startswith("layer") and now != before
+    page.keyboard.press("Enter")
+    layer, head = re.match(r"layer (\d+), head (\d+)", now).groups()
+    assert page.locator(".which").inner_text().startswith(f"layer {layer}, head {head}:")
+    page.locator(".chip").first.focus()
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.classList.contains('chip')")
+    assert page.locator(":is(button, input, select):not([aria-label]):empty").count() == 0
+
+
+def test_a_head_opens_its_matrix(open_page, forty):
+    page = open_page(forty)
+    page.locator(".heads g.cell").nth(12 * 2 + 5).click()
+    title = page.locator(".which").inner_text()
+    assert title.startswith("layer 2, head 5: score")
+    assert page.locator(".matrix canvas").count() == 2
+    page.locator(".matrix canvas").first.hover(position={"x": 30, "y": 30})
+    assert re.search(r"attends to .* score .* attention", page.locator(".matrix .told").inner_text())
+    assert page.locator(".apart tbody tr").count() == 8
+    painted = page.locator(".matrix canvas").first.evaluate(
+        "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v)"
+    )
+    assert painted
+
+
+def test_the_map_of_heads_shows_what_is_chosen(open_page, forty):
+    page = open_page(forty, with_effects(forty))
+    cell = page.locator(".heads g.cell").first
+    labels = []
+    for name in ("Attribution", "Attention", "Taken out"):
+        page.get_by_role("button", name=name, exact=True).click()
+        labels.append(cell.get_attribute("aria-label"))
+    assert len(set(labels)) == 3
+
+
+def test_the_edge_list_is_filtered_and_sorted(open_page, forty):
+    page = open_page(forty)
+    rows = page.locator(".edge-list tbody tr")
+    assert rows.count() == 25 and "500 of the 500" in page.locator(".edge-list .count").inner_text()
+    page.locator(".edge-list select").first.select_option("2")
+    assert set(rows.locator("td:nth-child(2)").all_inner_texts()) == {"layer 2"}
+    page.get_by_role("columnheader", name="attention").get_by_role("button").click()
+    weights = [float(text) for text in rows.locator("td:nth-child(7)").all_inner_texts()]
+    assert weights == sorted(weights, reverse=True)
+    page.get_by_label("Filter by token").fill("token7")
+    assert all("token7" in text for text in rows.all_inner_texts())
+    page.get_by_label("Filter by token").fill("there is no such token")
+    assert rows.count() == 0
+    page.get_by_label("Filter by token").fill("")
+    rows.first.click()
+    assert "pinned" in rows.first.get_attribute("class")
+
+
+def test_what_really_happens_stands_beside_the_scores(open_page, forty):
+    page = open_page(forty, with_effects(forty))
+    assert page.locator(".scatter").nth(0).locator(".point").count() == 50
+    assert page.locator(".scatter").nth(1).locator(".point").count() == 72
+    assert "Correlation 1.00" in page.locator(".scatters").inner_text()
+    page.locator(".scatter .point").first.dispatch_event("pointerenter")
+    assert re.search(r"score .*, taken out ", page.locator(".scatter .told").first.inner_text())
+
+
+def test_every_view_is_saved_as_svg_and_png(open_page, forty, tmp_path):
+    page = open_page(forty, with_effects(forty), accept_downloads=True)
+    buttons = page.get_by_role("button", name=re.compile("^Save .* as (SVG|PNG)$"))
+    names = buttons.evaluate_all("all => all.map(b => b.getAttribute('aria-label'))")
+    assert {name.split()[1] for name in names} == {
+        "tokens", "tree", "heads", "head", "edges", "effects", "completeness",
+    }  # fmt: skip
+    for number, name in enumerate(names):
+        with page.expect_download() as waiting:
+            buttons.nth(number).dispatch_event("click")
+        page.wait_for_timeout(150)  # Chromium lets one page save ten files a second
+        kind = name[-3:].lower()
+        assert waiting.value.suggested_filename == f"attattr-{name.split()[1]}.{kind}"
+        path = tmp_path / waiting.value.suggested_filename
+        waiting.value.save_as(path)
+        if kind == "png":
+            assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 2000
+            continue
+        root = ElementTree.fromstring(path.read_text(encoding="utf-8"))
+        tags = {element.tag.rpartition("}")[2] for element in root.iter()}
+        assert root.tag.endswith("}svg") and "text" in tags and not tags & {"script", "foreignObject"}
+        assert float(root.get("width")) > 200
+
+
+def test_labels_never_overlap_at_forty_tokens(open_page, forty):
+    page = open_page(forty)
+    for unit in ("Tokens", "Words"):
+        page.get_by_role("button", name=unit, exact=True).click()
+        assert page.locator(".tree text.token").count() >= 30
+        assert boxes_overlap(page, ".tree text.token") == 0
+        assert boxes_overlap(page, ".tree text.node") == 0
+
+
+def test_a_page_of_512_tokens_opens_and_is_searched(open_page, record_property, tmp_path):
+    result = pages.random_result(512)
+    page = open_page(result)
+    assert (tmp_path / "0.html").stat().st_size <= 8_000_000
+    paint = page.evaluate("performance.getEntriesByType('paint').at(-1).startTime")
+    record_property("first_contentful_paint_ms", paint)
+    print(f"512 tokens: first paint after {paint:.0f} ms")
+    assert 2 < page.locator(".tree text.token").count() <= 64
+    assert boxes_overlap(page, ".tree text.token") == 0
+    search = page.get_by_label("Find a token")
+    search.fill("token300")
+    assert page.locator(".overview .count").inner_text() == "1 of 1"
+    page.get_by_label("Narrower window").click(click_count=3)
+    search.press("Enter")
+    assert page.locator(".chip.key").inner_text().startswith("token300")
+    assert page.locator(".chip").count() < 70
+    assert boxes_overlap(page, ".tree text.token") == 0
+    brush = page.get_by_role("slider", name="Window of tokens")
+    before = int(brush.get_attribute("aria-valuenow"))
+    brush.focus()
+    page.keyboard.press("ArrowLeft")
+    assert int(brush.get_attribute("aria-valuenow")) == before - 5
+    page.get_by_role("button", name="Whole input").click()
+    assert page.locator(".chip").count() > 300
+
+
+def test_dark_and_light(open_page, forty):
+    page = open_page(forty, color_scheme="dark")
+    ground = "getComputedStyle(document.querySelector('.attattr')).backgroundColor"
+    assert page.evaluate(ground) == "rgb(20, 23, 28)"
+    page.get_by_role("button", name="Dark or light").click()
+    assert page.evaluate(ground) == "rgb(255, 255, 255)"
+
+
+def test_in_print_controls_are_gone_and_signs_are_dashed(open_page):
+    page = open_page(handmade.attribution())
+    page.get_by_role("button", name="Strongest edges").click()
+    page.emulate_media(media="print")
+    assert not page.locator(".slider").is_visible() and page.locator(".tree").is_visible()
+    dash = "e => getComputedStyle(e).strokeDasharray"
+    assert page.locator(".edge.minus .line").first.evaluate(dash) != "none"
+    assert page.locator(".edge:not(.minus) .line").first.evaluate(dash) == "none"
+
+
+@pytest.mark.parametrize("store", ["edges", "heads"])
+def test_results_that_hold_less_show_what_they_hold(open_page, store):
+    page = open_page(handmade.attribution(store))
+    assert page.locator(".heads g.cell").count() == 4
+    assert "made without the heads’ matrices" in page.locator(".matrix").inner_text()
+    if store == "heads":
+        assert "made without edges" in page.locator("[data-view=edges]").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs"),
+    [
+        (tiny.gpt2, tiny.text(9)),
+        (tiny.t5, tiny.source(6)),
+        (tiny.vit, tiny.image()),
+        (tiny.llama, tiny.text(7)),
+    ],
+)
+def test_every_kind_of_model_has_a_page(open_page, model, inputs):
+    result = Attributor(model(), None).attribute(inputs)
+    page = open_page(result)
+    assert page.locator(".heads g.cell").count() == sum(site.n_heads for site in result.sites)
+    for cell in (page.locator(".heads g.cell").first, page.locator(".heads g.cell").last):
+        cell.click()
+        page.locator(".matrix canvas").nth(1).wait_for()
+    assert edges_of(page) == len(build_tree(result).edges)
+
+
+def test_the_page_works_inside_a_notebook(browser):
+    tab = browser.new_page()
+    tab.set_content(handmade.attribution()._repr_html_())
+    frame = tab.frame_locator("iframe")
+    frame.locator(".tree g.edge").first.wait_for(state="attached")
+    assert frame.locator("h1").inner_text() == "positive 87.5 %"
+    tab.close()

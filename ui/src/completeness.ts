@@ -1,0 +1,33 @@
+// How exact the scores are: per layer, their sum beside what the layer's attention did to F.
+import type { Data } from "./data";
+import { siteName } from "./data";
+import { h } from "./dom";
+import { plain, signed, tiny } from "./format";
+
+export function completenessView({ report }: Data): HTMLElement {
+  const columns = ["layer", "module", "F without its attention", "change of F", "sum of scores", "gap", "error estimate", "nodes", ""];
+  return h(
+    "table",
+    { class: "completeness" },
+    h("thead", {}, h("tr", {}, ...columns.map((name, k) => h("th", { scope: "col", class: k > 1 ? "number" : null }, name)))),
+    h(
+      "tbody",
+      {},
+      ...report.sites.map((site, number) =>
+        h(
+          "tr",
+          { class: site.converged ? "" : "unsure" },
+          h("td", {}, siteName(report, number)),
+          h("td", {}, h("bdi", {}, site.name)),
+          h("td", { class: "number" }, plain(site.baseline_output, 4)),
+          h("td", { class: "number" }, signed(site.change, 4)),
+          h("td", { class: "number" }, signed(site.total, 4)),
+          h("td", { class: "number" }, tiny(site.gap)),
+          h("td", { class: "number" }, tiny(site.error)),
+          h("td", { class: "number" }, String(site.n_steps)),
+          h("td", {}, site.converged ? "converged" : "not converged"),
+        ),
+      ),
+    ),
+  );
+}

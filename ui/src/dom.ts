@@ -1,0 +1,92 @@
+// Elements without innerHTML: text only ever becomes a text node.
+
+type Value = string | number | boolean | null | undefined | ((event: never) => void);
+type Child = Node | string | null | undefined | false;
+
+export function h<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes: Record<string, Value> = {},
+  ...children: Child[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(name, value as EventListener);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value != null) element.setAttribute(name, String(value));
+  }
+  element.append(...children.filter((child): child is Node | string => child != null && child !== false));
+  return element;
+}
+
+let context: CanvasRenderingContext2D | null | undefined;
+
+/** Width in pixels of a text in the page's font. */
+export function textWidth(text: string, size: number, weight = 400): number {
+  if (context === undefined)
+    context = typeof document === "undefined" ? null : document.createElement("canvas").getContext("2d");
+  if (!context) return text.length * size * 0.55; // no browser: about so much
+  context.font = `${weight} ${size}px ${FONT}`;
+  return context.measureText(text).width;
+}
+
+export const FONT = '-apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", Arial, sans-serif';
+
+/** As much of a text as fits, with an ellipsis. */
+export function clipped(text: string, width: number, size: number, weight = 400): string {
+  if (textWidth(text, size, weight) <= width) return text;
+  const letters = [...text];
+  let low = 0;
+  let high = letters.length;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (textWidth(`${letters.slice(0, middle).join("")}…`, size, weight) <= width) low = middle;
+    else high = middle - 1;
+  }
+  return `${letters.slice(0, low).join("")}…`;
+}
+
+/** A row of buttons of which one is pressed. */
+export function choice<T extends string>(
+  label: string,
+  options: readonly (readonly [T, string])[],
+  value: T,
+  choose: (value: T) => void,
+): HTMLElement & { show(value: T): void } {
+  const buttons = options.map(([name, text]) =>
+    h("button", { type: "button", "data-value": name, click: () => choose(name) }, text),
+  );
+  const group = h("div", { class: "choice", role: "group", "aria-label": label, "data-noexport": true }, ...buttons);
+  const show = (chosen: T) => {
+    for (const button of buttons) button.setAttribute("aria-pressed", String(button.dataset.value === chosen));
+  };
+  show(value);
+  return Object.assign(group, { show });
+}
+
+/** One tab stop for many marks: the arrow keys move between them, in the order `next` says. */
+export function roving(
+  container: Element,
+  selector: string,
+  next: (marks: Element[], at: number, key: string) => number | null,
+): void {
+  const marks = () => [...container.querySelectorAll<HTMLElement | SVGElement>(selector)];
+  container.addEventListener("keydown", (event) => {
+    const { key } = event as KeyboardEvent;
+    const all = marks();
+    const at = all.indexOf(event.target as SVGElement);
+    if (at < 0) return;
+    const to = next(all, at, key);
+    if (to === null) return;
+    event.preventDefault();
+    const mark = all[Math.max(0, Math.min(all.length - 1, to))];
+    for (const each of all) each.setAttribute("tabindex", each === mark ? "0" : "-1");
+    mark?.focus();
+  });
+}
+
+/** Arrow keys along a list. */
+export function along(marks: Element[], at: number, key: string): number | null {
+  const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[key];
+  if (step) return at + step;
+  return key === "Home" ? 0 : key === "End" ? marks.length - 1 : null;
+}

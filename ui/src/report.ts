@@ -1,0 +1,221 @@
+// The whole report in one element: views, and what links them.
+import "./report.css";
+import { completenessView } from "./completeness";
+import { prepare } from "./data";
+import { detailsView } from "./details";
+import { choice, h } from "./dom";
+import { edgesView } from "./edges";
+import { effectsView } from "./effects";
+import { save } from "./exporter";
+import { plain } from "./format";
+import { headView } from "./heads";
+import { matrixView } from "./matrix";
+import { overviewView } from "./overview";
+import { predictionView, summaryView } from "./prediction";
+import { Store } from "./state";
+import { tokenView } from "./tokens";
+import { leastThreshold } from "./tree-build";
+import { treeView } from "./tree";
+import type { Report } from "./types";
+
+const MODES = [["tree", "Tree"], ["edges", "Strongest edges"]] as const;
+const UNITS = [["words", "Words"], ["tokens", "Tokens"]] as const;
+
+/** Shows a report in `root`; what is returned takes it away again. */
+export function mount(root: HTMLElement, report: Report): () => void {
+  const data = prepare(report);
+  const strongest = report.edges?.site.length ? ([report.edges.site[0]!, report.edges.head[0]!] as const) : ([0, 0] as const);
+  const unit = report.words ? "words" : "tokens";
+  const hasTree = data.tokens.top !== null;
+  const store = new Store({
+    unit,
+    mode: hasTree ? "tree" : "edges",
+    threshold: Math.max(report.threshold, Math.ceil(100 * leastThreshold(data[unit])) / 100),
+    count: 30,
+    measure: "attribution",
+    head: strongest,
+    hover: null,
+    pinned: null,
+    marked: [],
+    window: [0, data[unit].n],
+  });
+  const units = () => data[store.state.unit];
+
+  const headSection = section("head", "One head", "Where it looks, and what that was worth", matrixView(data, store));
+  const open = (site: number, head: number) => {
+    store.set({ head: [site, head] });
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    headSection.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
+  };
+
+  const summary = h("div", { class: "why" });
+  store.on(["unit"], () => summary.replaceChildren(summaryView(data, units())));
+  const words = view("tokens", h("div", {}, tokenView(store, units), summary));
+  const tree = view("tree", treeView(data, store, units));
+  const measures = ([["attribution", "Attribution"], ["attention", "Attention"], ["effect", "Taken out"]] as const).filter(
+    ([name]) =>
+      name === "attribution" ||
+      (name === "attention" ? report.sites.some((site) => site.head_attention) : !!report.effects),
+  );
+  const measure = choice("What the cells show", measures, store.state.measure, (chosen) => store.set({ measure: chosen }));
+  store.on(["measure"], () => measure.show(store.state.measure));
+  const heads = view("heads", headView(data, store, open));
+  const effects = effectsView(data, store);
+
+  const first = h(
+    "div",
+    { class: "first" },
+    h(
+      "header",
+      {},
+      view("prediction", predictionView(data)),
+      h(
+        "div",
+        { class: "tools", "data-noexport": true },
+        h("span", { class: "model" }, h("bdi", {}, report.model)),
+        unitChoice(),
+        themeButton(),
+      ),
+    ),
+    h("section", { class: "text", "aria-label": "The text" }, heading(null, words), words),
+    overviewView(store, units),
+    h(
+      "div",
+      { class: "main" },
+      h("section", { "aria-label": "Attribution tree" }, heading("Attribution tree", tree, modeChoice(), slider()), tree),
+      h(
+        "aside",
+        {},
+        h("section", { "aria-label": "Layers and heads" }, heading("Layers × heads", heads), measure, heads),
+        h("section", { "aria-label": "Details" }, view("details", detailsView(data, store, open))),
+      ),
+    ),
+  );
+  const page = h(
+    "div",
+    { class: "attattr" },
+    first,
+    headSection,
+    section("edges", "Edges", "The strongest of all layers and heads; click one to pin it", edgesView(data, store)),
+    effects &&
+      section(
+        "effects",
+        "What really happens",
+        "Each edge or head taken out, and F measured again. On the dotted line the loss equals the score",
+        effects,
+      ),
+    section(
+      "completeness",
+      "Completeness",
+      "In each layer the scores should add up to what its attention, scaled from its baseline, does to F",
+      completenessView(data),
+    ),
+    h(
+      "footer",
+      {},
+      ...report.notes.map((note) => h("p", { class: "warning" }, note)),
+      h("p", {}, `attattr ${report.version} · ${report.method}, ${report.baseline} baseline · layers and heads count from 0`),
+    ),
+  );
+
+  function view(name: string, content: HTMLElement): HTMLElement {
+    content.dataset.view = name;
+    return content;
+  }
+
+  function section(name: string, title: string, about: string, content: HTMLElement): HTMLElement {
+    return h("section", { class: "below", "aria-label": title }, heading(title, view(name, content)), h("p", { class: "about" }, `${about}.`), content);
+  }
+
+  function heading(title: string | null, of: HTMLElement, ...tools: (HTMLElement | null)[]): HTMLElement {
+    const button = (kind: "svg" | "png") =>
+      h(
+        "button",
+        { type: "button", class: "quiet", "aria-label": `Save ${of.dataset.view} as ${kind.toUpperCase()}`, click: () => void save(of, `attattr-${of.dataset.view}`, kind) },
+        kind.toUpperCase(),
+      );
+    return h(
+      "div",
+      { class: title ? "heading" : "heading bare" },
+      title && h("h2", {}, title),
+      ...tools,
+      h("span", { class: "saves", "data-noexport": true }, button("svg"), button("png")),
+    );
+  }
+
+  function unitChoice(): HTMLElement | null {
+    if (!report.words) return null;
+    const chooser = choice("Words or tokens", UNITS, store.state.unit, (chosen) => {
+      // the same stretch of text, in the other units
+      const [from, to] = [units(), data[chosen]];
+      const [first, end] = store.state.window;
+      const whole = end - first === from.n;
+      const place = (unit: number, last: boolean) => to.unitOf[last ? from.members[unit]!.at(-1)! : from.members[unit]![0]!]!;
+      const least = Math.ceil(100 * leastThreshold(to)) / 100;
+      store.set({
+        unit: chosen,
+        window: whole ? [0, to.n] : [place(first, false), place(end - 1, true) + 1],
+        threshold: Math.max(store.state.threshold, least),
+        pinned: null,
+      });
+    });
+    store.on(["unit"], () => chooser.show(store.state.unit));
+    return chooser;
+  }
+
+  function modeChoice(): HTMLElement | null {
+    if (!hasTree || !report.edges) return null;
+    const chooser = choice("What is drawn", MODES, store.state.mode, (mode) => store.set({ mode, pinned: null }));
+    store.on(["mode"], () => chooser.show(store.state.mode));
+    return chooser;
+  }
+
+  function slider(): HTMLElement {
+    const value = h("output", {});
+    const name = h("span", {});
+    const input = h("input", {
+      type: "range",
+      input: () => store.set(store.state.mode === "tree" ? { threshold: Number(input.value) } : { count: Number(input.value) }),
+    });
+    store.on(["mode", "unit", "threshold", "count"], () => {
+      const { mode, threshold, count } = store.state;
+      const isTree = mode === "tree";
+      const least = isTree ? Math.max(0.02, Math.ceil(100 * leastThreshold(units())) / 100) : 1;
+      const most = isTree ? 0.98 : Math.min(150, report.edges?.site.length ?? 1);
+      Object.assign(input, { min: String(least), max: String(most), step: isTree ? "0.01" : "1" });
+      input.value = String(isTree ? threshold : count);
+      input.setAttribute("aria-label", isTree ? "Threshold" : "Number of edges");
+      name.textContent = isTree ? "threshold" : "edges";
+      value.textContent = isTree ? plain(threshold, 2) : String(count);
+    });
+    return h("label", { class: "slider", "data-noexport": true }, name, input, value);
+  }
+
+  function themeButton(): HTMLElement {
+    return h(
+      "button",
+      {
+        type: "button",
+        class: "theme",
+        "aria-label": "Dark or light",
+        click: () => {
+          const now = page.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+          page.dataset.theme = now === "dark" ? "light" : "dark";
+          document.documentElement.dataset.theme = page.dataset.theme;
+          store.set({ head: [...store.state.head] }); // canvases are drawn in the new colours
+        },
+      },
+      "◐",
+    );
+  }
+
+  root.replaceChildren(page);
+  window.addEventListener("keydown", unpin);
+  function unpin(event: KeyboardEvent): void {
+    if (event.key === "Escape") store.set({ pinned: null, marked: [] });
+  }
+  return () => {
+    window.removeEventListener("keydown", unpin);
+    root.replaceChildren();
+  };
+}

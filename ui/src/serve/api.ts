@@ -1,0 +1,107 @@
+// The server's API (docs/server.md): answers that take work are streams of JSON lines.
+
+export interface Model {
+  name: string;
+  task: string | null;
+  labels: string[] | null;
+  pair: boolean | null; // null: unknown
+}
+
+export interface Working {
+  state: "alive" | "waiting" | "working";
+  ahead?: number;
+  what?: string;
+  now?: string;
+  done?: number;
+  total?: number;
+}
+
+export interface Explained {
+  id: string;
+  label: string;
+  probability: number;
+  notes: string[];
+}
+
+/** An edge by positions; `head` is null for all heads. */
+export interface Edge {
+  site: number;
+  head: number | null;
+  query: number[];
+  key: number[];
+}
+
+export interface Change {
+  output: string;
+  label: string;
+  clean: number;
+  without: number;
+  probabilities: [label: string, clean: number, without: number][] | null;
+}
+
+export async function models(): Promise<Model[]> {
+  const answer = await fetch("/api/models");
+  if (!answer.ok) throw new Error(await sentence(answer));
+  return (await answer.json()).models;
+}
+
+export function explain(
+  question: { model: string; texts: string[]; target: string | null },
+  tell: (news: Working) => void,
+  signal: AbortSignal,
+): Promise<Explained> {
+  return stream("/api/explain", question, tell, signal);
+}
+
+export function without(
+  question: { id: string; edges: Edge[]; heads: [number, number][] },
+  tell: (news: Working) => void,
+  signal: AbortSignal,
+): Promise<Change> {
+  return stream("/api/without", question, tell, signal);
+}
+
+/** The last line of an answer; the ones before it are told. Aborting the signal ends the work too. */
+async function stream<T>(path: string, question: object, tell: (news: Working) => void, signal: AbortSignal): Promise<T> {
+  const answer = await fetch(path, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(question),
+    signal,
+  });
+  if (!answer.ok) throw new Error(await sentence(answer));
+  const reader = answer.body!.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) throw new Error("the server has gone: is it still running?");
+    const lines = (rest + value).split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) {
+      const news = JSON.parse(line);
+      if (news.state === "done") return news;
+      if (news.state === "failed") throw new Error(news.error);
+      if (news.state === "cancelled") throw new DOMException("cancelled", "AbortError");
+      tell(news);
+    }
+  }
+}
+
+async function sentence(answer: Response): Promise<string> {
+  try {
+    return (await answer.json()).error ?? answer.statusText;
+  } catch {
+    return answer.statusText;
+  }
+}
+
+export function aborted(error: unknown): boolean {
+  return error instanceof DOMException && error.name === "AbortError";
+}
+
+/** An error as a sentence; a server that does not answer shows as a TypeError. */
+export function said(error: unknown): string {
+  if (error instanceof TypeError) return "The server does not answer: is it still running?";
+  const text = error instanceof Error ? error.message : String(error);
+  return text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+}

@@ -1,0 +1,55 @@
+// What the reader has chosen. Views listen to the parts they show.
+
+/** An edge by its positions; `head` is null where the heads are summed. */
+export interface EdgeRef {
+  site: number;
+  head: number | null;
+  query: number[];
+  key: number[];
+}
+
+export interface State {
+  unit: "tokens" | "words";
+  mode: "tree" | "edges";
+  threshold: number;
+  count: number;
+  measure: "attribution" | "attention" | "effect";
+  head: readonly [number, number];
+  hover: EdgeRef | null;
+  pinned: EdgeRef | null;
+  /** positions that are looked at, or found by the search */
+  marked: number[];
+  /** first unit and one behind the last */
+  window: readonly [number, number];
+}
+
+export class Store {
+  private listeners: { keys: (keyof State)[]; tell: () => void }[] = [];
+
+  constructor(public state: State) {}
+
+  set(change: Partial<State>): void {
+    const keys = (Object.keys(change) as (keyof State)[]).filter((key) => change[key] !== this.state[key]);
+    if (!keys.length) return;
+    this.state = { ...this.state, ...change };
+    for (const each of this.listeners) if (each.keys.some((key) => keys.includes(key))) each.tell();
+  }
+
+  /** Called now, and whenever one of these changes. */
+  on(keys: (keyof State)[], tell: () => void): void {
+    this.listeners.push({ keys, tell });
+    tell();
+  }
+}
+
+export function sameEdge(a: EdgeRef | null, b: EdgeRef | null): boolean {
+  if (!a || !b) return a === b;
+  return a.site === b.site && a.head === b.head && `${a.query}>${a.key}` === `${b.query}>${b.key}`;
+}
+
+/** Whether an edge is drawn by a mark: the same place, in that head or in all of them. */
+export function covers(mark: EdgeRef, edge: EdgeRef | null, unitOf: number[]): boolean {
+  if (!edge || mark.site !== edge.site || (mark.head !== null && edge.head !== null && mark.head !== edge.head)) return false;
+  const same = (a: number[], b: number[]) => unitOf[a[0]!] === unitOf[b[0]!];
+  return same(mark.query, edge.query) && same(mark.key, edge.key);
+}
