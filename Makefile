@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c const
 
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test test-slow test-ui ui check clean
+.PHONY: demo test test-slow test-ui ui bench check clean
 
 demo: $(VENV)/.installed  ## explain an NLI pair and a film-review sentence
 	$(BIN)/attattr explain "A woman is playing the violin on a crowded street." "Nobody is making music."
@@ -26,6 +26,9 @@ ui: ui/node_modules/.installed $(VENV)/.installed  ## the page's script, from ui
 
 test-slow: $(VENV)/.installed-dev  ## only the slow tests
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow
+
+bench: $(VENV)/.installed-dev  ## timings beside what else there is: docs/benchmarks.md (an hour)
+	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/speed.py
 
 check: $(VENV)/.installed-dev  ## lint, format, types, tests
 	$(BIN)/ruff check .

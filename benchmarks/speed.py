@@ -1,0 +1,417 @@
+"""How fast, how exact, how close to the machine's limit: attattr beside what a user would otherwise run.
+
+    python benchmarks/speed.py                       # all sections; results in benchmarks/speed.json
+    python benchmarks/speed.py --only single,flops   # some; the others keep their figures
+
+Every time is a ratio of one run: the opponents take turns, five times. Opponents whose cost is the same
+at every site and step (the literal algorithm, Captum) are timed on one site and some steps, and multiplied;
+by how much stands in the results. Sections: single, causal, error, throughput, flops, memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import captum.attr
+import literal
+import numpy as np
+import torch
+import transformers
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+import oracle
+from attattr import Attributor
+from attattr.data import read_examples
+
+OUT = Path(__file__).with_suffix(".json")
+DOCUMENT = OUT.parents[1] / "docs" / "benchmarks.md"
+TURNS = 5
+SECTIONS = ("single", "causal", "error", "throughput", "flops", "memory")
+
+
+def bert_base(positions: int = 512) -> transformers.PreTrainedModel:
+    torch.manual_seed(0)
+    config = transformers.BertConfig(max_position_embeddings=positions, num_labels=3)
+    return transformers.BertForSequenceClassification(config).eval().requires_grad_(False)
+
+
+def tokens(model: transformers.PreTrainedModel, n: int) -> dict[str, torch.Tensor]:
+    ids = torch.randint(1000, model.config.vocab_size, (n,), generator=torch.Generator().manual_seed(n))
+    return {"input_ids": ids}
+
+
+def literal_site(model, example: dict[str, torch.Tensor], steps: int, target: int) -> None:
+    """`steps` steps of the literal algorithm at one site, in one batch."""
+    inputs = {name: value[None] for name, value in example.items()}
+    full = oracle.attention(model, inputs)[0][0]
+    rows = {name: value.expand(steps, -1) for name, value in inputs.items()}
+    leaf = (torch.arange(steps)[:, None, None, None] / steps * full).requires_grad_()
+    value = oracle.value_at(model, rows, 0, leaf, lambda o: o.logits.softmax(-1).flatten(1)[:, target].sum())
+    torch.autograd.grad(value, leaf)
+
+
+def captum_site(model, example: dict[str, torch.Tensor], steps: int, target: int) -> None:
+    """captum's IntegratedGradients over A ↦ F(A) at one site; its own default rule."""
+    inputs = {name: value[None] for name, value in example.items()}
+    full = oracle.attention(model, inputs)[0][0]
+
+    def function(attention: torch.Tensor) -> torch.Tensor:
+        rows = {name: value.expand(len(attention), -1) for name, value in inputs.items()}
+        return oracle.value_at(
+            model, rows, 0, attention, lambda o: o.logits.softmax(-1).flatten(1)[:, target]
+        )
+
+    captum.attr.IntegratedGradients(function).attribute(full, n_steps=steps)
+
+
+def turns(contestants: dict[str, tuple[Callable[[], object], float]]) -> dict:
+    """Seconds of each (times its factor), and the ratios to the first, turn by turn."""
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for work, _ in contestants.values():
+        work()  # warm
+    for _ in range(TURNS):
+        for name, (work, factor) in contestants.items():
+            began = time.perf_counter()
+            work()
+            seconds[name].append((time.perf_counter() - began) * factor)
+    first, *others = contestants
+    ratios = {
+        name: [theirs / ours for theirs, ours in zip(seconds[name], seconds[first], strict=True)]
+        for name in others
+    }
+    return {
+        "seconds": {name: statistics.median(values) for name, values in seconds.items()},
+        "factor": {name: factor for name, (_, factor) in contestants.items()},
+        "ratio": {
+            name: {"median": statistics.median(r), "min": min(r), "max": max(r)} for name, r in ratios.items()
+        },
+    }
+
+
+def beside(model, example: dict[str, torch.Tensor], padded: dict | None = None, captum: bool = True) -> dict:
+    """One input: ours with automatic nodes and the error estimate, the paper's rule, the authors', Captum."""
+    attributor = Attributor(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = attributor.attribute(example, store="edges")
+    sites = len(result.sites)
+    (target,) = result.target.index
+    steps = 4 if len(result.tokens) >= 512 else 16
+
+    def ours() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            attributor.attribute(example, store="dense")
+
+    def theirs(of: dict) -> Callable[[], None]:
+        return lambda: literal_site(model, of, steps, target)
+
+    contestants: dict[str, tuple[Callable[[], object], float]] = {
+        "attattr": (ours, 1.0),
+        "authors' rule (64 left)": (theirs(example), sites * 64 / steps),
+        "paper's rule (20 right)": (theirs(example), sites * 20 / steps),
+    }
+    if captum:
+        for count in (20, 50):
+            at_once = min(count, steps)
+            contestants[f"Captum, {count} steps"] = (
+                lambda at_once=at_once: captum_site(model, example, at_once, target),
+                sites * count / at_once,
+            )
+    if padded is not None:
+        contestants["authors' rule, padded to 128"] = (theirs(padded), sites * 64 / steps)
+    nodes = sorted({site.n_steps for site in result.sites})
+    return {"n": len(result.tokens), "sites": sites, "nodes": nodes, "steps_timed": steps} | turns(
+        contestants
+    )
+
+
+def single(data: Path) -> list[dict]:
+    model = bert_base()
+    # a random model with weights of BERT's usual size is nearly linear: four nodes do
+    return [
+        beside(model, tokens(model, n), tokens(model, 128) if n < 128 else None, captum=n <= 128)
+        for n in (32, 128, 512)
+    ]
+
+
+def causal(data: Path) -> dict:
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=2000, hidden_size=1024, intermediate_size=2816, num_hidden_layers=4,
+        num_attention_heads=16, num_key_value_heads=4,
+    )  # fmt: skip
+    model = transformers.LlamaForCausalLM(config).eval().requires_grad_(False)
+    return beside_lm(model, tokens(model, 1024))
+
+
+def beside_lm(model, example: dict[str, torch.Tensor]) -> dict:
+    attributor = Attributor(model)
+    inputs = {name: value[None] for name, value in example.items()}
+    (result,) = attributor.attribute([example], store="edges")
+    (target,) = result.target.index
+    sites, steps = len(result.sites), 2
+
+    def theirs() -> None:
+        full = oracle.attention(model, inputs)[0][0]
+        rows = {name: value.expand(steps, -1) for name, value in inputs.items()}
+        leaf = (torch.arange(steps)[:, None, None, None] / steps * full).requires_grad_()
+        value = oracle.value_at(model, rows, 0, leaf, lambda o: o.logits[:, -1].softmax(-1)[:, target].sum())
+        torch.autograd.grad(value, leaf)
+
+    contestants: dict[str, tuple[Callable[[], object], float]] = {
+        "attattr": (lambda: attributor.attribute([example], store="edges"), 1.0),
+        "authors' rule (64 left)": (theirs, sites * 64 / steps),
+    }
+    nodes = sorted({site.n_steps for site in result.sites})
+    return {"n": len(result.tokens), "sites": sites, "nodes": nodes, "steps_timed": steps} | turns(
+        contestants
+    )
+
+
+def error(data: Path, count: int = 40) -> dict:
+    """Relative L1 distance of all scores from 40 Gauss nodes, on real inputs of the embedded models."""
+    rules = {
+        "attattr (auto)": {},
+        "authors' rule (64 left)": {"method": "riemann_left", "n_steps": 64},
+        "paper's rule (20 right)": {"method": "riemann_right", "n_steps": 20},
+    }
+    found = {}
+    for name, file in (("sst2", "sst2_dev"), ("mnli", "mnli_dev_matched")):
+        attributor = Attributor.from_pretrained(name)
+        examples, _ = read_examples(data / f"{file}.tsv.gz", limit=count, seed=0)
+        reference = attributor.attribute(examples, n_steps=40)
+        of = {}
+        for rule, options in rules.items():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                results = attributor.attribute(examples, **options)
+            errors = [
+                float(np.abs(a.scores - b.scores).sum() / np.abs(b.scores).sum())
+                for a, b in zip(results, reference, strict=True)
+            ]
+            of[rule] = {"median": statistics.median(errors), "max": max(errors)}
+        found[name] = of | {"inputs": count}
+    return found
+
+
+def throughput(data: Path) -> dict:
+    """Inputs a second of whole shards, beside the authors' algorithm one padded input at a time."""
+    from attattr.shards import Work, make_shard
+
+    found = {}
+    for name, file in (("sst2", "sst2_dev"), ("mnli", "mnli_dev_matched")):
+        attributor = Attributor.from_pretrained(name)
+        attributor.model.requires_grad_(False)
+        examples, _ = read_examples(data / f"{file}.tsv.gz", limit=TURNS * 128, seed=0)
+        make_shard(attributor, examples[:8], 0, Work())
+        ratios, ours_a_second = [], []
+        for turn in range(TURNS):
+            rows = examples[turn * 128 : turn * 128 + 128]
+            began = time.perf_counter()
+            make_shard(attributor, rows, 0, Work())
+            ours = (time.perf_counter() - began) / len(rows)
+            began = time.perf_counter()
+            for example in rows[:2]:
+                literal.attribute(attributor.model, attributor.tokenizer, example.text, example.text_pair)
+            theirs = (time.perf_counter() - began) / 2
+            ratios.append(theirs / ours)
+            ours_a_second.append(1 / ours)
+        found[name] = {
+            "ratio": {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)},
+            "inputs_a_second": statistics.median(ours_a_second),
+        }
+    return found
+
+
+def flops(data: Path) -> dict:
+    """FLOP/s of an attribution over that of plain matrix products of the model's shapes, in turns."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    model, n = bert_base(), 128
+    attributor, example = Attributor(model), tokens(model, n)
+    attributor.attribute(example)
+    with FlopCounterMode(display=False) as counter:
+        attributor.attribute(example)
+    total = counter.get_total_flops()
+    hidden, inner = model.config.hidden_size, model.config.intermediate_size
+    a, b, c = torch.randn(4 * n, hidden), torch.randn(hidden, inner), torch.randn(hidden, hidden)
+    shares = []
+    for _ in range(TURNS):
+        began = time.perf_counter()
+        attributor.attribute(example)
+        ours = total / (time.perf_counter() - began)
+        began = time.perf_counter()
+        for _ in range(20):  # a layer's: four of hidden × hidden, two of hidden × inner
+            for _ in range(4):
+                a @ c
+            (a @ b) @ b.T
+        peak = (
+            20 * 2 * a.shape[0] * (4 * hidden * hidden + 2 * hidden * inner) / (time.perf_counter() - began)
+        )
+        shares.append(ours / peak)
+    return {
+        "flop": total,
+        "gemm_flop_a_second": peak,
+        "share": {"median": statistics.median(shares), "min": min(shares), "max": max(shares)},
+    }
+
+
+def memory(data: Path) -> list[dict]:
+    """Peak of a process that attributes one input with store="edges" and one node, by length."""
+    found = []
+    for n in (256, 512, 1024, 2048, 4096):
+        program = (
+            f"import sys; sys.path.insert(0, {str(OUT.parent)!r}); import speed; speed.one_long_input({n})"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        facts = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {"failed": True}
+        found.append({"n": n} | facts)
+        print(json.dumps(found[-1]), flush=True)
+        if done.returncode:
+            break
+    return found
+
+
+def one_long_input(n: int) -> None:
+    """In a process of its own."""
+    model = bert_base(positions=n)
+    example = tokens(model, n)
+    began = time.perf_counter()
+    Attributor(model).attribute(
+        example, store="edges", method="riemann_middle", n_steps=1, layers=[0, 11], internal_batch_size=1
+    )
+    status = Path("/proc/self/status").read_text()
+    peak = int(status.split("VmHWM:")[1].split()[0]) * 1024
+    print(json.dumps({"peak_bytes": peak, "seconds": time.perf_counter() - began}))
+
+
+def document(results: dict) -> str:
+    """docs/benchmarks.md."""
+    machine = results["machine"]
+    parts = [
+        f"""# Benchmarks
+
+Written by `make bench` from benchmarks/speed.json. Every figure is a ratio within one run, the contestants
+taking turns {TURNS} times: median (lowest – highest). torch {machine["torch"]}, {machine["machine"]},
+{machine["threads"]} threads, float32.
+"""
+    ]
+    if "single" in results:
+        names = list(dict.fromkeys(name for row in results["single"] for name in row["ratio"]))
+        rows = [
+            [row["n"], ", ".join(map(str, row["nodes"]))]
+            + [_span(row["ratio"][name]) if name in row["ratio"] else "" for name in names]
+            for row in results["single"]
+        ]
+        parts.append(
+            f"""## One input, BERT-base size, random weights
+
+How many times faster attattr is, its gaps and error estimates included:
+
+{_table(["tokens", "nodes", *names], rows)}
+The others cost the same at every site and step: they are timed on one site and some steps (`steps_timed` in
+the JSON), and multiplied.
+"""
+        )
+    if "causal" in results:
+        of = results["causal"]
+        parts.append(
+            f"""## A causal language model
+
+Llama-like, 4 layers, 1,024 wide, {of["n"]:,} tokens, `store="edges"`:
+{_span(next(iter(of["ratio"].values())))} times faster than the authors' rule.
+"""
+        )
+    if "error" in results:
+        rows = [
+            [name, of["inputs"], rule, f"{value['median']:.1e}", f"{value['max']:.1e}"]
+            for name, of in results["error"].items()
+            for rule, value in of.items()
+            if rule != "inputs"
+        ]
+        parts.append(
+            f"""## Error
+
+Relative L1 distance of all scores from 40 Gauss nodes, on real inputs:
+
+{_table(["model", "inputs", "rule", "median", "worst"], rows)}"""
+        )
+    if "throughput" in results:
+        rows = [
+            [name, _span(of["ratio"], 0), f"{of['inputs_a_second']:.1f}"]
+            for name, of in results["throughput"].items()
+        ]
+        parts.append(
+            f"""## Data sets
+
+Inputs a second, over those of the authors' algorithm with one padded input at a time, development sets:
+
+{_table(["model", "ratio", "inputs a second"], rows)}"""
+        )
+    if "flops" in results:
+        share, peak = results["flops"]["share"], results["flops"]["gemm_flop_a_second"]
+        parts.append(
+            f"""## How close to the limit
+
+An attribution of 128 tokens, BERT-base size, runs at {share["median"]:.0%} ({share["min"]:.0%} –
+{share["max"]:.0%}) of the FLOP/s of plain matrix products of its shapes ({peak / 1e9:.0f} GFLOP/s).
+"""
+        )
+    if "memory" in results:
+        rows = [
+            [f"{row['n']:,}", "out of memory" if row.get("failed") else f"{row['peak_bytes'] / 1e9:.2f} GB"]
+            for row in results["memory"]
+        ]
+        parts.append(
+            f"""## Memory
+
+Peak of a whole process that attributes two sites (the lowest and the highest) of one input, BERT-base size,
+one node, `store="edges"`:
+
+{_table(["tokens", "peak"], rows)}"""
+        )
+    return "\n".join(parts)
+
+
+def _span(ratio: dict, digits: int = 1) -> str:
+    return f"{ratio['median']:.{digits}f} ({ratio['min']:.{digits}f} – {ratio['max']:.{digits}f})"
+
+
+def _table(names: list, rows: list[list]) -> str:
+    lines = [names, ["---"] * len(names), *rows]
+    return "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--only", default=",".join(SECTIONS))
+    args = parser.parse_args()
+    chosen = args.only.split(",")
+    if set(chosen) - set(SECTIONS):
+        parser.error(f"the sections are {', '.join(SECTIONS)}")
+    results = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
+    results["machine"] = {
+        "torch": torch.__version__, "machine": platform.machine(), "threads": torch.get_num_threads(),
+    }  # fmt: skip
+    for name in chosen:
+        print(f"== {name}", flush=True)
+        results[name] = globals()[name](args.data)
+        print(json.dumps(results[name]), flush=True)
+        OUT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        DOCUMENT.write_text(document(results), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
