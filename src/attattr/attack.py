@@ -64,7 +64,7 @@ def attack_model(
         InputError: examples of one label, or without; a pattern that was mined from all of them; patterns
             of another tokenizer, or for a second text where there is none.
     """
-    from attattr.encoding import _Encoder, encode
+    from attattr.encoding import encode, longest_input
     from attattr.heads import digest
     from attattr.hotflip import universal_trigger
 
@@ -87,7 +87,7 @@ def attack_model(
     pair = any(example.text_pair is not None for example in examples)
     wanted = [pieces_of(pattern, tokenizer, insert_into, pair) for pattern in patterns]
     encoded = encode(model, tokenizer, examples, pair=attributor.info.pair if attributor.info else None)
-    run = _Runner(attributor, encoded, _Encoder(model, tokenizer, True).longest, batch_size, progress)
+    run = _Runner(attributor, encoded, longest_input(model, tokenizer), batch_size, progress)
     run.total = len(patterns) + 1
     clean, _ = run([], "clean")
     tried = []

@@ -67,6 +67,12 @@ def encode(
     return made
 
 
+def longest_input(model: PreTrainedModel, tokenizer: Any) -> int | None:
+    """How many tokens an input may have; None: any number."""
+    limits = (_positions(model), getattr(tokenizer, "model_max_length", None))
+    return min((limit for limit in limits if limit and limit < 1 << 30), default=None)
+
+
 def collate(encoded: Sequence[Encoded], pad_token_id: int | None) -> dict[str, Tensor]:
     """Inputs as one batch, padded on the right: token ids with `pad_token_id`, all else with 0.
 
@@ -97,8 +103,7 @@ class _Encoder:
         self.model, self.tokenizer, self.truncate = model, tokenizer, truncate
         self.takes = set(inspect.signature(model.forward).parameters)
         self.positions = _positions(model)
-        limits = (self.positions, getattr(tokenizer, "model_max_length", None))
-        self.longest = min((limit for limit in limits if limit and limit < 1 << 30), default=None)
+        self.longest = longest_input(model, tokenizer)
 
     def encode(self, example: Example) -> Encoded:
         if example.inputs is None:

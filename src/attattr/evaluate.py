@@ -89,7 +89,7 @@ def predict(
     logits: list[Any] = [None] * len(encoded)
     done = 0
     with contextlib.ExitStack() as within:
-        within.enter_context(_evaluating(model))
+        within.enter_context(evaluating(model))
         pad = within.enter_context(pad_token(model, tokenizer, encoded))
         within.enter_context(torch.no_grad())
         if masks is not None and encoded:
@@ -207,7 +207,7 @@ def wilson(right: int, n: int, level: float = 0.95) -> tuple[float, float]:
 
 
 @contextlib.contextmanager
-def _evaluating(model: PreTrainedModel) -> Iterator[None]:
+def evaluating(model: PreTrainedModel) -> Iterator[None]:
     """Evaluation mode, then every module's training flag as it was."""
     flags = [(module, module.training) for module in model.modules()]
     model.eval()

@@ -92,7 +92,7 @@ def _gains(
     import torch
 
     from attattr.batches import pad_token
-    from attattr.evaluate import _evaluating
+    from attattr.evaluate import evaluating
 
     model = attributor.model
     made = [insert(row, pieces, longest) for row in rows]
@@ -106,7 +106,7 @@ def _gains(
 
     handle = embeddings.register_forward_hook(hold)
     try:
-        with _evaluating(model), torch.enable_grad(), pad_token(model, attributor.tokenizer, filled) as pad:
+        with evaluating(model), torch.enable_grad(), pad_token(model, attributor.tokenizer, filled) as pad:
             device = embeddings.weight.device
             batch = {name: value.to(device) for name, value in collate(filled, pad).items()}
             logits = model(**batch).logits

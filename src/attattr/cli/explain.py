@@ -73,7 +73,7 @@ def explain(
 
     Example: attattr explain "A man is eating." "Nobody is eating."
     """
-    _check_texts(text)
+    check_texts(text)
     steps = options.steps(method, n_steps)
     if not tol > 0:
         raise InputError(f"--tol must be positive, not {tol:g}")
@@ -123,7 +123,7 @@ def explain(
             typer.echo(f"Wrote the {kind} to {path}.", err=True)
 
 
-def _check_texts(texts: list[str]) -> None:
+def check_texts(texts: list[str]) -> None:
     if len(texts) > 2:
         raise InputError(f"one text or two can be explained, not {len(texts)}: put each in quotes")
     for text in texts:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attattr.cli import options
-from attattr.cli.explain import ModelOrDefault, _check_texts
+from attattr.cli.explain import ModelOrDefault, check_texts
 from attattr.errors import InputError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _result(texts: list[str], the_model: ModelOrDefault) -> Attribution:
         from attattr.storage import load
 
         return load(texts[0])
-    _check_texts(texts)
+    check_texts(texts)
     attributor = the_model.for_texts(len(texts)).attributor()
     with options.progress_bar("attributing") as progress:
         return attributor.attribute(*texts, progress=lambda done, total, _: progress(done, total))

@@ -58,7 +58,7 @@ def explained(facts: dict[str, Any], attributor: Attributor) -> dict[str, Any]:
         InputError: the attack was on another model.
     """
     from attattr.data import Example
-    from attattr.encoding import _Encoder, encode
+    from attattr.encoding import encode, longest_input
     from attattr.errors import InputError
     from attattr.insertion import insert, pieces_of
     from attattr.patterns import pattern_from
@@ -75,7 +75,7 @@ def explained(facts: dict[str, Any], attributor: Attributor) -> dict[str, Any]:
             shown["text_pair"] is not None,
         )  # fmt: skip
         (encoded,) = encode(model, tokenizer, [before])
-        after = insert(encoded, pieces, _Encoder(model, tokenizer, True).longest)
+        after = insert(encoded, pieces, longest_input(model, tokenizer))
         results = [attributor.attribute(each) for each in (before, Example(inputs=after.features))]
         edges = [
             [

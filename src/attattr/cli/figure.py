@@ -1,0 +1,68 @@
+"""attattr figure: one result as a picture for print."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from attattr.cli import options
+from attattr.cli.explain import ModelOrDefault
+from attattr.cli.tree import Threshold, _result, check_threshold
+from attattr.errors import InputError
+
+ENDINGS = (".svg", ".pdf", ".png")
+
+
+def figure(
+    text: Annotated[
+        list[str],
+        typer.Argument(
+            help="A saved result; or one text, or two for a model of pairs.", metavar="RESULT|TEXT"
+        ),
+    ],
+    the_model: ModelOrDefault,
+    out: Annotated[str, typer.Option(help="The picture: .svg, .pdf or .png.", metavar="FILE")],
+    kind: Annotated[
+        Literal["tree", "heads", "matrix", "tokens"],
+        typer.Option(help="Tree; layers × heads; one head's matrices; contributions of tokens."),
+    ] = "tree",
+    layer: Annotated[
+        int | None, typer.Option(help="Of a matrix. [default: where the largest score is]")
+    ] = None,
+    head: Annotated[int | None, typer.Option(help="Of a matrix, in that layer.")] = None,
+    attention: Annotated[
+        bool, typer.Option("--attention", help="Heads by attention weight instead of attribution.")
+    ] = False,
+    words: Annotated[bool, typer.Option("--words", help="Words instead of tokens.")] = False,
+    threshold: Threshold = 0.4,
+) -> None:
+    """Draw a saved RESULT (of explain --save), or what the model says of TEXT, for print.
+
+    Example: attattr figure "A man is eating." "Nobody is eating." --kind tree --out tree.pdf
+    """
+    if not out.lower().endswith(ENDINGS):
+        raise InputError(f"--out takes a file that ends in .svg, .pdf or .png, not '{out}'")
+    if kind != "matrix" and (layer is not None or head is not None):
+        raise InputError("--layer and --head choose a matrix: they go with --kind matrix")
+    if kind == "matrix" and head is not None and layer is None:
+        raise InputError(f"head {head} of which layer? Give --layer too")
+    if attention and kind != "heads":
+        raise InputError("--attention goes with --kind heads")
+    if words and kind == "heads":
+        raise InputError("--words goes with tree, matrix and tokens: heads have none")
+    check_threshold(threshold)
+    options.check_writable(out)
+    result = _result(text, the_model)
+    from attattr.report import figures
+
+    with options.working(f"drawing {out}"):
+        if kind == "tree":
+            figures.draw_tree(result, out, threshold=threshold, words=words)
+        elif kind == "heads":
+            figures.draw_heads(result, out, value="attention" if attention else "attribution")
+        elif kind == "matrix":
+            figures.draw_matrix(result, out, site=layer, head=head, words=words)
+        else:
+            figures.draw_tokens(result, out, words=words)
+    typer.echo(f"Wrote the figure to {out}.", err=True)
