@@ -11,7 +11,6 @@ export interface Working {
   state: "alive" | "waiting" | "working";
   ahead?: number;
   what?: string;
-  now?: string;
   done?: number;
   total?: number;
 }

@@ -118,13 +118,13 @@ function side(models: Model[], name: string): Side {
   };
 }
 
-function tell({ state, ahead, what, now, done, total }: Working, bar: HTMLProgressElement, text: HTMLElement): void {
+function tell({ state, ahead, what, done, total }: Working, bar: HTMLProgressElement, text: HTMLElement): void {
   if (state === "waiting") {
     bar.removeAttribute("value");
     text.textContent = `busy: ${ahead} ${ahead === 1 ? "request is" : "requests are"} ahead of this one`;
   } else if (state === "working") {
     if (done) Object.assign(bar, { max: total, value: done });
     else bar.removeAttribute("value");
-    text.textContent = total && total > 1 ? `${what}, ${done} of ${total}${now ? ` (${now})` : ""}` : what!;
+    text.textContent = total && total > 1 ? `${what}, ${done} of ${total}` : what!;
   }
 }
