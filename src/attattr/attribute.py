@@ -10,14 +10,14 @@ from typing import Any, overload
 import torch
 from transformers import PreTrainedModel
 
-from attattr import quadrature, targets
+from attattr import quadrature, shortcuts, targets
 from attattr.assemble import site_of
 from attattr.batches import batches_of, check_padding, length, out_of_memory, pad_token, rows_within_budget
 from attattr.capture import Capture
 from attattr.data import Example, as_examples
 from attattr.encoding import Encoded, collate, encode
 from attattr.errors import AttAttrError, InputError
-from attattr.integrate import BASELINES, Problem, check_resume, integrate_site
+from attattr.integrate import BASELINES, Problem, integrate_site
 from attattr.models import ModelInfo, load
 from attattr.result import Attribution, Site
 
@@ -242,8 +242,9 @@ class _Job:
             raise AttAttrError("the model's output is not finite: its weights or this input overflow")
         problem = Problem(self.capture, recording, inputs, objective, value, rows)
         if self.attributor._ways is None:
-            check_resume(problem)
+            shortcuts.check_resume(problem)
             self.attributor._ways = (self.capture.replay, self.capture.fuse)
+        problem = shortcuts.taken(problem)
         chosen = _chosen(recording.sites, self.options.layers)
         widths = {axis: inputs[name].shape[1] for axis, name in _TEXT_AXES.items() if name in inputs}
         if "output" not in widths and "input" in widths:

@@ -25,6 +25,7 @@ from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_f
 from transformers.masking_utils import eager_mask
 
 from attattr.errors import UnsupportedModelError
+from attattr.last_block import run_rows
 
 IMPLEMENTATION = "attattr"
 _capture: ContextVar[Capture | None] = ContextVar("attattr_capture", default=None)
@@ -77,6 +78,8 @@ class Recording:
     blocks: list[Any] = field(default_factory=list)  # output of each block call, in order
     calls_by_then: list[int] = field(default_factory=list)  # attention calls made when a block ended
     left_out: list[str] = field(default_factory=list)  # attention layers that are not attributed
+    read: Tensor | None = None  # (B, m) rows of the last block that F reads; None: all are computed
+    kept: Tensor | None = None  # positions whose logits are asked for; None: all
 
     @property
     def sites(self) -> list[int]:
@@ -127,13 +130,15 @@ class Capture:
     def _run_block(self, forward: Callable, args: tuple, kwargs: dict) -> Any:
         return forward(*args, **kwargs) if self._run is None else self._run(forward, args, kwargs)
 
-    def _forward(self, inputs: Mapping[str, Tensor]) -> Any:
+    def _forward(self, inputs: Mapping[str, Tensor], kept: Tensor | None = None) -> Any:
         known = inspect.signature(self.model.forward).parameters.values()
         names = {parameter.name for parameter in known}
         any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known)
         options: dict[str, Any] = {"use_cache": False} if "use_cache" in names else {}
         if any_name or "return_dict" in names:
             options["return_dict"] = True
+        if kept is not None:
+            options["logits_to_keep"] = kept
         return self.model(**inputs, **options)
 
     @torch.no_grad()
@@ -205,6 +210,10 @@ class Capture:
             if self.replay and blocks <= site.block:
                 calls = recording.calls_by_then[blocks - 1]
                 return _rows(recording.blocks[blocks - 1], rows, size)
+            if recording.read is not None and blocks == len(recording.blocks):
+                calls = len(recording.calls)
+                own = context if number == calls - 1 else None
+                return self.few(recording, forward, args, kwargs, recording.read[rows], rows, own)
             return forward(*args, **kwargs)
 
         def attend(module, query, key, value, attention_mask, *args, **kwargs):
@@ -212,18 +221,45 @@ class Capture:
             calls += 1
             if calls - 1 == number:
                 return context, None
-            clean = recording.calls[calls - 1] if calls <= len(recording.calls) else None
-            attention = sdpa_attention_forward if self.fuse and clean and clean.fused else _eager(module)
+            attention = self._attention(recording, calls - 1, module)
             return attention(module, query, key, value, attention_mask, *args, **kwargs)
 
         with self._handlers(attend, run):
-            outputs = self._forward(_rows(dict(inputs), rows, size))
+            outputs = self._forward(_rows(dict(inputs), rows, size), recording.kept)
         if calls != len(recording.calls):
             raise UnsupportedModelError(
                 f"{type(self.model).__name__} made {calls} attention calls where its clean forward made "
                 f"{len(recording.calls)}: it cannot be resumed at {site.name}"
             )
         return outputs
+
+    def _attention(self, recording: Recording, number: int, module: nn.Module) -> Callable:
+        clean = recording.calls[number] if number < len(recording.calls) else None
+        return sdpa_attention_forward if self.fuse and clean and clean.fused else _eager(module)
+
+    def finish(self, recording: Recording, inputs: Mapping[str, Tensor], last: Callable) -> Any:
+        """The outputs of the clean forward with last(forward, args, kwargs) in its last block's place."""
+        blocks = 0
+
+        def run(forward, args, kwargs):
+            nonlocal blocks
+            blocks += 1
+            if blocks < len(recording.blocks):
+                return recording.blocks[blocks - 1]
+            return last(forward, args, kwargs)
+
+        with self._handlers(None, run):
+            return self._forward(inputs, recording.kept)
+
+    def few(self, recording, forward, args, kwargs, positions, rows, context):
+        """The last block on `positions` alone: see last_block.run_rows."""
+        call = recording.calls[-1]
+        return run_rows(
+            forward, args, kwargs,
+            positions=positions, clean=_rows(recording.blocks[-1], rows, len(call.query)), context=context,
+            attention=self._attention(recording, len(recording.calls) - 1, call.module),
+            attending=lambda attend: self._handlers(attend, self._run),
+        )  # fmt: skip
 
     def edit(self, inputs: Mapping[str, Tensor], change: Callable[..., Tensor]) -> Any:
         """The outputs of a forward in which every attention call's context goes through `change`.
@@ -246,12 +282,13 @@ class Capture:
             return self._forward(inputs)
 
     @contextlib.contextmanager
-    def _handlers(self, attend: Callable, run: Callable | None) -> Iterator[None]:
+    def _handlers(self, attend: Callable | None, run: Callable | None) -> Iterator[None]:
+        before = self._attend, self._run
         self._attend, self._run = attend, run
         try:
             yield
         finally:
-            self._attend = self._run = None
+            self._attend, self._run = before
 
 
 def _attend(module, query, key, value, attention_mask=None, *args, **kwargs):

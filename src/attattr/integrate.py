@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from attattr.capture import Call, Capture, Recording, rounding
-from attattr.errors import UnsupportedModelError
 from attattr.quadrature import Rule, accepted
 from attattr.targets import Objective
 
@@ -117,38 +116,6 @@ def baseline_attention(call: Call, attention: Tensor, baseline: str) -> Tensor |
     count = visible.sum(-1, keepdim=True)
     share = attention.sum(-1, keepdim=True) / count.clamp(min=1)
     return torch.where(visible, share, torch.zeros_like(attention))
-
-
-def check_resume(problem: Problem) -> None:
-    """Make sure that putting a site's own context back gives the clean outputs, for the first input.
-
-    Where it does not, lower blocks are run again instead of replayed (some models carry state past
-    their blocks) and fused attention is given up, in this order; `problem.capture` is left set so.
-
-    Raises:
-        UnsupportedModelError: it fails all the same.
-    """
-    capture, recording = problem.capture, problem.recording
-    row = torch.zeros(1, dtype=torch.long, device=problem.value.device)
-    clean = recording.outputs.logits[:1]
-    tolerance = 4 * rounding(clean.dtype, 250) * clean.abs().max().clamp(min=1)
-    worst = ""
-    for replay, fuse in ((capture.replay, capture.fuse), (False, capture.fuse), (False, False)):
-        capture.replay, capture.fuse, worst = replay, fuse, ""
-        for number in recording.sites:
-            call = recording.calls[number]
-            assert call is not None
-            with torch.no_grad():
-                again = capture.resume(recording, problem.inputs, row, number, call.context[:1]).logits
-            if not bool((again - clean).abs().max() <= tolerance):
-                worst = call.name
-                break
-        if not worst:
-            return
-    raise UnsupportedModelError(
-        f"putting the attention of {worst} back unchanged changes the output of "
-        f"{type(capture.model).__name__}: it cannot be attributed"
-    )
 
 
 def _values_at(problem: Problem, number: int, context: Tensor) -> Tensor:

@@ -131,6 +131,21 @@ class Objective:
     first: Tensor | None  # (B,) position that predicts the first token; None for classes
     multi_label: bool
 
+    def positions(self) -> Tensor | None:
+        """Positions whose logits it reads, ascending; None: it reads no positions, or any of them."""
+        if self.first is None or any(wish.kind == "callable" for wish in self.wishes):
+            return None
+        counts = [max(1, len(wish.index)) if wish.kind == "continuation" else 1 for wish in self.wishes]
+        read = [
+            torch.arange(count, device=at.device) + at for at, count in zip(self.first, counts, strict=True)
+        ]
+        return torch.cat(read).unique()
+
+    def among(self, positions: Tensor) -> Objective:
+        """The same of outputs whose logits are those of `positions` alone."""
+        assert self.first is not None
+        return replace(self, first=torch.searchsorted(positions, self.first))
+
     def __call__(self, outputs: Any, rows: Tensor) -> Tensor:
         """F of each row, (R,), in float32 or finer; row r stands on input `rows[r]`."""
         groups: dict[tuple, list[int]] = {}
