@@ -27,15 +27,38 @@ def test_gauss_is_exact_to_degree_2n_minus_1_and_its_embedded_rule_to_n_minus_2(
     assert np.count_nonzero(rule.embedded) < n
 
 
-def test_the_second_stage_is_the_kronrod_extension_of_the_first():
-    first, second, *_ = quadrature.auto()
-    nodes = np.concatenate([first.nodes, second.nodes])
-    weights = np.concatenate([second.carried[:, 0], second.weights])
-    assert len(nodes) == second.n_steps == 9
-    for degree in range(14):  # 3 n + 1 for n = 4
-        assert weights @ nodes**degree == pytest.approx(1 / (degree + 1), abs=1e-14)
-    assert 2 * nodes.max() - 1 == pytest.approx(0.976560250737573, abs=1e-14)  # Kronrod 1965, n = 4
-    assert (weights > 0).all()
+def nested():
+    """Nodes and weights of the first three stages, each with what it carries."""
+    stages = quadrature.auto()
+    behind = np.zeros(0)
+    for stage in stages[:3]:
+        weights = (
+            stage.weights if stage.carried is None else np.concatenate([stage.carried[:, 0], stage.weights])
+        )
+        behind = np.concatenate([behind, stage.nodes])
+        yield stage, behind, weights
+
+
+def test_the_nested_stages_are_as_exact_as_their_theory_says():
+    for (stage, nodes, weights), degree in zip(nested(), (5, 9, 17), strict=True):
+        assert len(nodes) == len(weights) == stage.n_steps
+        for power in range(degree + 1):
+            assert weights @ nodes**power == pytest.approx(1 / (power + 1), abs=1e-14)
+        assert (weights > 0).all() and nodes.min() == 0 and nodes.max() == 1
+    last = 2 * np.sort(nodes) - 1
+    assert last[8] == pytest.approx(np.sqrt(1 / 5), abs=1e-14)  # Lobatto, 4 nodes
+    assert last[10] == pytest.approx(np.sqrt(2 / 3), abs=1e-14)  # its extension: Gander & Gautschi 2000
+    assert last[11] == pytest.approx(0.942882415695480, abs=1e-14)  # the second: the same
+
+
+def test_each_stage_has_an_estimate_from_the_gradients_it_has():
+    for stage, nodes, weights in nested():
+        embedded = stage.embedded
+        if stage.carried is not None:
+            embedded = np.concatenate([stage.carried[:, 1], embedded])
+        assert embedded.sum() == pytest.approx(1, abs=1e-13)
+        assert np.count_nonzero(np.abs(embedded) > 1e-14) < len(nodes)
+        assert not np.allclose(embedded, weights)
 
 
 def test_riemann_sums_by_hand():

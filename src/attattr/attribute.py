@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedModel
 
 from attattr import quadrature, shortcuts, targets
-from attattr.assemble import site_of
+from attattr.assemble import sites_of
 from attattr.batches import batches_of, check_padding, length, out_of_memory, pad_token, rows_within_budget
 from attattr.capture import Capture
 from attattr.data import Example, as_examples
@@ -259,8 +259,10 @@ class _Job:
                 problem, number,
                 stages=self.options.stages, tol=self.options.tol, baseline=self.options.baseline,
             )  # fmt: skip
-            for i, of in enumerate(axes):
-                sites[i].append(site_of(call, integral, i, of, widths, self.options.store))
+            for of, site in zip(
+                sites, sites_of(call, integral, axes, widths, self.options.store), strict=True
+            ):
+                of.append(site)
         self.progress(len(chosen), len(chosen), "")
         made = []
         for i, (e, prediction) in enumerate(zip(encoded, predictions, strict=True)):

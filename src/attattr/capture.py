@@ -28,6 +28,7 @@ from attattr.errors import UnsupportedModelError
 from attattr.last_block import run_rows
 
 IMPLEMENTATION = "attattr"
+BLOCK = 1 << 26  # bytes of attention weights that are computed at a time
 _capture: ContextVar[Capture | None] = ContextVar("attattr_capture", default=None)
 
 
@@ -46,27 +47,26 @@ class Call:
     rest: tuple[tuple, Mapping[str, Any]]  # further arguments of the call
     context: Tensor  # (B, q, H, d), from the model's own eager attention
     fused: bool  # sdpa gives the same context here
+    blocks: tuple[slice, ...]  # of queries: how many of them have their attention computed at a time
 
     @property
     def values(self) -> Tensor:
         """(B, H, k, d): key-value heads repeated for the query heads they serve."""
         return repeat_kv(self.value, self.query.shape[1] // self.value.shape[1])
 
-    def weights(self) -> Tensor:
-        """Attention, (B, H, q, k): computed again, bit-equal, so that a recording holds no n × n."""
-        return self._eager()[1]
+    def weights(self, queries: slice = slice(None)) -> Tensor:
+        """Attention of these queries, (B, H, those, k): computed again, to hold no n × n meanwhile."""
+        clean = (self.module, self.query, self.key, self.value, self.mask)
+        weights = _eager_block(clean, self.rest, queries)[1]
+        assert weights is not None  # a call without is no site
+        return weights
 
-    def _eager(self) -> tuple[Tensor, Tensor]:
-        args, kwargs = self.rest
-        return _eager(self.module)(self.module, self.query, self.key, self.value, self.mask, *args, **kwargs)
-
-    def visible(self) -> Tensor:
-        """Which keys a query may look at: boolean, broadcastable to (B, H, q, k)."""
+    def visible(self, queries: slice = slice(None)) -> Tensor:
+        """Which keys these queries may look at: boolean, broadcastable to (B, H, those, k)."""
         if self.mask is None:
             return torch.ones(1, 1, 1, self.key.shape[2], dtype=torch.bool, device=self.key.device)
-        if self.mask.dtype == torch.bool:
-            return self.mask
-        return self.mask > torch.finfo(self.mask.dtype).min / 2
+        mask = _sliced(self.mask, queries, self.query.shape[2])
+        return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
 
 
 @dataclass
@@ -160,22 +160,22 @@ class Capture:
             return output
 
         def attend(module, query, key, value, attention_mask, *args, **kwargs):
-            clean = (module, query, key, value, attention_mask, *args)
-            output, weights = _eager(module)(*clean, **kwargs)
+            clean = (module, query, key, value, attention_mask)
+            output, blocks, fused = self._clean(clean, (args, kwargs))
             times[module] = times.get(module, 0) + 1
             name = names.get(module, type(module).__name__)
             if times[module] > 1:
                 name += f"#{times[module]}"
-            attributable = len(query) == size and _is_weights_times_values(output, weights, value)
+            attributable = blocks is not None and len(query) == size
             if not attributable:
                 recording.left_out.append(name)
             call = Call(
                 name=name, kind=_kind(self.model, name, module), block=len(recording.blocks), module=module,
                 query=query, key=key, value=value, mask=attention_mask, rest=(args, kwargs), context=output,
-                fused=attributable and self.fuse and _fused_agrees(output, clean, kwargs),
+                fused=fused, blocks=blocks or (),
             )  # fmt: skip
             recording.calls.append(call if attributable else None)
-            return output, weights
+            return output, None
 
         with self._handlers(attend, run):
             recording.outputs = self._forward(inputs)
@@ -232,6 +232,51 @@ class Capture:
                 f"{len(recording.calls)}: it cannot be resumed at {site.name}"
             )
         return outputs
+
+    def _clean(self, clean: tuple, rest: tuple) -> tuple[Tensor, tuple[slice, ...] | None, bool]:
+        """The model's own context of one call; its blocks, or None where it is not weights times values;
+        and whether sdpa agrees.
+
+        Large attention is computed in blocks of queries: right where sdpa, which sees it whole, says the
+        same, otherwise given up for the whole.
+        """
+        args, kwargs = rest
+        blocks = _query_blocks(clean[1], clean[2])
+        parts = []
+        for queries in blocks:
+            output, weights = _eager_block(clean, rest, queries)
+            if not _is_weights_times_values(output, weights, clean[3]):
+                return _eager(clean[0])(*clean, *args, **kwargs)[0], None, False
+            parts.append(output)
+        output = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+        fused = self.fuse and _fused_agrees(output, (*clean, *args), kwargs)
+        if len(blocks) > 1 and not fused:
+            return _eager(clean[0])(*clean, *args, **kwargs)[0], (slice(None),), False
+        return output, blocks, fused
+
+    def trace(
+        self, recording: Recording, inputs: Mapping[str, Tensor], rows: Tensor
+    ) -> tuple[Any, dict[int, Tensor]]:
+        """The clean forward with its graph: the outputs, and every site's context in it, by call."""
+        contexts: dict[int, Tensor] = {}
+        calls = 0
+
+        def attend(module, query, key, value, attention_mask, *args, **kwargs):
+            nonlocal calls
+            calls += 1
+            attention = self._attention(recording, calls - 1, module)
+            context, weights = attention(module, query, key, value, attention_mask, *args, **kwargs)
+            if calls <= len(recording.calls) and recording.calls[calls - 1] is not None:
+                # what comes first on its way starts the graph: no parameter asks for a gradient
+                context = context if context.requires_grad else context.detach().requires_grad_()
+                contexts[calls - 1] = context
+            return context, weights
+
+        with self._handlers(attend, None):
+            outputs = self._forward(
+                _rows(dict(inputs), rows, len(next(iter(inputs.values())))), recording.kept
+            )
+        return outputs, contexts
 
     def _attention(self, recording: Recording, number: int, module: nn.Module) -> Callable:
         clean = recording.calls[number] if number < len(recording.calls) else None
@@ -309,6 +354,27 @@ def _eager(module: nn.Module) -> Callable:
     if function is None:
         raise UnsupportedModelError(f"{type(module).__module__} has no eager attention to read weights from")
     return function
+
+
+def _query_blocks(query: Tensor, key: Tensor) -> tuple[slice, ...]:
+    """Queries whose weights fit BLOCK together."""
+    count = query.shape[2]
+    a_query = query.shape[0] * query.shape[1] * key.shape[2] * query.dtype.itemsize
+    step = max(1, BLOCK // max(a_query, 1))
+    return (slice(None),) if step >= count else tuple(slice(i, i + step) for i in range(0, count, step))
+
+
+def _eager_block(clean: tuple, rest: tuple, queries: slice) -> tuple[Tensor, Tensor | None]:
+    """The model's own plain attention of these queries: context and weights."""
+    module, query, key, value, mask = clean
+    args, kwargs = rest
+    if mask is not None:
+        mask = _sliced(mask, queries, query.shape[2])
+    return _eager(module)(module, query[:, :, queries], key, value, mask, *args, **kwargs)
+
+
+def _sliced(mask: Tensor, queries: slice, count: int) -> Tensor:
+    return mask[:, :, queries] if mask.ndim == 4 and mask.shape[2] == count else mask
 
 
 def _is_weights_times_values(output: Tensor, weights: Tensor | None, value: Tensor) -> bool:

@@ -66,7 +66,7 @@ class Explainer:
         attributor = self._model(job, name)
         pair = attributor.info.pair if attributor.info else None
         if pair and len(texts) == 1:
-            raise InputError(f"{name} compares two texts: give the second one too")
+            raise InputError("this model compares two texts: give the second one too")
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always", UserWarning)
             result = attributor.attribute(*texts, target=target, progress=job.doing("attributing"))

@@ -10,9 +10,11 @@ and only a gradient of the size of C is integrated. Shapes as in capture.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,13 +36,61 @@ class Problem:
     value: Tensor  # (B,) F(A), from the untouched forward
     rows_at_once: int  # rows of one forward and backward
 
+    @cached_property
+    def clean_gradients(self) -> dict[int, Tensor]:
+        """∂F/∂C at the clean contexts, (B, q, H, d) by call: one backward for all sites together."""
+        found: dict[int, list[Tensor]] = {}
+        for rows in torch.arange(len(self.value), device=self.value.device).split(self.rows_at_once):
+            with torch.enable_grad():
+                outputs, contexts = self.capture.trace(self.recording, self.inputs, rows)
+                value = self.objective(outputs, rows).sum()
+            gradients: tuple[Tensor | None, ...] = (None,) * len(contexts)
+            if value.requires_grad:
+                gradients = torch.autograd.grad(value, list(contexts.values()), allow_unused=True)
+            for (number, context), gradient in zip(contexts.items(), gradients, strict=True):
+                known = torch.zeros_like(context) if gradient is None else gradient
+                found.setdefault(number, []).append(known.to(self.value.dtype))
+        return {number: torch.cat(parts) for number, parts in found.items()}
+
+
+class Edges:
+    """A and A − A⁰ of one site, a block of queries at a time, so that no n × n is ever whole where it is
+    large; a single block is kept."""
+
+    def __init__(self, call: Call, baseline: str):
+        self.call, self.baseline = call, baseline
+        self._only: tuple[slice, Tensor, Tensor] | None = None
+
+    def __iter__(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """(queries, attention, difference): the tensors are (B, H, those queries, k)."""
+        if self._only is not None:
+            yield self._only
+            return
+        for queries in self.call.blocks:
+            attention = self.call.weights(queries)
+            start = baseline_attention(self.call, attention, queries, self.baseline)
+            block = queries, attention, attention if start is None else attention - start
+            if len(self.call.blocks) == 1:
+                self._only = block
+            yield block
+
+    def scores(self, mean: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """(queries, A, Attr) by the mean gradient Ḡ, (B, q, H, d)."""
+        for queries, attention, difference in self:
+            yield queries, attention, edge_scores(difference, mean[:, queries], self.call.values)
+
+
+def edge_scores(difference: Tensor, mean: Tensor, values: Tensor) -> Tensor:
+    """(A − A⁰) ⊙ (Ḡ Vᵀ), (B, H, q, k), of Ḡ (B, q, H, d) and V (B, H, k, d), in Ḡ's precision."""
+    return difference.to(mean.dtype) * (mean.transpose(1, 2) @ values.to(mean.dtype).transpose(2, 3))
+
 
 @dataclass(frozen=True)
 class Integral:
-    """One site, B inputs. `total` is ‖Attr‖₁ and `error` ‖Attr − Attr_embedded‖₁ / ‖Attr‖₁."""
+    """One site, B inputs. `error` is ‖Attr − Attr_embedded‖₁ / ‖Attr‖₁."""
 
-    attention: Tensor  # (B, H, q, k)
-    scores: Tensor  # (B, H, q, k), float32 or finer
+    edges: Edges
+    mean: Tensor  # (B, q, H, d) Ḡ, float32 or finer
     baseline_value: Tensor  # (B,) F(A⁰)
     gap: Tensor  # (B,) signed: Σ Attr − (F(A) − F(A⁰))
     error: Tensor  # (B,)
@@ -54,68 +104,78 @@ def integrate_site(
     """Attribution of attention call `number` for every input of the batch.
 
     stages: rules in turn; inputs that a stage's acceptance rule turns down go on to the next, and
-    what the last stage gives is kept whatever it is (`converged` says so).
+    what the last stage gives is kept whatever it is (`converged` says so). Those that reuse nodes of
+    others come first.
     """
     call = problem.recording.calls[number]
     assert call is not None
-    attention = call.weights()
-    start = baseline_attention(call, attention, baseline)  # None: zero
-    difference = attention if start is None else attention - start
-    values = call.values
+    edges = Edges(call, baseline)
     origin = torch.zeros_like(call.context)
-    if start is not None:
-        origin = (start @ values).transpose(1, 2).contiguous()
+    if baseline != "zero":
+        parts = [(attention - difference) @ call.values for _, attention, difference in edges]
+        origin = torch.cat(parts, dim=2).transpose(1, 2).contiguous()
     path = call.context - origin  # (B, q, H, d)
-    size = len(attention)
-    device = attention.device
-    at_origin = _values_at(problem, number, origin)
-    change = problem.value - at_origin
-    floor = rounding(call.context.dtype, 10) * torch.maximum(problem.value.abs(), at_origin.abs())
+    size, device = len(path), path.device
+    at_origin = torch.zeros_like(problem.value)
+    if stages[0].nodes[0] != 0:
+        at_origin = _values_at(problem, number, origin)
 
-    scores = torch.zeros_like(attention, dtype=problem.value.dtype)
+    mean = torch.zeros_like(path, dtype=problem.value.dtype)
     gap, error = torch.zeros_like(problem.value), torch.zeros_like(problem.value)
     n_steps = torch.zeros(size, dtype=torch.long, device=device)
     converged = torch.zeros(size, dtype=torch.bool, device=device)
     pending = torch.arange(size, device=device)
     carried: Tensor | None = None
+    behind = 0  # nodes of the stages so far
     for stage, rule in enumerate(stages):
-        following = stages[stage + 1] if stage + 1 < len(stages) else None
-        reused = following.carried if following is not None else None
-        columns = torch.as_tensor(rule.columns)
-        if reused is not None:
-            columns = torch.cat([columns, torch.as_tensor(reused)], dim=1)
-        sums = _weighted_gradients(problem, number, pending, origin, path, rule.nodes, columns)
-        mean, embedded = sums[0], sums[1]
-        if carried is not None and rule.carried is not None:
-            mean, embedded = mean + carried[0], embedded + carried[1]
-        there = difference[pending].to(mean.dtype)
-        transposed = values[pending].to(mean.dtype).transpose(2, 3)  # (P, H, d, k)
-        now = there * (mean.transpose(1, 2) @ transposed)
-        apart = now - there * (embedded.transpose(1, 2) @ transposed)
-        total = now.abs().sum((1, 2, 3))
-        off = apart.abs().sum((1, 2, 3))
-        miss = now.sum((1, 2, 3)) - change[pending]
+        later = [following.carried for following in stages[stage + 1 :] if following.carried is not None]
+        reused = [weights[behind : behind + len(rule.nodes)] for weights in later]
+        columns = torch.as_tensor(np.concatenate([rule.columns, *reused], axis=1))
+        behind += len(rule.nodes)
+        sums, values = _weighted_gradients(problem, number, pending, origin, path, rule.nodes, columns)
+        if stage == 0 and rule.nodes[0] == 0:
+            at_origin = values
+        if carried is not None:
+            sums += carried
+        change = problem.value - at_origin
+        floor = rounding(call.context.dtype, 10) * torch.maximum(problem.value.abs(), at_origin.abs())
+        total, off, whole = _norms(edges, pending, sums[0], sums[1])
+        miss = whole - change[pending]
         good = accepted(miss.abs(), off, total, floor[pending], tol)
-        scores[pending], gap[pending], n_steps[pending] = now, miss, rule.n_steps
+        mean[pending], gap[pending], n_steps[pending] = sums[0], miss, rule.n_steps
         error[pending] = torch.where(total > 0, off / total, torch.zeros_like(total))
         converged[pending] = good
-        pending, carried = pending[~good], sums[2:][:, ~good] if reused is not None else None
+        pending, carried = pending[~good], sums[2:][:, ~good] if later else None
         if not len(pending):
             break
-    return Integral(attention, scores, at_origin, gap, error, n_steps, converged)
+    return Integral(edges, mean, at_origin, gap, error, n_steps, converged)
 
 
-def baseline_attention(call: Call, attention: Tensor, baseline: str) -> Tensor | None:
-    """A⁰, (B, H, q, k): None for zero; uniform spreads each row's sum over the keys it may see.
+def baseline_attention(call: Call, attention: Tensor, queries: slice, baseline: str) -> Tensor | None:
+    """A⁰ of a block of queries, (B, H, q, k): None for zero; uniform spreads each row's sum over the keys
+    it may see.
 
     A row that sees nothing is 0.
     """
     if baseline == "zero":
         return None
-    visible = call.visible().expand_as(attention)
+    visible = call.visible(queries).expand_as(attention)
     count = visible.sum(-1, keepdim=True)
     share = attention.sum(-1, keepdim=True) / count.clamp(min=1)
     return torch.where(visible, share, torch.zeros_like(attention))
+
+
+def _norms(edges: Edges, which: Tensor, mean: Tensor, embedded: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """‖Attr‖₁, ‖Attr − Attr_embedded‖₁ and Σ Attr, (P,) each, of the inputs in `which`."""
+    sums = torch.zeros(3, len(which), dtype=mean.dtype, device=mean.device)
+    values = edges.call.values[which]
+    for queries, _, difference in edges:
+        there = difference[which]
+        now = edge_scores(there, mean[:, queries], values)
+        apart = edge_scores(there, (mean - embedded)[:, queries], values)
+        sums += torch.stack([each.sum((1, 2, 3)) for each in (now.abs(), apart.abs(), now)])
+    total, off, whole = sums
+    return total, off, whole
 
 
 def _values_at(problem: Problem, number: int, context: Tensor) -> Tensor:
@@ -130,27 +190,37 @@ def _values_at(problem: Problem, number: int, context: Tensor) -> Tensor:
 
 def _weighted_gradients(
     problem: Problem, number: int, which: Tensor, origin: Tensor, path: Tensor, nodes, columns: Tensor
-) -> Tensor:
-    """Σ_k columns[k, c] ∂F/∂C at node k, for each input in `which`: (c, P, q, H, d)."""
+) -> tuple[Tensor, Tensor]:
+    """Σ_k columns[k, c] ∂F/∂C at node k for each input in `which`, (c, P, q, H, d), and F at node 0, (P,).
+
+    The last node is not computed where it is 1: there the clean forward's gradient is known.
+    """
     count = len(which)
+    device, dtype = path.device, problem.value.dtype
+    sums = torch.zeros(columns.shape[1], count, *path.shape[1:], dtype=dtype, device=device)
+    if nodes[-1] == 1:
+        clean = problem.clean_gradients[number][which]
+        sums += columns[-1].to(device, dtype)[:, None, None, None, None] * clean
+        nodes = nodes[:-1]
+    first = torch.zeros(count, dtype=dtype, device=device)
     alphas = torch.as_tensor(nodes, dtype=torch.float64)
     # all nodes of an input stand side by side: (input, node) pairs in reading order
-    place = torch.arange(count).repeat_interleave(len(alphas)).to(which.device)
+    place = torch.arange(count).repeat_interleave(len(alphas)).to(device)
     node = torch.arange(len(alphas)).repeat(count)
-    dtype = problem.value.dtype
-    sums = torch.zeros(columns.shape[1], count, *path.shape[1:], dtype=dtype, device=path.device)
     for chunk in torch.arange(len(place)).split(problem.rows_at_once):
         rows = which[place[chunk]]
-        alpha = alphas[node[chunk]].to(path.device, path.dtype)[:, None, None, None]
+        alpha = alphas[node[chunk]].to(device, path.dtype)[:, None, None, None]
         context = torch.addcmul(origin[rows], alpha, path[rows]).requires_grad_()
         with torch.enable_grad():
             outputs = problem.capture.resume(problem.recording, problem.inputs, rows, number, context)
-            value = problem.objective(outputs, rows).sum()
-        if not value.requires_grad:
+            values = problem.objective(outputs, rows)
+            total = values.sum()
+        at_first = (node[chunk] == 0).to(device)
+        first[place[chunk][at_first]] = values.detach()[at_first]
+        if not values.requires_grad:
             continue  # nothing of what F reads comes from this site
-        (gradient,) = torch.autograd.grad(value, context)
-        gradient = gradient.to(dtype)
-        weights = columns[node[chunk]].to(path.device, dtype)
+        (gradient,) = torch.autograd.grad(total, context)
+        weights = columns[node[chunk]].to(device, dtype)
         for c in range(columns.shape[1]):
-            sums[c].index_add_(0, place[chunk], gradient * weights[:, c, None, None, None])
-    return sums
+            sums[c].index_add_(0, place[chunk], gradient.to(dtype) * weights[:, c, None, None, None])
+    return sums, first

@@ -25,8 +25,8 @@ MAX_ERROR = 0.05  # accepted relative L1 distance between a rule and its embedde
 class Rule:
     """One rule on [0, 1], and a coarser one on the same nodes to judge it by.
 
-    `carried` holds the weights of the *previous* stage's nodes in this rule, (m, 2) for (rule,
-    embedded), where the stage reuses them; `nodes` are then only the new ones.
+    `carried` holds the weights of all earlier stages' nodes in this rule, in the order of the stages,
+    (m, 2) for (rule, embedded), where the stage reuses them; `nodes` are then only the new ones.
     """
 
     nodes: np.ndarray  # (n,)
@@ -76,18 +76,23 @@ def fixed(method: str, n_steps: int) -> Rule:
 
 @cache
 def auto() -> tuple[Rule, ...]:
-    """The stages of `n_steps="auto"`: 4 Gauss nodes, 5 more (Kronrod), then 24 and 64 Gauss nodes.
+    """The stages of `n_steps="auto"`: 4 Gauss-Lobatto nodes, 3 more, 6 more, then 24 and 64 Gauss nodes.
 
-    The Kronrod stage keeps the four gradients it already has, so nine nodes cost five new ones. Few
-    rows go on to 24; at 64 a row that is still not good is reported as not converged.
+    Both ends are nodes, since they are nearly free: α = 1 is the clean forward, whose one gradient
+    serves every site, and α = 0 gives F(A⁰), which completeness needs anyway. The second and third
+    stage are the Kronrod extensions (7 and 13 nodes; Gander & Gautschi 2000) and keep the gradients
+    there are. Few rows go on to 24; at 64 a row that is still not good is reported as not converged.
     """
-    first = fixed("gausslegendre", 4)
-    nodes = np.sort(np.concatenate([first.nodes, _kronrod_nodes(4)]))
-    columns = np.stack([_interpolatory(nodes, nodes), _less_a_middle_node(nodes)], axis=1)
-    old = np.array([np.abs(nodes - node).argmin() for node in first.nodes])
-    new = np.setdiff1d(np.arange(len(nodes)), old)
-    second = Rule(nodes[new], columns[new, 0], columns[new, 1], len(nodes), carried=columns[old])
-    return (first, second, fixed("gausslegendre", 24), fixed("gausslegendre", 64))
+    nodes = _lobatto(4)
+    stages = [Rule(nodes, _interpolatory(nodes, nodes), _less_a_middle_node(nodes), 4)]
+    for more in (3, 6):
+        nodes = _extended(nodes, more)
+        columns = np.stack([_interpolatory(nodes, nodes), _less_a_middle_node(nodes)], axis=1)
+        before = np.concatenate([stage.nodes for stage in stages])
+        old = np.array([np.abs(nodes - node).argmin() for node in before])
+        new = np.setdiff1d(np.arange(len(nodes)), old)
+        stages.append(Rule(nodes[new], columns[new, 0], columns[new, 1], len(nodes), carried=columns[old]))
+    return (*stages, fixed("gausslegendre", 24), fixed("gausslegendre", 64))
 
 
 def accepted(gap, error, total, floor, tol: float):
@@ -140,13 +145,19 @@ def _merged(weights: np.ndarray, keep_last: bool) -> np.ndarray:
     return merged[::-1] if keep_last else merged
 
 
-def _kronrod_nodes(n: int) -> np.ndarray:
-    """The n + 1 nodes that extend n Gauss nodes: zeros of the Stieltjes polynomial E, for which
-    ∫ P_n E x^k = 0 for k = 0 … n (Kronrod 1965)."""
-    x, w = legendre.leggauss(2 * n + 2)
-    basis = legendre.legvander(x, n + 1)
-    p_n = legendre.legval(x, [0] * n + [1])
-    system = (basis[:, : n + 1] * (w * p_n)[:, None]).T @ basis  # (k, coefficient of E)
-    coefficients = np.linalg.lstsq(system[:, :-1], -system[:, -1], rcond=None)[0]
-    roots = legendre.legroots(np.append(coefficients, 1.0))
-    return (np.sort(roots.real) + 1) / 2
+def _lobatto(n: int) -> np.ndarray:
+    """n nodes, both ends among them: exact to degree 2n − 3."""
+    inner = legendre.legroots(legendre.legder([0] * (n - 1) + [1]))
+    return (np.concatenate([[-1.0], np.sort(inner.real), [1.0]]) + 1) / 2
+
+
+def _extended(nodes: np.ndarray, more: int) -> np.ndarray:
+    """The nodes and `more` new ones: zeros of the polynomial E with ∫ ω E x^k = 0 for k < more, where ω
+    vanishes at the old ones (Kronrod 1965, Patterson 1968)."""
+    x, w = legendre.leggauss(len(nodes) + 2 * more)
+    omega = np.prod(x[:, None] - (2 * nodes - 1), axis=1)
+    basis = legendre.legvander(x, more)
+    system = (basis[:, :more] * (w * omega / np.abs(omega).max())[:, None]).T @ basis  # (k, coefficient)
+    coefficients = np.linalg.solve(system[:, :-1], -system[:, -1])
+    roots = legendre.legroots(np.append(coefficients, 1.0)).real
+    return np.sort(np.concatenate([nodes, (roots + 1) / 2]))

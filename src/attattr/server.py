@@ -219,9 +219,10 @@ def _texts(facts: Mapping[str, Any]) -> list[str]:
     texts = facts.get("texts")
     if not isinstance(texts, list) or not 1 <= len(texts) <= 2 or not all(isinstance(t, str) for t in texts):
         raise InputError("one text or two can be explained")
-    for text in texts:
+    for which, text in zip(("first", "second"), texts, strict=False):
         if not text.strip():
-            raise InputError("the text is empty: there is nothing to explain")
+            only = "the text is empty: there is nothing to explain"
+            raise InputError(only if len(texts) == 1 else f"the {which} text is empty: give both")
         if len(text) > LONGEST:
             raise InputError(f"the text has {len(text):,} characters; {LONGEST:,} are taken at most")
     return texts
