@@ -50,28 +50,36 @@ def tokens(model: transformers.PreTrainedModel, n: int) -> dict[str, torch.Tenso
     return {"input_ids": ids}
 
 
-def literal_site(model, example: dict[str, torch.Tensor], steps: int, target: int) -> None:
-    """`steps` steps of the literal algorithm at one site, in one batch."""
+def literal_site(model, example: dict[str, torch.Tensor], steps: int, read: Callable, site: int) -> None:
+    """`steps` steps of the literal algorithm at one site, in one batch. read(outputs): F, (rows,)."""
     inputs = {name: value[None] for name, value in example.items()}
-    full = oracle.attention(model, inputs)[0][0]
+    full = oracle.attention(model, inputs)[site][0]
     rows = {name: value.expand(steps, -1) for name, value in inputs.items()}
     leaf = (torch.arange(steps)[:, None, None, None] / steps * full).requires_grad_()
-    value = oracle.value_at(model, rows, 0, leaf, lambda o: o.logits.softmax(-1).flatten(1)[:, target].sum())
+    value = oracle.value_at(model, rows, site, leaf, lambda outputs: read(outputs).sum())
     torch.autograd.grad(value, leaf)
 
 
-def captum_site(model, example: dict[str, torch.Tensor], steps: int, target: int) -> None:
+def captum_site(model, example: dict[str, torch.Tensor], steps: int, read: Callable, site: int) -> None:
     """captum's IntegratedGradients over A ↦ F(A) at one site; its own default rule."""
     inputs = {name: value[None] for name, value in example.items()}
-    full = oracle.attention(model, inputs)[0][0]
+    full = oracle.attention(model, inputs)[site][0]
 
     def function(attention: torch.Tensor) -> torch.Tensor:
         rows = {name: value.expand(len(attention), -1) for name, value in inputs.items()}
-        return oracle.value_at(
-            model, rows, 0, attention, lambda o: o.logits.softmax(-1).flatten(1)[:, target]
-        )
+        return oracle.value_at(model, rows, site, attention, read)
 
     captum.attr.IntegratedGradients(function).attribute(full, n_steps=steps)
+
+
+def at_both_ends(of: Callable, model, example, steps: int, read: Callable, sites: int) -> Callable[[], None]:
+    """At the lowest and at the highest site: what a step costs falls evenly between them."""
+
+    def work() -> None:
+        of(model, example, steps, read, 0)
+        of(model, example, steps, read, sites - 1)
+
+    return work
 
 
 def turns(contestants: dict[str, tuple[Callable[[], object], float]]) -> dict:
@@ -104,36 +112,35 @@ def beside(model, example: dict[str, torch.Tensor], padded: dict | None = None, 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         result = attributor.attribute(example, store="edges")
-    sites = len(result.sites)
+    sites, n = len(result.sites), len(result.tokens)
     (target,) = result.target.index
-    steps = 4 if len(result.tokens) >= 512 else 16
+    steps = 16 if n < 512 else 4 if n < 1024 else 2
+
+    def read(outputs) -> torch.Tensor:
+        logits = outputs.logits if outputs.logits.ndim == 2 else outputs.logits[:, -1]
+        return logits.softmax(-1)[:, target]
 
     def ours() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            attributor.attribute(example, store="dense")
+            attributor.attribute(example, store="dense" if n < 1024 else "edges")
 
-    def theirs(of: dict) -> Callable[[], None]:
-        return lambda: literal_site(model, of, steps, target)
+    def theirs(of: Callable, example: dict, count: int) -> tuple[Callable[[], None], float]:
+        at_once = min(count, steps)
+        return at_both_ends(of, model, example, at_once, read, sites), sites * count / at_once / 2
 
     contestants: dict[str, tuple[Callable[[], object], float]] = {
         "attattr": (ours, 1.0),
-        "authors' rule (64 left)": (theirs(example), sites * 64 / steps),
-        "paper's rule (20 right)": (theirs(example), sites * 20 / steps),
+        "authors' rule (64 left)": theirs(literal_site, example, 64),
+        "paper's rule (20 right)": theirs(literal_site, example, 20),
     }
     if captum:
         for count in (20, 50):
-            at_once = min(count, steps)
-            contestants[f"Captum, {count} steps"] = (
-                lambda at_once=at_once: captum_site(model, example, at_once, target),
-                sites * count / at_once,
-            )
+            contestants[f"Captum, {count} steps"] = theirs(captum_site, example, count)
     if padded is not None:
-        contestants["authors' rule, padded to 128"] = (theirs(padded), sites * 64 / steps)
+        contestants["authors' rule, padded to 128"] = theirs(literal_site, padded, 64)
     nodes = sorted({site.n_steps for site in result.sites})
-    return {"n": len(result.tokens), "sites": sites, "nodes": nodes, "steps_timed": steps} | turns(
-        contestants
-    )
+    return {"n": n, "sites": sites, "nodes": nodes, "steps_timed": steps} | turns(contestants)
 
 
 def single(data: Path) -> list[dict]:
@@ -152,31 +159,7 @@ def causal(data: Path) -> dict:
         num_attention_heads=16, num_key_value_heads=4,
     )  # fmt: skip
     model = transformers.LlamaForCausalLM(config).eval().requires_grad_(False)
-    return beside_lm(model, tokens(model, 1024))
-
-
-def beside_lm(model, example: dict[str, torch.Tensor]) -> dict:
-    attributor = Attributor(model)
-    inputs = {name: value[None] for name, value in example.items()}
-    (result,) = attributor.attribute([example], store="edges")
-    (target,) = result.target.index
-    sites, steps = len(result.sites), 2
-
-    def theirs() -> None:
-        full = oracle.attention(model, inputs)[0][0]
-        rows = {name: value.expand(steps, -1) for name, value in inputs.items()}
-        leaf = (torch.arange(steps)[:, None, None, None] / steps * full).requires_grad_()
-        value = oracle.value_at(model, rows, 0, leaf, lambda o: o.logits[:, -1].softmax(-1)[:, target].sum())
-        torch.autograd.grad(value, leaf)
-
-    contestants: dict[str, tuple[Callable[[], object], float]] = {
-        "attattr": (lambda: attributor.attribute([example], store="edges"), 1.0),
-        "authors' rule (64 left)": (theirs, sites * 64 / steps),
-    }
-    nodes = sorted({site.n_steps for site in result.sites})
-    return {"n": len(result.tokens), "sites": sites, "nodes": nodes, "steps_timed": steps} | turns(
-        contestants
-    )
+    return beside(model, tokens(model, 1024), captum=False)
 
 
 def error(data: Path, count: int = 40) -> dict:
@@ -320,8 +303,8 @@ taking turns {TURNS} times: median (lowest – highest). torch {machine["torch"]
 How many times faster attattr is, its gaps and error estimates included:
 
 {_table(["tokens", "nodes", *names], rows)}
-The others cost the same at every site and step: they are timed on one site and some steps (`steps_timed` in
-the JSON), and multiplied.
+The others cost the same at every step, and at a site the less the higher it stands: they are timed at the
+lowest and the highest site with some steps (`steps_timed` in the JSON), and multiplied.
 """
         )
     if "causal" in results:
