@@ -11,8 +11,10 @@ by how much stands in the results. Sections: single, causal, error, throughput, 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -26,6 +28,7 @@ import literal
 import numpy as np
 import torch
 import transformers
+from speed_page import document
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -36,6 +39,7 @@ from attattr.data import read_examples
 OUT = Path(__file__).with_suffix(".json")
 DOCUMENT = OUT.parents[1] / "docs" / "benchmarks.md"
 TURNS = 5
+LIMIT = 10 << 30  # bytes of memory that a process may ask for in `memory`
 SECTIONS = ("single", "causal", "error", "throughput", "flops", "memory")
 
 
@@ -83,7 +87,7 @@ def at_both_ends(of: Callable, model, example, steps: int, read: Callable, sites
 
 
 def turns(contestants: dict[str, tuple[Callable[[], object], float]]) -> dict:
-    """Seconds of each (times its factor), and the ratios to the first, turn by turn."""
+    """Seconds of each (times its factor), turn by turn."""
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for work, _ in contestants.values():
         work()  # warm
@@ -92,17 +96,9 @@ def turns(contestants: dict[str, tuple[Callable[[], object], float]]) -> dict:
             began = time.perf_counter()
             work()
             seconds[name].append((time.perf_counter() - began) * factor)
-    first, *others = contestants
-    ratios = {
-        name: [theirs / ours for theirs, ours in zip(seconds[name], seconds[first], strict=True)]
-        for name in others
-    }
     return {
-        "seconds": {name: statistics.median(values) for name, values in seconds.items()},
+        "seconds": seconds,
         "factor": {name: factor for name, (_, factor) in contestants.items()},
-        "ratio": {
-            name: {"median": statistics.median(r), "min": min(r), "max": max(r)} for name, r in ratios.items()
-        },
     }
 
 
@@ -120,7 +116,9 @@ def beside(model, example: dict[str, torch.Tensor], padded: dict | None = None, 
         logits = outputs.logits if outputs.logits.ndim == 2 else outputs.logits[:, -1]
         return logits.softmax(-1)[:, target]
 
-    def ours() -> None:
+    half = Attributor(copy.deepcopy(model).to(torch.bfloat16))
+
+    def ours(attributor: Attributor) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             attributor.attribute(example, store="dense" if n < 1024 else "edges")
@@ -130,7 +128,8 @@ def beside(model, example: dict[str, torch.Tensor], padded: dict | None = None, 
         return at_both_ends(of, model, example, at_once, read, sites), sites * count / at_once / 2
 
     contestants: dict[str, tuple[Callable[[], object], float]] = {
-        "attattr": (ours, 1.0),
+        "attattr": (lambda: ours(attributor), 1.0),
+        "attattr, bfloat16": (lambda: ours(half), 1.0),
         "authors' rule (64 left)": theirs(literal_site, example, 64),
         "paper's rule (20 right)": theirs(literal_site, example, 20),
     }
@@ -164,21 +163,25 @@ def causal(data: Path) -> dict:
 
 def error(data: Path, count: int = 40) -> dict:
     """Relative L1 distance of all scores from 40 Gauss nodes, on real inputs of the embedded models."""
-    rules = {
+    rules: dict[str, dict] = {
         "attattr (auto)": {},
+        "attattr (auto), bfloat16": {"half": True},
         "authors' rule (64 left)": {"method": "riemann_left", "n_steps": 64},
         "paper's rule (20 right)": {"method": "riemann_right", "n_steps": 20},
     }
     found = {}
     for name, file in (("sst2", "sst2_dev"), ("mnli", "mnli_dev_matched")):
         attributor = Attributor.from_pretrained(name)
+        half = Attributor.from_pretrained(name, dtype="bfloat16")
         examples, _ = read_examples(data / f"{file}.tsv.gz", limit=count, seed=0)
         reference = attributor.attribute(examples, n_steps=40)
+        target = [result.target.index[0] for result in reference]
         of = {}
-        for rule, options in rules.items():
+        for rule, options in copy.deepcopy(rules).items():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                results = attributor.attribute(examples, **options)
+                used = half if options.pop("half", False) else attributor
+                results = used.attribute(examples, target=target, **options)
             errors = [
                 float(np.abs(a.scores - b.scores).sum() / np.abs(b.scores).sum())
                 for a, b in zip(results, reference, strict=True)
@@ -251,129 +254,35 @@ def flops(data: Path) -> dict:
 
 
 def memory(data: Path) -> list[dict]:
-    """Peak of a process that attributes one input with store="edges" and one node, by length."""
+    """Peak of a process with at most LIMIT bytes of its own that attributes one input, by its length."""
     found = []
-    for n in (256, 512, 1024, 2048, 4096):
-        program = (
-            f"import sys; sys.path.insert(0, {str(OUT.parent)!r}); import speed; speed.one_long_input({n})"
-        )
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-        facts = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {"failed": True}
-        found.append({"n": n} | facts)
-        print(json.dumps(found[-1]), flush=True)
-        if done.returncode:
-            break
+    for who in ("attattr", "literal"):
+        for n in (256, 512, 1024, 2048, 4096):
+            here = f"import sys; sys.path.insert(0, {str(OUT.parent)!r}); "
+            program = here + f"import speed; speed.one_long_input({n}, {who!r})"
+            done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+            facts = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {"failed": True}
+            found.append({"who": who, "n": n} | facts)
+            print(json.dumps(found[-1]), flush=True)
+            if done.returncode:
+                break
     return found
 
 
-def one_long_input(n: int) -> None:
-    """In a process of its own."""
+def one_long_input(n: int, who: str) -> None:
+    """In a process of its own: all nodes of the lowest and the highest site; a single step of the literal
+    algorithm at the lowest."""
+    resource.setrlimit(resource.RLIMIT_DATA, (LIMIT, LIMIT))
     model = bert_base(positions=n)
     example = tokens(model, n)
     began = time.perf_counter()
-    Attributor(model).attribute(
-        example, store="edges", method="riemann_middle", n_steps=1, layers=[0, 11], internal_batch_size=1
-    )
+    if who == "attattr":
+        Attributor(model).attribute(example, store="edges", layers=[0, 11])
+    else:
+        literal_site(model, example, 1, lambda outputs: outputs.logits.softmax(-1)[:, 0], 0)
     status = Path("/proc/self/status").read_text()
     peak = int(status.split("VmHWM:")[1].split()[0]) * 1024
     print(json.dumps({"peak_bytes": peak, "seconds": time.perf_counter() - began}))
-
-
-def document(results: dict) -> str:
-    """docs/benchmarks.md."""
-    machine = results["machine"]
-    parts = [
-        f"""# Benchmarks
-
-Written by `make bench` from benchmarks/speed.json. Every figure is a ratio within one run, the contestants
-taking turns {TURNS} times: median (lowest – highest). torch {machine["torch"]}, {machine["machine"]},
-{machine["threads"]} threads, float32.
-"""
-    ]
-    if "single" in results:
-        names = list(dict.fromkeys(name for row in results["single"] for name in row["ratio"]))
-        rows = [
-            [row["n"], ", ".join(map(str, row["nodes"]))]
-            + [_span(row["ratio"][name]) if name in row["ratio"] else "" for name in names]
-            for row in results["single"]
-        ]
-        parts.append(
-            f"""## One input, BERT-base size, random weights
-
-How many times faster attattr is, its gaps and error estimates included:
-
-{_table(["tokens", "nodes", *names], rows)}
-The others cost the same at every step, and at a site the less the higher it stands: they are timed at the
-lowest and the highest site with some steps (`steps_timed` in the JSON), and multiplied.
-"""
-        )
-    if "causal" in results:
-        of = results["causal"]
-        parts.append(
-            f"""## A causal language model
-
-Llama-like, 4 layers, 1,024 wide, {of["n"]:,} tokens, `store="edges"`:
-{_span(next(iter(of["ratio"].values())))} times faster than the authors' rule.
-"""
-        )
-    if "error" in results:
-        rows = [
-            [name, of["inputs"], rule, f"{value['median']:.1e}", f"{value['max']:.1e}"]
-            for name, of in results["error"].items()
-            for rule, value in of.items()
-            if rule != "inputs"
-        ]
-        parts.append(
-            f"""## Error
-
-Relative L1 distance of all scores from 40 Gauss nodes, on real inputs:
-
-{_table(["model", "inputs", "rule", "median", "worst"], rows)}"""
-        )
-    if "throughput" in results:
-        rows = [
-            [name, _span(of["ratio"], 0), f"{of['inputs_a_second']:.1f}"]
-            for name, of in results["throughput"].items()
-        ]
-        parts.append(
-            f"""## Data sets
-
-Inputs a second, over those of the authors' algorithm with one padded input at a time, development sets:
-
-{_table(["model", "ratio", "inputs a second"], rows)}"""
-        )
-    if "flops" in results:
-        share, peak = results["flops"]["share"], results["flops"]["gemm_flop_a_second"]
-        parts.append(
-            f"""## How close to the limit
-
-An attribution of 128 tokens, BERT-base size, runs at {share["median"]:.0%} ({share["min"]:.0%} –
-{share["max"]:.0%}) of the FLOP/s of plain matrix products of its shapes ({peak / 1e9:.0f} GFLOP/s).
-"""
-        )
-    if "memory" in results:
-        rows = [
-            [f"{row['n']:,}", "out of memory" if row.get("failed") else f"{row['peak_bytes'] / 1e9:.2f} GB"]
-            for row in results["memory"]
-        ]
-        parts.append(
-            f"""## Memory
-
-Peak of a whole process that attributes two sites (the lowest and the highest) of one input, BERT-base size,
-one node, `store="edges"`:
-
-{_table(["tokens", "peak"], rows)}"""
-        )
-    return "\n".join(parts)
-
-
-def _span(ratio: dict, digits: int = 1) -> str:
-    return f"{ratio['median']:.{digits}f} ({ratio['min']:.{digits}f} – {ratio['max']:.{digits}f})"
-
-
-def _table(names: list, rows: list[list]) -> str:
-    lines = [names, ["---"] * len(names), *rows]
-    return "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
 
 
 def main() -> None:
@@ -387,6 +296,7 @@ def main() -> None:
     results = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
     results["machine"] = {
         "torch": torch.__version__, "machine": platform.machine(), "threads": torch.get_num_threads(),
+        "turns": TURNS,
     }  # fmt: skip
     for name in chosen:
         print(f"== {name}", flush=True)

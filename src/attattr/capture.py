@@ -29,6 +29,7 @@ from attattr.last_block import run_rows
 
 IMPLEMENTATION = "attattr"
 BLOCK = 1 << 26  # bytes of attention weights that are computed at a time
+FUSED_FROM = 1 << 23  # bytes of one row's weights: see _plain_is_faster
 _capture: ContextVar[Capture | None] = ContextVar("attattr_capture", default=None)
 
 
@@ -252,7 +253,7 @@ class Capture:
         fused = self.fuse and _fused_agrees(output, (*clean, *args), kwargs)
         if len(blocks) > 1 and not fused:
             return _eager(clean[0])(*clean, *args, **kwargs)[0], (slice(None),), False
-        return output, blocks, fused
+        return output, blocks, fused and not _plain_is_faster(clean[1], clean[2])
 
     def trace(
         self, recording: Recording, inputs: Mapping[str, Tensor], rows: Tensor
@@ -362,6 +363,12 @@ def _query_blocks(query: Tensor, key: Tensor) -> tuple[slice, ...]:
     a_query = query.shape[0] * query.shape[1] * key.shape[2] * query.dtype.itemsize
     step = max(1, BLOCK // max(a_query, 1))
     return (slice(None),) if step >= count else tuple(slice(i, i + step) for i in range(0, count, step))
+
+
+def _plain_is_faster(query: Tensor, key: Tensor) -> bool:
+    """In half precision on a CPU, torch's fused attention is the slower one while it all fits the caches."""
+    a_row = query.shape[1] * query.shape[2] * key.shape[2] * query.dtype.itemsize
+    return query.device.type == "cpu" and query.dtype.itemsize == 2 and a_row <= FUSED_FROM
 
 
 def _eager_block(clean: tuple, rest: tuple, queries: slice) -> tuple[Tensor, Tensor | None]:

@@ -207,7 +207,8 @@ def _weighted_gradients(
     # all nodes of an input stand side by side: (input, node) pairs in reading order
     place = torch.arange(count).repeat_interleave(len(alphas)).to(device)
     node = torch.arange(len(alphas)).repeat(count)
-    for chunk in torch.arange(len(place)).split(problem.rows_at_once):
+    chunks = torch.arange(len(place)).split(problem.rows_at_once) if len(place) else ()
+    for chunk in chunks:
         rows = which[place[chunk]]
         alpha = alphas[node[chunk]].to(device, path.dtype)[:, None, None, None]
         context = torch.addcmul(origin[rows], alpha, path[rows]).requires_grad_()

@@ -61,8 +61,12 @@ def draw_tree(result: Attribution, path: str | Path, *, threshold: float = 0.4, 
                 )
         axes.plot([0, right], [height] * 2, color="#e9e9e9", linewidth=0.6, zorder=0)
         axes.text(-0.32, height / 2, "layer", rotation=90, ha="center", va="center", color=SOFT, fontsize=7)
-        _branches(axes, tree, place, {level: row * step for row, level in enumerate(levels)}, step, height)
-        _root(axes, result, tree, place, height, right)
+        base = {level: row * step for row, level in enumerate(levels)}
+        appears = {edge.child: base[edge.layer] for edge in tree.edges}
+        if tree.top is not None:
+            appears[tree.top] = height
+        _branches(axes, tree, place, base, step, appears)
+        _root(axes, result, tree, place, height, right, appears)
         for column, label, x in zip(columns, labels, middles, strict=True):
             inside = column in tree.nodes
             axes.text(
@@ -106,16 +110,13 @@ def _branches(
     place: dict[int, float],
     base: dict[int, float],
     step: float,
-    top: float,
+    appears: dict[int, float],
 ) -> None:
     """Edges as curves from layer to layer, nodes as dots, and a thin line where a token waits."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path as Curve
 
     most = max((edge.score for edge in tree.edges), default=1.0)
-    appears = {edge.child: base[edge.layer] for edge in tree.edges}
-    if tree.top is not None:
-        appears[tree.top] = top
     for node, y in appears.items():
         # a token may look at others in the very layer that it was looked at in
         highest = max([y, *(base[edge.layer] + step for edge in tree.children(node))])
@@ -136,7 +137,13 @@ def _branches(
 
 
 def _root(
-    axes: Axes, result: Attribution, tree: AttributionTree, place: dict[int, float], top: float, right: float
+    axes: Axes,
+    result: Attribution,
+    tree: AttributionTree,
+    place: dict[int, float],
+    top: float,
+    right: float,
+    appears: dict[int, float],
 ) -> None:
     """What was explained, above; where there is a readout, tied to every token of the tree."""
     name = _said(result)
@@ -144,10 +151,11 @@ def _root(
     x = min(max((min(ends) + max(ends)) / 2, 0.3), right)
     if tree.terminal is not None:
         name = f"{_label(tree.tokens[tree.terminal])} → {name}"
-        for end in ends:
+        for node in tree.nodes:
             axes.plot(
-                [x, end], [top + 0.34, top], color=SOFT, linewidth=0.6, linestyle=(0, (1, 2.5)), zorder=1
-            )
+                [x, place[node], place[node]], [top + 0.34, top, appears[node]], color=SOFT, linewidth=0.6,
+                linestyle=(0, (1, 2.5)), zorder=1,
+            )  # fmt: skip
     axes.text(x, top + 0.38, name, ha="center", va="bottom", fontsize=8, fontweight="bold", parse_math=False)
 
 
@@ -183,7 +191,7 @@ def draw_heads(
         matrix, label = np.stack(rows), "largest weight, mean of queries"
     else:
         raise InputError(f"unknown value '{value}': choose attribution or attention")
-    plot_heads(matrix, path, title=_said(result), label=label)
+    plot_heads(matrix, path, title=_said(result), label=label, layers=_layers(result))
 
 
 def draw_matrix(
@@ -210,9 +218,11 @@ def draw_matrix(
         raise InputError("this result has no matrices: make it with store='dense'")
     queries, keys = (result.axes[name].tokens for name in (of.query_axis, of.key_axis))
     cell = min(0.26, max(0.085, 3.4 / len(keys)))
-    width, height = min(4.5, cell * len(keys)) + 0.9, min(4.5, cell * len(queries)) + 0.9
-    with figure(path, 2 * width + 0.6, height) as drawn:
-        pair = drawn.subplots(1, 2)
+    width, height = min(4.5, cell * len(keys)), min(4.5, cell * len(queries))
+    gap = 0.85  # inches for the first colour bar
+    whole = 2 * width + gap
+    with figure(path, whole, height, laid_out=True) as drawn:
+        pair = [drawn.add_axes((x / whole, 0, width / whole, 1)) for x in (0, width + gap)]
         for axes, matrix, label in zip(
             pair, (of.scores[head], of.attention[head]), ("attribution", "attention weight"), strict=True
         ):
@@ -225,9 +235,16 @@ def draw_matrix(
             axes.set_xlabel("key")
         pair[1].set_yticklabels([])
         pair[0].annotate(
-            f"layer {site}, head {head} · {_said(result)}", (0, 1), (0, 19), xycoords="axes fraction",
-            textcoords="offset points", fontsize=8, parse_math=False,
+            f"layer {_layers(result)[site]}, head {head} · {_said(result)}", (0, 1), (0, 19),
+            xycoords="axes fraction", textcoords="offset points", fontsize=8, parse_math=False,
         )  # fmt: skip
+
+
+def _layers(result: Attribution) -> list[str]:
+    """The numbers of the layers; with what they are where an encoder and a decoder stand together."""
+    mixed = len({site.kind for site in result.sites}) > 1
+    names = {"encoder_self": " encoder", "decoder_self": " decoder", "cross": " cross"}
+    return [f"{n}{names.get(site.kind, '') if mixed else ''}" for n, site in enumerate(result.sites)]
 
 
 def _chosen(result: Attribution, site: int | None, head: int | None) -> tuple[int, int]:

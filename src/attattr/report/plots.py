@@ -51,10 +51,19 @@ STYLE = {
 }
 
 
-def plot_heads(matrix: np.ndarray, path: str | Path, *, title: str = "", label: str = "importance") -> None:
+def plot_heads(
+    matrix: np.ndarray,
+    path: str | Path,
+    *,
+    title: str = "",
+    label: str = "importance",
+    layers: Sequence[str] | None = None,
+) -> None:
     """Layers × heads as a heat map, (L, H), the first layer at the bottom.
 
     >>> plot_heads(result.per_head("max"), folder / "heads.svg")
+
+    layers: their names, in place of numbers from 0.
 
     Raises:
         InputError: the path ends in none of .svg, .pdf and .png, or cannot be written.
@@ -68,7 +77,8 @@ def plot_heads(matrix: np.ndarray, path: str | Path, *, title: str = "", label: 
         axes.set_xlabel("head")
         axes.set_ylabel("layer")
         axes.set_xticks(thinned(columns, 24))
-        axes.set_yticks(thinned(rows, 24))
+        shown = thinned(rows, 24)
+        axes.set_yticks(shown, [layers[i] if layers else str(i) for i in shown])
         axes.set_title(title, loc="left", fontsize=8, parse_math=False)
         colour_bar(drawn, image, axes, label)
 
@@ -92,7 +102,9 @@ def plot_curves(
     Raises:
         InputError: as `plot_heads`.
     """
-    with figure(path, 3.9, 2.8) as drawn:
+    # the legend stands beside the axes: inside, it would cover a curve sooner or later
+    legend = 0.5 + 0.067 * max(map(len, curves)) if len(curves) > 1 else 0.0
+    with figure(path, 3.1 + legend, 2.8) as drawn:
         axes = drawn.subplots()
         if reference is not None:
             axes.axhline(reference, color=FAINT, linewidth=0.8, zorder=0)
@@ -107,7 +119,6 @@ def plot_curves(
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         if len(curves) > 1:
-            # beside the axes: inside, it would cover a curve sooner or later
             axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=2.8)
 
 
@@ -151,7 +162,8 @@ def plot_matrix(matrix: np.ndarray, names: Sequence[str], path: str | Path, *, l
                 if np.isfinite(value):
                     dark = np.mean(image.to_rgba(value)[:3]) < 0.55
                     ink = "white" if dark else INK
-                    axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=7)
+                    number = f"{value:.2f}".replace("-", "−")
+                    axes.text(column, row, number, ha="center", va="center", color=ink, fontsize=7)
         axes.set_xticks(range(n), names, rotation=40, ha="right", rotation_mode="anchor", parse_math=False)
         axes.set_yticks(range(n), names, parse_math=False)
         colour_bar(drawn, image, axes, label)
@@ -206,8 +218,14 @@ def colours(signed: bool) -> Colormap:
 
 
 def colour_bar(drawn: Figure, image: Any, axes: Any, label: str) -> None:
-    # as high as the squares, which constrained layout does not know
-    bar = drawn.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.035, 1)))
+    # as high as the squares, which constrained layout does not know, and nearly half as wide as one
+    columns = axes.get_xlim()[1] + 0.5
+    left, wide = max(0.03, 0.3 / columns), max(0.035, 0.4 / columns)
+    bar = drawn.colorbar(image, cax=axes.inset_axes((1 + left, 0, wide, 1)))
+    found = np.ma.masked_invalid(image.get_array()).compressed()
+    low, high = found.min(initial=0.0), found.max(initial=0.0)
+    if low < high:
+        bar.ax.set_ylim(low, high)  # of a scale that goes as far below 0 as above, what is there
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=2)
     bar.set_label(label, parse_math=False)

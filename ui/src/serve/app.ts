@@ -83,6 +83,7 @@ function side(models: Model[], name: string): Side {
   }
 
   async function send(): Promise<void> {
+    turn?.abort(); // an example may be clicked while another is worked at
     const mine = (turn = new AbortController());
     const text = h("span", {}, "asking");
     const bar = h("progress", { "aria-label": "Progress" });
@@ -90,6 +91,7 @@ function side(models: Model[], name: string): Side {
     status.replaceChildren(bar, text);
     try {
       const made = await explain(form.read(), (news) => tell(news, bar, text), mine.signal);
+      if (turn !== mine) return;
       const address = `/results/${encodeURIComponent(made.id)}`;
       const frame = h("iframe", { title: `Report: ${made.label}`, src: address });
       const save = h("a", { class: "save", href: address, download: "attattr-report.html" }, "Save report");
@@ -99,9 +101,10 @@ function side(models: Model[], name: string): Side {
       document.title = `${made.label} · attattr`;
       status.replaceChildren(...made.notes.map((note) => h("p", { class: "note" }, note)));
     } catch (error) {
+      if (turn !== mine) return;
       status.replaceChildren(h("p", aborted(error) ? { class: "note" } : { class: "error" }, aborted(error) ? "Cancelled." : said(error)));
     }
-    if (turn === mine) form.working(false);
+    form.working(false);
   }
 
   return {

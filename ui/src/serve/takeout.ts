@@ -38,7 +38,7 @@ export function takeOutStrip(id: string, frame: HTMLIFrameElement): HTMLElement 
         h(
           "button",
           { type: "button", class: "add", "aria-label": `Take out ${each.name}`, click: () => put([...out, each]) },
-          "− ",
+          "Take out ",
           h("bdi", {}, each.name),
         ),
       ),
