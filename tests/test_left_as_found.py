@@ -68,18 +68,26 @@ def test_after_an_exception_in_the_middle(error):
 def test_when_entering_itself_fails(monkeypatch):
     model = half_trained(tiny.bert())
     before = state(model)
-    monkeypatch.setattr("attattr.capture._blocks", lambda model: 1 / 0)
+    monkeypatch.setattr("attattr.capture.blocks_of", lambda model: 1 / 0)
     with pytest.raises(ZeroDivisionError), Capture(model):
         pass
     assert same(before, state(model))
 
 
-def test_a_model_outside_the_interface_raises_an_error_that_names_it():
-    config = t.BloomConfig(vocab_size=60, hidden_size=16, n_layer=2, n_head=2)
-    model = t.BloomForCausalLM(config)
+def test_a_model_without_attention_raises_an_error_that_names_it():
+    model = t.FNetForSequenceClassification(t.FNetConfig(**tiny.SMALL))
     before = state(model)
-    with pytest.raises(UnsupportedModelError, match="BloomForCausalLM"):
-        Attributor(model).attribute(tiny.text(5))
+    with pytest.raises(UnsupportedModelError, match="no attention of FNetForSequenceClassification"):
+        Attributor(model).attribute({"input_ids": tiny.text(5)["input_ids"]})
+    assert same(before, state(model))
+
+
+def test_after_a_result_of_a_model_that_is_seen_at_its_softmax():
+    model = half_trained(
+        t.BloomForCausalLM(t.BloomConfig(vocab_size=60, hidden_size=16, n_layer=2, n_head=2))
+    )
+    before = state(model)
+    Attributor(model).attribute([tiny.text(5), tiny.text(3)])
     assert same(before, state(model))
 
 

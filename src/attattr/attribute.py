@@ -18,7 +18,7 @@ from attattr.data import Example, as_examples
 from attattr.encoding import Encoded, collate, encode
 from attattr.errors import AttAttrError, InputError
 from attattr.integrate import BASELINES, Problem, integrate_site
-from attattr.models import ModelInfo, load
+from attattr.models import ModelInfo, load, without_wrapper
 from attattr.result import Attribution, Site
 
 STORES = ("dense", "edges", "heads")
@@ -70,13 +70,13 @@ class Attributor:
     True
 
     Args:
-        model: any transformers model with a head whose attention goes through AttentionInterface. It
-            is left as it was found after every call.
+        model: any transformers model with a head (docs/models.md lists what was tried), with PEFT
+            adapters or without. It is left as it was found after every call.
         tokenizer: its tokenizer or image processor; None if only ready tensors are given.
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: Any = None, *, info: ModelInfo | None = None):
-        self.model = model
+        self.model = without_wrapper(model)
         self.tokenizer = tokenizer
         self.info = info
         self._ways: tuple[bool, bool] | None = None  # (replay, fuse) once checked on this model

@@ -61,7 +61,10 @@ def rows_within_budget(model: PreTrainedModel, encoded: list[Encoded]) -> int:
 
 
 def _width(model: PreTrainedModel, name: str, default: int) -> int:
-    value = getattr(model.config.get_text_config(), name, None)
+    try:
+        value = getattr(model.config.get_text_config(), name, None)
+    except Exception:  # transformers' own: the layers differ in it, and the whole has no value
+        return default
     return value if isinstance(value, int) and value > 0 else default
 
 

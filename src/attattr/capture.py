@@ -2,7 +2,8 @@
 
 The only file that knows how transformers dispatches attention. While a `Capture` is entered, every
 attention call of the model goes through `_attend`: it can be recorded (`record`) and its context
-replaced (`resume`). Everything the capture touches is put back on exit, also after an exception.
+replaced (`resume`). Models that do not ask transformers are seen at their softmaxes instead
+(softmax.py). Everything the capture touches is put back on exit, also after an exception.
 
 Shapes: B inputs, R rows (input × node), H heads, q queries, k keys, d numbers per head.
 """
@@ -10,22 +11,23 @@ Shapes: B inputs, R rows (input × node), H heads, q queries, k keys, d numbers 
 from __future__ import annotations
 
 import contextlib
-import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig, PreTrainedModel
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import eager_mask
 
 from attattr.errors import UnsupportedModelError
 from attattr.last_block import run_rows
+from attattr.parts import blocks_of, blocks_without, by_input, configs, kind_of, lists_without, wrapped
+from attattr.softmax import Softmaxes, head_counts, why_not
 
 IMPLEMENTATION = "attattr"
 BLOCK = 1 << 26  # bytes of attention weights that are computed at a time
@@ -44,9 +46,10 @@ class Call:
     query: Tensor  # (B, H, q, d)
     key: Tensor  # (B, H or fewer key-value heads, k, d)
     value: Tensor  # as key
-    mask: Tensor | None  # (B or 1, 1 or H, q, k), additive
+    mask: Tensor | None  # (B or 1, 1 or H, q, k), additive or boolean
     rest: tuple[tuple, Mapping[str, Any]]  # further arguments of the call
-    context: Tensor  # (B, q, H, d), from the model's own eager attention
+    eager: Callable  # the model's own plain attention
+    context: Tensor  # (B, q, H, d), from that
     fused: bool  # sdpa gives the same context here
     blocks: tuple[slice, ...]  # of queries: how many of them have their attention computed at a time
 
@@ -58,7 +61,7 @@ class Call:
     def weights(self, queries: slice = slice(None)) -> Tensor:
         """Attention of these queries, (B, H, those, k): computed again, to hold no n × n meanwhile."""
         clean = (self.module, self.query, self.key, self.value, self.mask)
-        weights = _eager_block(clean, self.rest, queries)[1]
+        weights = _eager_block(self.eager, clean, self.rest, queries)[1]
         assert weights is not None  # a call without is no site
         return weights
 
@@ -87,6 +90,13 @@ class Recording:
         """Numbers of the calls that can be attributed."""
         return [number for number, call in enumerate(self.calls) if call is not None]
 
+    def drop(self, modules: Container[nn.Module]) -> None:
+        """Leave out the calls of these modules."""
+        for number, call in enumerate(self.calls):
+            if call is not None and call.module in modules:
+                self.calls[number] = None
+                self.left_out.append(call.name)
+
 
 class Capture:
     """A model whose attention is intercepted, inside a `with`.
@@ -99,6 +109,9 @@ class Capture:
         self.model = model
         self.replay = True  # hand on recorded block outputs instead of running lower blocks again
         self.fuse = True  # sdpa for calls that are only passed through, where it agrees
+        self.softmaxes: bool | None = None  # attention is seen at its softmaxes; None: not known yet
+        self._heads: set[int] | None = None  # numbers of heads a softmax may have
+        self._seen: Softmaxes | None = None  # of the last forward
         self._attend: Callable | None = None
         self._run: Callable | None = None
 
@@ -119,13 +132,13 @@ class Capture:
             if parameter.requires_grad:
                 undo.callback(parameter.requires_grad_, True)
                 parameter.requires_grad_(False)
-        for config in _configs(self.model):
+        for config in configs(self.model):
             undo.callback(
                 setattr, config, "_attn_implementation_internal", config._attn_implementation_internal
             )
             config._attn_implementation_internal = IMPLEMENTATION
-        for block in _blocks(self.model).values():
-            undo.enter_context(_wrapped(block, self._run_block))
+        for block in blocks_of(self.model).values():
+            undo.enter_context(wrapped(block, self._run_block))
         undo.callback(_capture.reset, _capture.set(self))
 
     def _run_block(self, forward: Callable, args: tuple, kwargs: dict) -> Any:
@@ -140,15 +153,40 @@ class Capture:
             options["return_dict"] = True
         if kept is not None:
             options["logits_to_keep"] = kept
-        return self.model(**inputs, **options)
+        if self._attend is None or not self.softmaxes:
+            return self.model(**inputs, **options)
+        if self._heads is None:
+            self._heads = head_counts(*(config.to_dict() for config in configs(self.model)))
+        size = len(next(iter(inputs.values())))
+        with Softmaxes(lambda *a, **k: self._attend(*a, **k), size, self._heads) as self._seen:  # type: ignore[misc]
+            return self.model(**inputs, **options)
 
     @torch.no_grad()
     def record(self, inputs: Mapping[str, Tensor]) -> Recording:
         """One clean forward: the outputs, every attention call, every block's output.
 
+        What does not go through transformers' AttentionInterface is looked for at its softmaxes.
+
         Raises:
             UnsupportedModelError: no attention call could be intercepted.
         """
+        recording = self._record(inputs)
+        if self.softmaxes is None:
+            self.softmaxes = False
+            seen = {call.module for call in recording.calls if call is not None}
+            if lists_without(self.model, seen):  # some, or all, of it may be written out in the model
+                self.softmaxes = True
+                other = self._record(inputs)
+                self.softmaxes = _reach(other) > _reach(recording)
+                recording = other if self.softmaxes else recording
+        if not recording.sites:
+            raise UnsupportedModelError(
+                f"no attention of {type(self.model).__name__} can be attributed: "
+                + why_not(recording.left_out, self._seen)
+            )
+        return recording
+
+    def _record(self, inputs: Mapping[str, Tensor]) -> Recording:
         recording = Recording()
         size = len(next(iter(inputs.values())))
         names = {module: name for name, module in self.model.named_modules()}
@@ -160,9 +198,9 @@ class Capture:
             recording.calls_by_then.append(len(recording.calls))
             return output
 
-        def attend(module, query, key, value, attention_mask, *args, **kwargs):
+        def attend(eager, module, query, key, value, attention_mask, *args, **kwargs):
             clean = (module, query, key, value, attention_mask)
-            output, blocks, fused = self._clean(clean, (args, kwargs))
+            output, blocks, fused = self._clean(eager, clean, (args, kwargs))
             times[module] = times.get(module, 0) + 1
             name = names.get(module, type(module).__name__)
             if times[module] > 1:
@@ -171,25 +209,20 @@ class Capture:
             if not attributable:
                 recording.left_out.append(name)
             call = Call(
-                name=name, kind=_kind(self.model, name, module), block=len(recording.blocks), module=module,
-                query=query, key=key, value=value, mask=attention_mask, rest=(args, kwargs), context=output,
-                fused=fused, blocks=blocks or (),
+                name=name, kind=kind_of(self.model, name, module), block=len(recording.blocks), module=module,
+                query=query, key=key, value=value, mask=attention_mask, rest=(args, kwargs), eager=eager,
+                context=output, fused=fused, blocks=blocks or (),
             )  # fmt: skip
             recording.calls.append(call if attributable else None)
             return output, None
 
         with self._handlers(attend, run):
             recording.outputs = self._forward(inputs)
-        if not recording.sites:
-            raise UnsupportedModelError(
-                f"no attention of {type(self.model).__name__} can be attributed: "
-                + (
-                    f"in {', '.join(recording.left_out[:3])} it is not weights times values, input by input"
-                    if recording.left_out
-                    else "it does not go through transformers' AttentionInterface"
-                )
-            )
-        recording.left_out += _blocks_without(self.model, set(times))
+        self.replay = self.replay and all(by_input(output, size) for output in recording.blocks)
+        if self.softmaxes and self._seen is not None:
+            recording.drop(self._seen.several)
+            recording.left_out += [names[module] for module in self._seen.unread]
+        recording.left_out += blocks_without(self.model, set(times))
         return recording
 
     def resume(
@@ -204,6 +237,7 @@ class Capture:
         assert site is not None
         size = len(site.query)
         blocks = calls = 0
+        differentiated = torch.is_grad_enabled()
 
         def run(forward, args, kwargs):
             nonlocal blocks, calls
@@ -217,12 +251,14 @@ class Capture:
                 return self.few(recording, forward, args, kwargs, recording.read[rows], rows, own)
             return forward(*args, **kwargs)
 
-        def attend(module, query, key, value, attention_mask, *args, **kwargs):
+        def attend(eager, module, query, key, value, attention_mask, *args, **kwargs):
             nonlocal calls
             calls += 1
+            if differentiated:
+                self._check_gradients()
             if calls - 1 == number:
                 return context, None
-            attention = self._attention(recording, calls - 1, module)
+            attention = self._attention(recording, calls - 1, eager)
             return attention(module, query, key, value, attention_mask, *args, **kwargs)
 
         with self._handlers(attend, run):
@@ -234,7 +270,9 @@ class Capture:
             )
         return outputs
 
-    def _clean(self, clean: tuple, rest: tuple) -> tuple[Tensor, tuple[slice, ...] | None, bool]:
+    def _clean(
+        self, eager: Callable, clean: tuple, rest: tuple
+    ) -> tuple[Tensor, tuple[slice, ...] | None, bool]:
         """The model's own context of one call; its blocks, or None where it is not weights times values;
         and whether sdpa agrees.
 
@@ -245,15 +283,21 @@ class Capture:
         blocks = _query_blocks(clean[1], clean[2])
         parts = []
         for queries in blocks:
-            output, weights = _eager_block(clean, rest, queries)
+            output, weights = _eager_block(eager, clean, rest, queries)
             if not _is_weights_times_values(output, weights, clean[3]):
-                return _eager(clean[0])(*clean, *args, **kwargs)[0], None, False
+                return eager(*clean, *args, **kwargs)[0], None, False
             parts.append(output)
         output = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
-        fused = self.fuse and _fused_agrees(output, (*clean, *args), kwargs)
+        fused = self.fuse and not self.softmaxes and _fused_agrees(output, (*clean, *args), kwargs)
         if len(blocks) > 1 and not fused:
-            return _eager(clean[0])(*clean, *args, **kwargs)[0], (slice(None),), False
+            return eager(*clean, *args, **kwargs)[0], (slice(None),), False
         return output, blocks, fused and not _plain_is_faster(clean[1], clean[2])
+
+    def _check_gradients(self) -> None:
+        if not torch.is_grad_enabled():
+            raise UnsupportedModelError(
+                f"{type(self.model).__name__} runs some of its layers without gradients"
+            )
 
     def trace(
         self, recording: Recording, inputs: Mapping[str, Tensor], rows: Tensor
@@ -262,10 +306,11 @@ class Capture:
         contexts: dict[int, Tensor] = {}
         calls = 0
 
-        def attend(module, query, key, value, attention_mask, *args, **kwargs):
+        def attend(eager, module, query, key, value, attention_mask, *args, **kwargs):
             nonlocal calls
             calls += 1
-            attention = self._attention(recording, calls - 1, module)
+            self._check_gradients()
+            attention = self._attention(recording, calls - 1, eager)
             context, weights = attention(module, query, key, value, attention_mask, *args, **kwargs)
             if calls <= len(recording.calls) and recording.calls[calls - 1] is not None:
                 # what comes first on its way starts the graph: no parameter asks for a gradient
@@ -279,9 +324,9 @@ class Capture:
             )
         return outputs, contexts
 
-    def _attention(self, recording: Recording, number: int, module: nn.Module) -> Callable:
+    def _attention(self, recording: Recording, number: int, eager: Callable) -> Callable:
         clean = recording.calls[number] if number < len(recording.calls) else None
-        return sdpa_attention_forward if self.fuse and clean and clean.fused else _eager(module)
+        return sdpa_attention_forward if self.fuse and clean and clean.fused else eager
 
     def finish(self, recording: Recording, inputs: Mapping[str, Tensor], last: Callable) -> Any:
         """The outputs of the clean forward with last(forward, args, kwargs) in its last block's place."""
@@ -303,7 +348,7 @@ class Capture:
         return run_rows(
             forward, args, kwargs,
             positions=positions, clean=_rows(recording.blocks[-1], rows, len(call.query)), context=context,
-            attention=self._attention(recording, len(recording.calls) - 1, call.module),
+            attention=self._attention(recording, len(recording.calls) - 1, call.eager),
             attending=lambda attend: self._handlers(attend, self._run),
         )  # fmt: skip
 
@@ -315,9 +360,9 @@ class Capture:
         """
         calls = 0
 
-        def attend(module, query, key, value, attention_mask, *args, **kwargs):
+        def attend(eager, module, query, key, value, attention_mask, *args, **kwargs):
             nonlocal calls
-            context, weights = _eager(module)(module, query, key, value, attention_mask, *args, **kwargs)
+            context, weights = eager(module, query, key, value, attention_mask, *args, **kwargs)
             calls += 1
             if weights is None or weights.ndim != 4 or weights.shape[1] % value.shape[1]:
                 return context, weights
@@ -340,8 +385,10 @@ class Capture:
 def _attend(module, query, key, value, attention_mask=None, *args, **kwargs):
     """What transformers calls for every attention of a captured model."""
     capture = _capture.get()
-    attention = _eager(module) if capture is None or capture._attend is None else capture._attend
-    return attention(module, query, key, value, attention_mask, *args, **kwargs)
+    eager = _eager(module)
+    if capture is None or capture._attend is None or capture.softmaxes:
+        return eager(module, query, key, value, attention_mask, *args, **kwargs)
+    return capture._attend(eager, module, query, key, value, attention_mask, *args, **kwargs)
 
 
 AttentionInterface.register(IMPLEMENTATION, _attend)
@@ -371,13 +418,13 @@ def _plain_is_faster(query: Tensor, key: Tensor) -> bool:
     return query.device.type == "cpu" and query.dtype.itemsize == 2 and a_row <= FUSED_FROM
 
 
-def _eager_block(clean: tuple, rest: tuple, queries: slice) -> tuple[Tensor, Tensor | None]:
+def _eager_block(eager: Callable, clean: tuple, rest: tuple, queries: slice) -> tuple[Tensor, Tensor | None]:
     """The model's own plain attention of these queries: context and weights."""
     module, query, key, value, mask = clean
     args, kwargs = rest
     if mask is not None:
         mask = _sliced(mask, queries, query.shape[2])
-    return _eager(module)(module, query[:, :, queries], key, value, mask, *args, **kwargs)
+    return eager(module, query[:, :, queries], key, value, mask, *args, **kwargs)
 
 
 def _sliced(mask: Tensor, queries: slice, count: int) -> Tensor:
@@ -411,68 +458,8 @@ def rounding(dtype: torch.dtype, steps: int) -> float:
     return few * torch.finfo(dtype).eps
 
 
-def _kind(model: PreTrainedModel, name: str, module: nn.Module) -> str:
-    path = name.lower()
-    if getattr(model.config, "is_encoder_decoder", False):
-        if getattr(module, "is_cross_attention", False) or any(
-            word in path for word in ("cross", "encoder_attn", "encdecattention", "encoder_attention")
-        ):
-            return "cross"
-        return "decoder_self" if "decoder" in path else "encoder_self"
-    if "crossattention" in path or "cross_attn" in path:
-        return "cross"
-    return "decoder_self" if getattr(module, "is_causal", False) else "encoder_self"
-
-
-def _configs(model: PreTrainedModel) -> list[PreTrainedConfig]:
-    """Every config object that some part of the model may ask for its attention implementation."""
-    found: dict[int, PreTrainedConfig] = {}
-    waiting = [getattr(module, "config", None) for module in model.modules()]
-    while waiting:
-        config = waiting.pop()
-        if isinstance(config, PreTrainedConfig) and id(config) not in found:
-            found[id(config)] = config
-            waiting += [getattr(config, name, None) for name in config.sub_configs]
-    return list(found.values())
-
-
-def _blocks(model: nn.Module) -> dict[str, nn.Module]:
-    """The layers of the model: items of its outermost module lists, by path."""
-    lists: list[str] = []
-    blocks: dict[str, nn.Module] = {}
-    for name, module in model.named_modules():
-        if isinstance(module, nn.ModuleList) and not any(name.startswith(outer + ".") for outer in lists):
-            lists.append(name)
-            blocks |= {f"{name}.{i}": item for i, item in enumerate(module)}
-    return blocks
-
-
-def _blocks_without(model: nn.Module, attention: set[nn.Module]) -> list[str]:
-    """Layers in which no attention was seen though their neighbours in the same list have some."""
-    blocks = _blocks(model)
-    seen = {name: any(module in attention for module in block.modules()) for name, block in blocks.items()}
-    lists = {name.rpartition(".")[0] for name, has in seen.items() if has}
-    return [name for name, has in seen.items() if not has and name.rpartition(".")[0] in lists]
-
-
-@contextlib.contextmanager
-def _wrapped(module: nn.Module, run: Callable) -> Iterator[None]:
-    """Send calls of the module's forward through `run(forward, args, kwargs)`."""
-    own = module.__dict__.get("forward")  # someone else's wrapper, if any: put back as it was
-    forward = module.forward
-
-    @functools.wraps(forward)
-    def wrapper(*args, **kwargs):
-        return run(forward, args, kwargs)
-
-    module.__dict__["forward"] = wrapper
-    try:
-        yield
-    finally:
-        if own is None:
-            del module.__dict__["forward"]
-        else:
-            module.__dict__["forward"] = own
+def _reach(recording: Recording) -> tuple[int, int]:
+    return len(recording.sites), len(recording.left_out)
 
 
 def _rows(value: Any, rows: Tensor, size: int) -> Any:

@@ -60,7 +60,7 @@ def check_model(attributor: Attributor, *, tokens: Sequence[int] = (32, 128), se
     model = attributor.model
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     for n in tokens:
-        if n < 2 or (isinstance(limit, int) and n > limit):
+        if n < 2 or (isinstance(limit, int) and 0 < limit < n):
             raise InputError(f"{n} tokens cannot be tried: this model takes 2 to {limit or 'any number'}")
     inputs = [_made_up(attributor, n, seed) for n in tokens]
     with warnings.catch_warnings():

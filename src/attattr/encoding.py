@@ -142,8 +142,7 @@ class _Encoder:
         axes = {}
         ids = features.get("input_ids")
         if ids is not None:
-            embeddings: Any = self.model.get_input_embeddings()
-            size = embeddings.weight.shape[0]
+            size = _vocabulary(self.model)
             if not ids or not all(0 <= token < size for token in ids):
                 raise InputError(f"input_ids must be one or more numbers from 0 to {size - 1}")
             if self.positions is not None and len(ids) > self.positions:
@@ -286,13 +285,22 @@ def _consecutive(
     return tuple(numbers)
 
 
+def _vocabulary(model: PreTrainedModel) -> float:
+    """How many tokens the model knows; infinite where it does not say, or hashes them as CANINE does."""
+    try:
+        weight = getattr(model.get_input_embeddings(), "weight", None)
+    except NotImplementedError:
+        weight = None
+    return float("inf") if weight is None else weight.shape[0]
+
+
 def _positions(model: PreTrainedModel) -> int | None:
     """How many tokens the model has positions for; None: any number."""
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     for name, module in model.named_modules():
         # RoBERTa and its kin number positions from behind the padding index
         if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
-            return module.num_embeddings - module.padding_idx - 1
+            return module.weight.shape[0] - module.padding_idx - 1
     return limit if isinstance(limit, int) and limit > 0 else None
 
 

@@ -38,7 +38,7 @@ def run_rows(
     asked: list[Any] = []
     if context is None:  # run the block up to its attention, for the keys and values of every row
 
-        def reach(*call: Any, **options: Any) -> Any:
+        def reach(_eager: Callable, *call: Any, **options: Any) -> Any:
             asked.extend((call, options))
             raise _ReachedError
 

@@ -41,7 +41,7 @@ def labels_of(model: PreTrainedModel) -> list[str]:
     """Names of the classes in index order; empty for a language model."""
     if reads_tokens(model):
         return []
-    names: Any = model.config.id2label
+    names: Any = model.config.id2label or {i: f"LABEL_{i}" for i in range(model.config.num_labels or 0)}
     return [names[i] for i in sorted(names)]
 
 

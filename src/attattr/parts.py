@@ -1,0 +1,92 @@
+"""What a transformers model is made of: its configs, its layers, the kinds of its attention."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel
+
+
+def kind_of(model: PreTrainedModel, name: str, module: nn.Module) -> str:
+    """Of an attention call: encoder_self, decoder_self or cross."""
+    path = name.lower()
+    if getattr(model.config, "is_encoder_decoder", False):
+        if getattr(module, "is_cross_attention", False) or any(
+            word in path for word in ("cross", "encoder_attn", "encdecattention", "encoder_attention")
+        ):
+            return "cross"
+        return "decoder_self" if "decoder" in path else "encoder_self"
+    if "crossattention" in path or "cross_attn" in path:
+        return "cross"
+    return "decoder_self" if getattr(module, "is_causal", False) else "encoder_self"
+
+
+def configs(model: PreTrainedModel) -> list[PreTrainedConfig]:
+    """Every config object that some part of the model may ask for its attention implementation."""
+    found: dict[int, PreTrainedConfig] = {}
+    waiting = [getattr(module, "config", None) for module in model.modules()]
+    while waiting:
+        config = waiting.pop()
+        if isinstance(config, PreTrainedConfig) and id(config) not in found:
+            found[id(config)] = config
+            waiting += [getattr(config, name, None) for name in config.sub_configs]
+    return list(found.values())
+
+
+def blocks_of(model: nn.Module) -> dict[str, nn.Module]:
+    """The layers of the model: items of its outermost module lists, by path."""
+    lists: list[str] = []
+    blocks: dict[str, nn.Module] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.ModuleList) and not any(name.startswith(outer + ".") for outer in lists):
+            lists.append(name)
+            blocks |= {f"{name}.{i}": item for i, item in enumerate(module)}
+    return blocks
+
+
+def blocks_without(model: nn.Module, attention: set[nn.Module]) -> list[str]:
+    """Layers in which no attention was seen though their neighbours in the same list have some."""
+    blocks = blocks_of(model)
+    seen = {name: any(module in attention for module in block.modules()) for name, block in blocks.items()}
+    lists = {name.rpartition(".")[0] for name, has in seen.items() if has}
+    return [name for name, has in seen.items() if not has and name.rpartition(".")[0] in lists]
+
+
+def lists_without(model: nn.Module, attention: set[nn.Module]) -> list[str]:
+    """Lists of layers in none of which attention was seen; [""] where the model has no such list."""
+    seen: dict[str, bool] = {}
+    for name, block in blocks_of(model).items():
+        path = name.rpartition(".")[0]
+        seen[path] = seen.get(path, False) or any(module in attention for module in block.modules())
+    return [path for path, has in (seen or {"": bool(attention)}).items() if not has]
+
+
+def by_input(output: Any, size: int) -> bool:
+    """Whether a block's output, or the first of its outputs, has one entry an input."""
+    while isinstance(output, tuple | list | dict):
+        output = next(iter(output.values() if isinstance(output, dict) else output), None)
+    return isinstance(output, Tensor) and output.ndim > 0 and len(output) == size
+
+
+@contextlib.contextmanager
+def wrapped(module: nn.Module, run: Callable) -> Iterator[None]:
+    """Send calls of the module's forward through `run(forward, args, kwargs)`."""
+    own = module.__dict__.get("forward")  # someone else's wrapper, if any: put back as it was
+    forward = module.forward
+
+    @functools.wraps(forward)
+    def wrapper(*args, **kwargs):
+        return run(forward, args, kwargs)
+
+    module.__dict__["forward"] = wrapper
+    try:
+        yield
+    finally:
+        if own is None:
+            del module.__dict__["forward"]
+        else:
+            module.__dict__["forward"] = own
