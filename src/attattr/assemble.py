@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attattr.capture import Call
+from attattr.calls import Call
 from attattr.integrate import Integral
 from attattr.result import Axis, Edges, Site, strongest
 

@@ -13,9 +13,8 @@ from __future__ import annotations
 import contextlib
 import inspect
 import sys
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -24,78 +23,14 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import eager_mask
 
+from attattr.calls import Call, Recording, clean_context
 from attattr.errors import UnsupportedModelError
 from attattr.last_block import run_rows
 from attattr.parts import blocks_of, blocks_without, by_input, configs, kind_of, lists_without, wrapped
 from attattr.softmax import Softmaxes, head_counts, why_not
 
 IMPLEMENTATION = "attattr"
-BLOCK = 1 << 26  # bytes of attention weights that are computed at a time
-FUSED_FROM = 1 << 23  # bytes of one row's weights: see _plain_is_faster
 _capture: ContextVar[Capture | None] = ContextVar("attattr_capture", default=None)
-
-
-@dataclass(frozen=True)
-class Call:
-    """One attention call of the clean forward."""
-
-    name: str  # module path; further calls of a shared module carry #2, #3 …
-    kind: str  # encoder_self | decoder_self | cross
-    block: int  # blocks finished before it: those a resumed forward need not run
-    module: nn.Module
-    query: Tensor  # (B, H, q, d)
-    key: Tensor  # (B, H or fewer key-value heads, k, d)
-    value: Tensor  # as key
-    mask: Tensor | None  # (B or 1, 1 or H, q, k), additive or boolean
-    rest: tuple[tuple, Mapping[str, Any]]  # further arguments of the call
-    eager: Callable  # the model's own plain attention
-    context: Tensor  # (B, q, H, d), from that
-    fused: bool  # sdpa gives the same context here
-    blocks: tuple[slice, ...]  # of queries: how many of them have their attention computed at a time
-
-    @property
-    def values(self) -> Tensor:
-        """(B, H, k, d): key-value heads repeated for the query heads they serve."""
-        return repeat_kv(self.value, self.query.shape[1] // self.value.shape[1])
-
-    def weights(self, queries: slice = slice(None)) -> Tensor:
-        """Attention of these queries, (B, H, those, k): computed again, to hold no n × n meanwhile."""
-        clean = (self.module, self.query, self.key, self.value, self.mask)
-        weights = _eager_block(self.eager, clean, self.rest, queries)[1]
-        assert weights is not None  # a call without is no site
-        return weights
-
-    def visible(self, queries: slice = slice(None)) -> Tensor:
-        """Which keys these queries may look at: boolean, broadcastable to (B, H, those, k)."""
-        if self.mask is None:
-            return torch.ones(1, 1, 1, self.key.shape[2], dtype=torch.bool, device=self.key.device)
-        mask = _sliced(self.mask, queries, self.query.shape[2])
-        return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
-
-
-@dataclass
-class Recording:
-    """What one clean forward left behind."""
-
-    outputs: Any = None
-    calls: list[Call | None] = field(default_factory=list)  # None: intercepted, yet not attributable
-    blocks: list[Any] = field(default_factory=list)  # output of each block call, in order
-    calls_by_then: list[int] = field(default_factory=list)  # attention calls made when a block ended
-    left_out: list[str] = field(default_factory=list)  # attention layers that are not attributed
-    read: Tensor | None = None  # (B, m) rows of the last block that F reads; None: all are computed
-    kept: Tensor | None = None  # positions whose logits are asked for; None: all
-
-    @property
-    def sites(self) -> list[int]:
-        """Numbers of the calls that can be attributed."""
-        return [number for number, call in enumerate(self.calls) if call is not None]
-
-    def drop(self, modules: Container[nn.Module]) -> None:
-        """Leave out the calls of these modules."""
-        for number, call in enumerate(self.calls):
-            if call is not None and call.module in modules:
-                self.calls[number] = None
-                self.left_out.append(call.name)
 
 
 class Capture:
@@ -177,7 +112,7 @@ class Capture:
             if lists_without(self.model, seen):  # some, or all, of it may be written out in the model
                 self.softmaxes = True
                 other = self._record(inputs)
-                self.softmaxes = _reach(other) > _reach(recording)
+                self.softmaxes = other.reach > recording.reach
                 recording = other if self.softmaxes else recording
         if not recording.sites:
             raise UnsupportedModelError(
@@ -200,7 +135,9 @@ class Capture:
 
         def attend(eager, module, query, key, value, attention_mask, *args, **kwargs):
             clean = (module, query, key, value, attention_mask)
-            output, blocks, fused = self._clean(eager, clean, (args, kwargs))
+            output, blocks, fused = clean_context(
+                eager, clean, (args, kwargs), self.fuse and not self.softmaxes
+            )
             times[module] = times.get(module, 0) + 1
             name = names.get(module, type(module).__name__)
             if times[module] > 1:
@@ -269,29 +206,6 @@ class Capture:
                 f"{len(recording.calls)}: it cannot be resumed at {site.name}"
             )
         return outputs
-
-    def _clean(
-        self, eager: Callable, clean: tuple, rest: tuple
-    ) -> tuple[Tensor, tuple[slice, ...] | None, bool]:
-        """The model's own context of one call; its blocks, or None where it is not weights times values;
-        and whether sdpa agrees.
-
-        Large attention is computed in blocks of queries: right where sdpa, which sees it whole, says the
-        same, otherwise given up for the whole.
-        """
-        args, kwargs = rest
-        blocks = _query_blocks(clean[1], clean[2])
-        parts = []
-        for queries in blocks:
-            output, weights = _eager_block(eager, clean, rest, queries)
-            if not _is_weights_times_values(output, weights, clean[3]):
-                return eager(*clean, *args, **kwargs)[0], None, False
-            parts.append(output)
-        output = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
-        fused = self.fuse and not self.softmaxes and _fused_agrees(output, (*clean, *args), kwargs)
-        if len(blocks) > 1 and not fused:
-            return eager(*clean, *args, **kwargs)[0], (slice(None),), False
-        return output, blocks, fused and not _plain_is_faster(clean[1], clean[2])
 
     def _check_gradients(self) -> None:
         if not torch.is_grad_enabled():
@@ -402,64 +316,6 @@ def _eager(module: nn.Module) -> Callable:
     if function is None:
         raise UnsupportedModelError(f"{type(module).__module__} has no eager attention to read weights from")
     return function
-
-
-def _query_blocks(query: Tensor, key: Tensor) -> tuple[slice, ...]:
-    """Queries whose weights fit BLOCK together."""
-    count = query.shape[2]
-    a_query = query.shape[0] * query.shape[1] * key.shape[2] * query.dtype.itemsize
-    step = max(1, BLOCK // max(a_query, 1))
-    return (slice(None),) if step >= count else tuple(slice(i, i + step) for i in range(0, count, step))
-
-
-def _plain_is_faster(query: Tensor, key: Tensor) -> bool:
-    """In half precision on a CPU, torch's fused attention is the slower one while it all fits the caches."""
-    a_row = query.shape[1] * query.shape[2] * key.shape[2] * query.dtype.itemsize
-    return query.device.type == "cpu" and query.dtype.itemsize == 2 and a_row <= FUSED_FROM
-
-
-def _eager_block(eager: Callable, clean: tuple, rest: tuple, queries: slice) -> tuple[Tensor, Tensor | None]:
-    """The model's own plain attention of these queries: context and weights."""
-    module, query, key, value, mask = clean
-    args, kwargs = rest
-    if mask is not None:
-        mask = _sliced(mask, queries, query.shape[2])
-    return eager(module, query[:, :, queries], key, value, mask, *args, **kwargs)
-
-
-def _sliced(mask: Tensor, queries: slice, count: int) -> Tensor:
-    return mask[:, :, queries] if mask.ndim == 4 and mask.shape[2] == count else mask
-
-
-def _is_weights_times_values(output: Tensor, weights: Tensor | None, value: Tensor) -> bool:
-    """Whether the context is A · V, head by head: what the context-space integral rests on."""
-    if weights is None or weights.ndim != 4 or weights.shape[1] % value.shape[1]:
-        return False
-    product = (weights @ repeat_kv(value, weights.shape[1] // value.shape[1])).transpose(1, 2)
-    return product.shape == output.shape and _close(product, output)
-
-
-def _fused_agrees(output: Tensor, clean: tuple, kwargs: Mapping[str, Any]) -> bool:
-    """Whether sdpa can stand in: it knows neither soft-caps (raises) nor sinks (ignores them)."""
-    try:
-        fused = sdpa_attention_forward(*clean, **kwargs)[0]
-    except (ValueError, TypeError, RuntimeError):
-        return False
-    return fused.shape == output.shape and _close(fused, output)
-
-
-def _close(a: Tensor, b: Tensor) -> bool:
-    return bool((a - b).abs().max() <= rounding(b.dtype, 100) * b.abs().max())
-
-
-def rounding(dtype: torch.dtype, steps: int) -> float:
-    """What `steps` roundings may add up to, relative; half precisions, whose steps are large, get 4."""
-    few = 4 if dtype in (torch.float16, torch.bfloat16) else steps
-    return few * torch.finfo(dtype).eps
-
-
-def _reach(recording: Recording) -> tuple[int, int]:
-    return len(recording.sites), len(recording.left_out)
 
 
 def _rows(value: Any, rows: Tensor, size: int) -> Any:

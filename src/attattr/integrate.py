@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attattr.capture import Call, Capture, Recording, rounding
+from attattr.calls import Call, Recording, rounding
+from attattr.capture import Capture
 from attattr.quadrature import Rule, accepted
 from attattr.targets import Objective
 

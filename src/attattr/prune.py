@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from attattr.capture import Capture, Recording
+from attattr.calls import Recording
+from attattr.capture import Capture
 from attattr.check import made_up_batch as made_up
 from attattr.errors import InputError, UnsupportedModelError
 from attattr.masks import Mask, masked_forward

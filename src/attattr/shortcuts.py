@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from attattr.capture import rounding
+from attattr.calls import rounding
 from attattr.errors import UnsupportedModelError
 from attattr.last_block import hidden, with_hidden
 
