@@ -255,6 +255,8 @@ def make(head: str, kind: str, spread: float = 0.25) -> tuple[Any, dict[str, tor
             embeds = any(word in name for word in ("embed", "shared", "wte"))
             if parameter.ndim > 1 and parameter.std() > 0 and not embeds:
                 parameter.mul_(spread / parameter.std())
+            elif name.endswith(".temp"):  # ZAYA's fresh 0 would make all attention uniform
+                parameter.copy_(torch.randn_like(parameter) / 2 + 1)
     example = _example(head, kind, model)
     try:
         assert kind not in SINGLE
