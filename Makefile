@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c const
 
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test test-slow test-ui ui bench check clean
+.PHONY: demo test test-slow test-ui ui bench sweep study check clean
 
 demo: $(VENV)/.installed  ## explain an NLI pair and a film-review sentence
 	$(BIN)/attattr explain "A woman is playing the violin on a crowded street." "Nobody is making music."
@@ -29,6 +29,13 @@ test-slow: $(VENV)/.installed-dev  ## only the slow tests
 
 bench: $(VENV)/.installed-dev  ## timings beside what else there is: docs/benchmarks.md (an hour)
 	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/speed.py
+
+sweep: $(VENV)/.installed-dev  ## every model type of transformers: docs/models.md (ten minutes; goes on)
+	mkdir -p build
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python tests/sweep.py --json build/sweep.json --table docs/models.md
+
+study: $(VENV)/.installed-dev  ## the paper's claims measured: docs/study.md (hours; resumes; PARTS=1,3 for some)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python experiments/study.py $(if $(PARTS),--parts $(PARTS))
 
 check: $(VENV)/.installed-dev  ## lint, format, types, tests
 	$(BIN)/ruff check .

@@ -1,0 +1,95 @@
+"""docs/study.md, its figures, and docs/study.json, written from the units and from nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+from study import attention, claims, cost, numerics, pruning, trees, triggers, universality
+from study.paper import PAPER
+from study.setting import Facts, Setting, plain, write_json, write_text
+from study.verdicts import VERDICTS
+from study.words import table
+
+SCHEMA_VERSION = "1"
+PARTS: dict[int, ModuleType] = {
+    1: attention, 2: pruning, 3: universality, 4: trees, 5: triggers, 6: numerics, 7: cost,
+}  # fmt: skip
+
+
+def write(results: Facts, setting: Setting, out: Path) -> None:
+    """study.json, study.md and study/*.svg; pictures of trees come from the folder of the units."""
+    results = plain(results)  # as it is read back: the same figures from the units and from study.json
+    folder = out / "study"
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in PARTS.values():
+        if hasattr(part, "draw"):
+            part.draw(results["units"], folder)
+    for name in trees.EXAMPLES:
+        drawn = setting.work / f"tree-{name}.svg"
+        if drawn.exists():
+            shutil.copyfile(drawn, folder / drawn.name)
+    write_json(out / "study.json", results)
+    write_text(out / "study.md", text(results))
+
+
+def text(results: Facts) -> str:
+    units = results["units"]
+    sections = [part.section(units) for part in PARTS.values()]
+    return "\n".join([_head(results), _summary(units), *filter(None, sections)])
+
+
+def _head(results: Facts) -> str:
+    machine, units = results["machine"], results["units"]
+    hours = sum(unit["seconds"] for unit in units.values()) / 3600
+    missing = [name for part in PARTS.values() for name in part.UNITS if name not in units]
+    still = f"- Not measured yet: {', '.join(missing)}.\n" if missing else ""
+    most = results["setting"]["sizes"]["pool"]
+    pool = "all" if most is None else f"{most:,}"
+    own = results["setting"]["models"] or results["setting"]["rows"]
+    what = (
+        f"other models and rows ({own})" if own else "the five embedded models (MiniLM, 6 layers of 12 heads)"
+    )
+    return f"""# The study: the paper's tables and figures, ours beside theirs
+
+Written by `make study` from [study.json](study.json), never by hand. The paper (Hao, Dong, Wei and Xu,
+AAAI 2021, arXiv 2004.11207) has BERT-base-cased, 12 layers of 12 heads; this run has
+{what}. So it asks whether a claim holds there too;
+it does not repeat the paper's numbers with the paper's weights.
+
+- Rows: development sets of `../shared/data`. Samples are drawn once, each class with its share; every table
+  says how many. Of a development set at most {pool} rows are drawn from (`--full`: all).
+- Rows that something is chosen on (heads ranked, patterns mined, the worst pattern picked) are never rows
+  that it is reported on.
+- Intervals are of 95 %: bootstrap over inputs for means, Wilson for accuracies, Student over groups of rows
+  for areas between curves of the same rows.
+- The command below a part's title measures it again. Units that are done are kept in `study-run`: delete
+  one, and it alone is made anew.
+- torch {machine["torch"]}, transformers {machine["transformers"]}, attattr {machine["attattr"]},
+  {machine["machine"]}, {machine["threads"]} thread; {hours:.1f} hours on a shared machine.
+{still}"""
+
+
+def _summary(units: Facts) -> str:
+    made = claims.every(units)
+    rows = [
+        (said.claim, f"{said.figure} (section {said.section})", c.about, c.ours, f"**{c.verdict}**")
+        for c in made
+        for said in [PAPER[c.key]]
+    ]
+    counts = ", ".join(
+        f"{sum(c.verdict == verdict for c in made)} × {verdict}"
+        for verdict in VERDICTS
+        if any(c.verdict == verdict for c in made)
+    )
+    why = "\n".join(f"- *{PAPER[c.key].claim}*, {c.about}: {c.verdict}. {c.why}" for c in made)
+    return f"""## Claims
+
+{counts}. Verdicts follow from the numbers by the rules in `experiments/study/claims.py`.
+
+{table(("claim", "paper", "on", "ours", "verdict"), rows)}
+### Why
+
+{why}
+"""

@@ -1,0 +1,121 @@
+"""Part 6. How wrong is each quadrature rule, on real inputs, and what does it cost?"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from typing import Any
+
+import numpy as np
+
+from study.setting import Facts, Setting
+from study.words import table
+
+TASKS = ("mnli", "sst2")
+REFERENCE: Facts = {"method": "gausslegendre", "n_steps": 24}
+RULES: dict[str, Facts] = {
+    "automatic (attattr)": {},
+    "Gauss-Legendre, 4": {"method": "gausslegendre", "n_steps": 4},
+    "Gauss-Legendre, 8": {"method": "gausslegendre", "n_steps": 8},
+    "right Riemann, 20 (the paper)": {"method": "riemann_right", "n_steps": 20},
+    "left Riemann, 64 (its code)": {"method": "riemann_left", "n_steps": 64},
+    "middle Riemann, 20": {"method": "riemann_middle", "n_steps": 20},
+    "trapezoid, 20": {"method": "riemann_trapezoid", "n_steps": 20},
+}
+AUTO, PAPER, AUTHORS = (next(name for name in RULES if word in name) for word in ("auto", "paper", "code"))
+CHUNK = 20
+
+
+def errors(setting: Setting, task: str) -> Facts:
+    """Relative L1 distance of an input's scores, and of each layer's worst gap, from the reference."""
+    model, rows = setting.model(task), setting.dev(task, setting.sizes.quadrature)
+    seconds = dict.fromkeys(RULES, 0.0)
+    distances: dict[str, list[float]] = {name: [] for name in RULES}
+    gaps: dict[str, list[float]] = {name: [] for name in RULES}
+    unsure = 0.0  # what the reference says of its own error
+    nodes: dict[str, int] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for first in range(0, len(rows), CHUNK):
+            chunk = rows[first : first + CHUNK]
+            reference = model.attribute(chunk, **REFERENCE)
+            unsure = max([unsure, *(float(of.error_estimate.max()) for of in reference)])
+            for name, options in RULES.items():
+                began = time.perf_counter()
+                found = model.attribute(chunk, **options)
+                seconds[name] += time.perf_counter() - began
+                for ours, exact in zip(found, reference, strict=True):
+                    distances[name].append(distance(ours, exact))
+                    gaps[name].append(float(np.abs(ours.completeness_gap).max()))
+                if not options:
+                    for count in (int(n) for result in found for n in result.n_steps):
+                        nodes[str(count)] = nodes.get(str(count), 0) + 1
+    return {
+        "n": len(rows),
+        "reference": REFERENCE,
+        "reference_error_estimate": unsure,
+        "nodes": dict(sorted(nodes.items(), key=lambda pair: int(pair[0]))),
+        "rules": {
+            name: {
+                "error": spread(distances[name]), "gap": spread(gaps[name]),
+                "seconds_per_input": seconds[name] / len(rows), "time_ratio": seconds[name] / seconds[AUTO],
+            }
+            for name in RULES
+        },
+    }  # fmt: skip
+
+
+def distance(ours: Any, exact: Any) -> float:
+    off = sum(np.abs(a.scores - b.scores).sum() for a, b in zip(ours.sites, exact.sites, strict=True))
+    return float(off / sum(np.abs(site.scores).sum() for site in exact.sites))
+
+
+def spread(values: list[float]) -> Facts:
+    """Median with its 95 % bootstrap interval, 95 % quantile, worst."""
+    array = np.array(values)
+    drawn = np.random.default_rng(0).integers(len(array), size=(2000, len(array)))
+    low, high = np.quantile(np.median(array[drawn], axis=1), (0.025, 0.975))
+    of = {"median": np.median(array), "low": low, "high": high, "p95": np.quantile(array, 0.95)}
+    return {name: float(value) for name, value in of.items()} | {"max": float(array.max())}
+
+
+UNITS = {f"quadrature-{task}": (errors, task) for task in TASKS}
+
+
+def section(units: Facts) -> str:
+    """This part of the document; nothing where nothing was measured."""
+    rows, notes = [], []
+    for task in TASKS:
+        found = units.get(f"quadrature-{task}")
+        if not found:
+            continue
+        for name, of in found["rules"].items():
+            error = of["error"]
+            rows.append(
+                (
+                    task, found["n"], name,
+                    f"{error['median']:.1e} [{error['low']:.1e}, {error['high']:.1e}]",
+                    f"{error['p95']:.1e}", f"{error['max']:.1e}", f"{of['gap']['max']:.1e}",
+                    f"{of['seconds_per_input']:.2f}", f"{of['time_ratio']:.2f}",
+                )
+            )  # fmt: skip
+        nodes = ", ".join(f"{count} × {n}" for n, count in found["nodes"].items())
+        notes.append(
+            f"{task}: the reference says of its own error at most {found['reference_error_estimate']:.0e}; "
+            f"nodes of the automatic rule (layers × nodes): {nodes}."
+        )
+    header = ("task", "n", "rule", "median", "95 %", "worst", "worst gap", "seconds", "time")
+    return (
+        f"""## 6. Numerical honesty
+
+`make study PARTS=6`, or `attattr explain TEXT --method riemann_right --n-steps 20`
+
+Relative L1 distance of all scores of an input from {REFERENCE["n_steps"]} Gauss-Legendre nodes; the worst
+completeness gap of a layer; seconds an input, and time over that of the automatic rule in the same run.
+
+{table(header, rows)}
+{" ".join(notes)}
+"""
+        if rows
+        else ""
+    )

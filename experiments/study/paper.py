@@ -1,0 +1,58 @@
+"""What the paper says: Hao, Dong, Wei and Xu, AAAI 2021 (arXiv 2004.11207), on BERT-base-cased."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Published(NamedTuple):
+    """A claim, the figure printed for it, and where."""
+
+    part: int
+    claim: str
+    figure: str
+    section: str
+
+
+PAPER = {
+    "weight": Published(
+        1, "A large attention weight does not mean a large contribution", "matrices of one head", "3"
+    ),
+    "effective_largest": Published(
+        1,
+        "Accuracy falls faster when the heads with the largest attribution go first than those with the "
+        "largest weight",
+        "curves",
+        "4.1",
+    ),
+    "effective_smallest": Published(
+        1,
+        "Accuracy holds longer when the heads with the smallest attribution go first than those with the "
+        "smallest weight",
+        "curves",
+        "4.1",
+    ),
+    "taylor": Published(2, "Pruning by attribution is comparable to Taylor expansion", "curves", "4.2"),
+    "pruned": Published(2, "Many heads can go at little loss", "curves", "4.2"),
+    "shared": Published(
+        3, "Tasks of one kind (NLI) need the same heads; others less so", "matrix of Pearson's r", "4.3"
+    ),
+    "tree": Published(4, "The edges of the tree are those that matter", "examples", "5.1"),
+    "worst": Published(
+        5,
+        "A few inserted words turn nearly all of a class over (MNLI, entailment)",
+        "82.87 % → 0.8 %",
+        "5.3",
+    ),
+    "forty": Published(
+        5,
+        "The three best triggers cost more than 40 points of accuracy, on MNLI and SST-2, in every class",
+        "> 40 points",
+        "5.3",
+    ),
+    "quadrature": Published(6, "20 steps of a right Riemann sum approximate the integral", "m = 20", "3"),
+    "cost": Published(7, "About a second for an input of 128 tokens", "≈ 1 s (BERT-base, one V100)", "3"),
+}
+WORDS = ("with", "math")
+WORST = (0.8287, 0.008)  # accuracy of entailment before and with the worst trigger
+POINTS = 0.40

@@ -1,0 +1,123 @@
+"""Part 5. Adversarial triggers: mined from training rows, inserted into development rows, with controls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from study.paper import WORDS
+from study.setting import SEED, Facts, Setting, write_text
+from study.words import table
+
+TASKS = ("mnli", "sst2", "mrpc", "rte")
+KEPT = ("accuracy", "interval", "n", "per_class", "intervals", "counts")
+
+
+def mined(setting: Setting, task: str) -> list[Any]:
+    """The patterns, kept in the folder as `attattr triggers mine` writes them."""
+    from attattr.patterns import read_patterns
+    from attattr.triggers import mine_triggers
+
+    path = setting.work / f"patterns-{task}.jsonl"
+    if not path.exists():
+        sizes = setting.sizes
+        found = mine_triggers(
+            setting.train(task), setting.model(task), top=sizes.patterns, limit=sizes.mined, seed=SEED
+        )
+        lines = [json.dumps(pattern.to_json(), ensure_ascii=False) + "\n" for pattern in found]
+        write_text(path, "".join(lines))
+    return read_patterns(path)
+
+
+def attack(setting: Setting, task: str) -> Facts:
+    """What `attattr triggers attack` measures, without its examples: those are rows of the data."""
+    from attattr.attack import attack_model
+    from attattr.report.triggers_table import rows_of
+
+    rows = setting.dev(task, setting.sizes.attack)
+    found = attack_model(
+        setting.model(task), rows, mined(setting, task), words_from=setting.dev(task, None), seed=SEED
+    ).to_json()
+    worst = found["worst"]
+
+    def shown(of: Facts) -> Facts:
+        pattern = found["patterns"][of["pattern"]]
+        words = [token["token"] for token in of["tokens"]]
+        about = {key: pattern[key] for key in ("score", "support", "flips_to", "explained_by")}
+        return {"tokens": of["tokens"], "words": words} | about | {key: of[key] for key in KEPT}
+
+    return {
+        "rows": found["rows"],
+        "mined": setting.sizes.mined,
+        "patterns": len(found["patterns"]),
+        "selection_rows": worst["selection_rows"],
+        "report_rows": worst["report_rows"],
+        "labels": found["labels"],
+        "clean": {key: worst["clean"][key] for key in KEPT},
+        "overall": [shown(of) for of in worst["overall"]],
+        "any_of_overall": {key: worst["any_of_overall"][key] for key in KEPT},
+        "per_class": {label: [shown(of) for of in chosen] for label, chosen in worst["per_class"].items()},
+        "controls": [
+            {"kind": of["kind"], "about": of["about"], "words": [token["token"] for token in of["tokens"]]}
+            | {key: of["report"][key] for key in KEPT}
+            for of in found["controls"]
+        ],
+        "table": [row._asdict() for row in rows_of(found)],
+        "papers": papers(setting, task, rows) if task == "mnli" else None,
+    }
+
+
+def papers(setting: Setting, task: str, rows: list[Any]) -> Facts:
+    """The paper's own trigger on this model, all rows. Where in the premise it stood is not told here:
+    at a third and at two thirds."""
+    from attattr.attack import attack_model
+    from attattr.patterns import Pattern, PatternToken
+
+    places = tuple(PatternToken(0, (i + 1) / 3, word) for i, word in enumerate(WORDS))
+    found = attack_model(setting.model(task), rows, [Pattern(places)], controls=False, seed=SEED).to_json()
+    return {"words": WORDS, "clean": {key: found["clean"][key] for key in KEPT}} | {
+        key: found["patterns"][0][key] for key in KEPT
+    }
+
+
+UNITS = {f"triggers-{task}": (attack, task) for task in TASKS}
+
+
+def section(units: Facts) -> str:
+    """This part of the document; nothing where nothing was measured."""
+    made = ""
+    for task in TASKS:
+        found = units.get(f"triggers-{task}")
+        if not found:
+            continue
+        rows = [
+            (
+                row["name"], _share(row["accuracy"], row["interval"]),
+                *(_share(row["per_class"][label], row["intervals"].get(label)) for label in found["labels"]),
+                ", ".join(row["flagged"]) or "–",
+            )
+            for row in found["table"]
+        ]  # fmt: skip
+        made += (
+            f"\n{task}: {found['patterns']} patterns of {found['mined']} training rows in {found['rows']} "
+            f"development rows, chosen on {found['selection_rows']} and reported on the other "
+            f"{found['report_rows']}:\n\n" + table(("trigger", "all", *found["labels"], "gives away"), rows)
+        )
+    return (
+        made
+        and f"""## 5. Triggers
+
+`make study PARTS=5`, or `attattr triggers mine` and `attattr triggers attack`
+
+Accuracy in %. *Gives away*: the training data itself ties that word to that label. Controls stand below.
+{made}"""
+    )
+
+
+def _share(share: float | None, interval: Sequence[float] | None) -> str:
+    if share is None:
+        return "–"
+    return f"{100 * share:.1f}" + (
+        f" ({100 * interval[0]:.0f}–{100 * interval[1]:.0f})" if interval and interval[0] is not None else ""
+    )

@@ -1,0 +1,30 @@
+"""Numbers and tables as they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from study.setting import Facts
+
+
+def span(of: Facts, scale: float = 1.0, digits: int = 2, sign: bool = False) -> str:
+    """An estimate to be read: mean [low, high]."""
+    plus = "+" if sign else ""
+    numbers = [
+        "–" if of[key] is None else f"{scale * of[key]:{plus}.{digits}f}" for key in ("mean", "low", "high")
+    ]
+    return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
+
+
+def points(of: Facts, sign: bool = False) -> str:
+    """Of accuracy, in points of a hundred."""
+    return span(of, 100, 1, sign)
+
+
+def table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table with a line's end behind it."""
+    lines = [
+        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in (header, *rows)
+    ]
+    return "\n".join([lines[0], "|" + "---|" * len(header), *lines[1:]]) + "\n"
