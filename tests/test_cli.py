@@ -9,6 +9,7 @@ import io
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import warnings
@@ -514,3 +515,11 @@ def test_on_a_terminal_there_are_colours_and_a_pipe_gets_numbers(folder, monkeyp
     assert b"48;2;" in b"".join(parts)
     monkeypatch.setenv("COLUMNS", "80")
     assert "\x1b" not in invoked(*command[3:]).stdout
+
+
+def test_check_measures_half_precision_against_float32():
+    plain, half = (invoked("check", "sst2", "--tokens", "8", "--dtype", d) for d in ("float32", "bfloat16"))
+    assert plain.exit_code == half.exit_code == 0
+    assert "those in float32" not in plain.output
+    off = float(re.search(r"Scores are ([\d.]+)% from those in float32", half.output).group(1))
+    assert 0.1 < off < 10

@@ -34,6 +34,7 @@ class Check:
     replayed: bool  # lower layers need not run again
     fused: tuple[bool, ...]  # per site: layers that are passed through may use fused attention
     costs: tuple[Cost, ...]
+    off: float | None  # ‖scores − scores of `exact`‖₁ / ‖scores of `exact`‖₁, where that was given
 
     @property
     def holds(self) -> bool:
@@ -46,12 +47,20 @@ class Check:
         return bool(self.zero.converged.all())
 
 
-def check_model(attributor: Attributor, *, tokens: Sequence[int] = (32, 128), seed: int = 0) -> Check:
+def check_model(
+    attributor: Attributor,
+    *,
+    tokens: Sequence[int] = (32, 128),
+    seed: int = 0,
+    exact: Attributor | None = None,
+) -> Check:
     """Attribute seeded random inputs and report sites, completeness and cost.
 
     >>> found = check_model(Attributor.from_pretrained("sst2"), tokens=(8,))
     >>> found.zero_usable, len(found.zero.sites), found.zero.left_out
     (True, 6, ())
+
+    exact: the same model in a finer precision, to measure the scores against.
 
     Raises:
         InputError: more tokens than the model takes.
@@ -78,7 +87,26 @@ def check_model(attributor: Attributor, *, tokens: Sequence[int] = (32, 128), se
     with Capture(model) as capture:
         calls = capture.record(_batch(inputs[0], model.device)).calls
     replayed = attributor._ways[0] if attributor._ways else True
-    return Check(zero, uniform, replayed, tuple(call.fused for call in calls if call), tuple(costs))
+    fused = tuple(call.fused for call in calls if call)
+    off = None if exact is None else _distance(attributor, exact, inputs[0], zero.target.index[0])
+    return Check(zero, uniform, replayed, fused, tuple(costs), off)
+
+
+def _distance(
+    attributor: Attributor, exact: Attributor, made_up: dict[str, torch.Tensor], target: int
+) -> float:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        ours, theirs = (
+            each.attribute(
+                {k: v.to(each.model.dtype) if v.is_floating_point() else v for k, v in made_up.items()},
+                target=target,
+            )
+            for each in (attributor, exact)
+        )
+    pairs = list(zip(ours.sites, theirs.sites, strict=True))
+    off = sum(float(np.abs(a.scores - b.scores).sum()) for a, b in pairs if a.scores is not None)
+    return off / sum(float(np.abs(b.scores).sum()) for _, b in pairs if b.scores is not None)
 
 
 def made_up_batch(attributor: Attributor, seed: int, tokens: int = 32) -> dict[str, torch.Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,10 +33,12 @@ def check(
     except ValueError:
         raise InputError(f"--tokens takes whole numbers separated by commas, not '{tokens}'") from None
     attributor = the_model.attributor()
+    half = str(attributor.model.dtype) in ("torch.bfloat16", "torch.float16")
+    exact = replace(the_model, dtype="float32").attributor() if half else None
     with options.working(f"attributing made-up inputs of {tokens} tokens"):
         from attattr.check import check_model
 
-        found = check_model(attributor, tokens=lengths)
+        found = check_model(attributor, tokens=lengths, exact=exact)
     _show(found, the_model.model)
     if not found.holds:
         raise typer.Exit(1)
@@ -68,6 +70,8 @@ def _show(found: Check, name: str) -> None:
         console.print("The zero baseline does not converge here: use --baseline uniform, which does.")
     else:
         console.print("Completeness does not hold to the tolerance at every site: read the gaps with care.")
+    if found.off is not None:
+        console.print(f"Scores are {found.off:.1%} from those in float32 (Σ|difference| / Σ|score|).")
     if found.zero.left_out:
         console.print(f"Not attributed: {escape(', '.join(found.zero.left_out))}")
     if not found.replayed:
