@@ -20,7 +20,7 @@ def document(results: dict) -> str:
 
 Written by `make bench` from benchmarks/speed.json. Every figure is a ratio within one run, the contestants
 taking turns {machine["turns"]} times: median (lowest – highest). torch {machine["torch"]},
-{machine["machine"]}, {machine["threads"]} threads, float32 unless said otherwise.
+{machine["machine"]}, threads: {machine["threads"]}, float32 unless said otherwise.
 """
     ]
     if "single" in results:

@@ -14,6 +14,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 import literal
 import runs
+import speed_page
 
 
 def test_the_literal_algorithm_is_the_left_sum_of_64_steps():
@@ -33,3 +34,9 @@ def test_the_figures_in_the_documents_are_those_of_the_benchmark():
     results = json.loads(runs.OUT.read_text(encoding="utf-8"))
     document = (runs.OUT.parents[1] / "docs" / "runs.md").read_text(encoding="utf-8")
     assert runs.table(results) in document
+
+
+def test_the_page_of_the_benchmarks_is_written_from_their_figures():
+    root = runs.OUT.parents[1]
+    results = json.loads((root / "benchmarks" / "speed.json").read_text(encoding="utf-8"))
+    assert speed_page.document(results) == (root / "docs" / "benchmarks.md").read_text(encoding="utf-8")
