@@ -15,6 +15,7 @@ from attattr.capture import Capture
 from attattr.encoding import Encoded, collate
 
 BUDGET = 1 << 30  # bytes of activations a forward and backward may hold: fixed, so that batches repeat
+CACHED = 48 << 20  # bytes of one layer's activations on a CPU: with more, memory is waited for (a fifth slower)
 
 
 def length(encoded: Encoded) -> int:
@@ -56,8 +57,11 @@ def rows_within_budget(model: PreTrainedModel, encoded: list[Encoded]) -> int:
     hidden = _width(model, "hidden_size", 768)
     inner = _width(model, "intermediate_size", 4 * hidden)
     layers = _width(model, "num_hidden_layers", 12)
-    a_token = layers * (8 * hidden + 3 * inner) * max(4, model.dtype.itemsize)
-    return max(1, BUDGET // (a_token * max(length(e) for e in encoded)))
+    a_layer = (8 * hidden + 3 * inner) * max(4, model.dtype.itemsize) * max(length(e) for e in encoded)
+    fitting = BUDGET // (layers * a_layer)
+    if model.device.type == "cpu":
+        fitting = min(fitting, CACHED // a_layer)
+    return max(1, fitting)
 
 
 def _width(model: PreTrainedModel, name: str, default: int) -> int:
