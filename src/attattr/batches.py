@@ -15,7 +15,7 @@ from attattr.capture import Capture
 from attattr.encoding import Encoded, collate
 
 BUDGET = 1 << 30  # bytes of activations a forward and backward may hold: fixed, so that batches repeat
-CACHED = 48 << 20  # bytes of one layer's activations on a CPU: with more, memory is waited for (a fifth slower)
+CACHED = 48 << 20  # bytes of one layer's activations on a CPU: beyond its caches it is a fifth slower
 
 
 def length(encoded: Encoded) -> int:
