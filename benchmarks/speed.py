@@ -222,6 +222,7 @@ def throughput(data: Path) -> dict:
 
 def flops(data: Path) -> dict:
     """FLOP/s of an attribution over that of plain matrix products of the model's shapes, in turns."""
+    from torch.profiler import ProfilerActivity, profile
     from torch.utils.flop_counter import FlopCounterMode
 
     model, n = bert_base(), 128
@@ -246,7 +247,12 @@ def flops(data: Path) -> dict:
             20 * 2 * a.shape[0] * (4 * hidden * hidden + 2 * hidden * inner) / (time.perf_counter() - began)
         )
         shares.append(ours / peak)
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        attributor.attribute(example)
+    times = {event.key: event.self_cpu_time_total for event in profiled.key_averages()}
+    largest = sorted(times, key=lambda name: -times[name])[:8]
     return {
+        "profile": {name.removeprefix("aten::"): times[name] / sum(times.values()) for name in largest},
         "flop": total,
         "gemm_flop_a_second": peak,
         "share": {"median": statistics.median(shares), "min": min(shares), "max": max(shares)},

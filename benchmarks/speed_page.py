@@ -80,11 +80,13 @@ Inputs a second, over those of the authors' algorithm with one padded input at a
         )
     if "flops" in results:
         share, peak = results["flops"]["share"], results["flops"]["gemm_flop_a_second"]
+        profile = ", ".join(f"`{name}` {part:.1%}" for name, part in results["flops"]["profile"].items())
         parts.append(
             f"""## How close to the limit
 
 An attribution of 128 tokens, BERT-base size, runs at {share["median"]:.0%} ({share["min"]:.0%} –
-{share["max"]:.0%}) of the FLOP/s of plain matrix products of its shapes ({peak / 1e9:.0f} GFLOP/s).
+{share["max"]:.0%}) of the FLOP/s of plain matrix products of its shapes ({peak / 1e9:.0f} GFLOP/s). Where
+its time goes: {profile}.
 """
         )
     if "memory" in results:
