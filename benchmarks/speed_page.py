@@ -21,6 +21,7 @@ def document(results: dict) -> str:
 Written by `make bench` from benchmarks/speed.json. Every figure is a ratio within one run, the contestants
 taking turns {machine["turns"]} times: median (lowest – highest). torch {machine["torch"]},
 {machine["machine"]}, threads: {machine["threads"]}, float32 unless said otherwise.
+The sections were run one by one, on a machine with other work: compare within a section, not between them.
 """
     ]
     if "single" in results:
