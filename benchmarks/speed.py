@@ -3,9 +3,10 @@
     python benchmarks/speed.py                       # all sections; results in benchmarks/speed.json
     python benchmarks/speed.py --only single,flops   # some; the others keep their figures
 
-Every time is a ratio of one run: the opponents take turns, five times. Opponents whose cost is the same
-at every site and step (the literal algorithm, Captum) are timed on one site and some steps, and multiplied;
-by how much stands in the results. Sections: single, causal, error, throughput, flops, memory.
+Every time is a ratio of one run: the opponents take turns, five times. Opponents whose cost is the same at
+every step and falls evenly from the lowest site to the highest (the literal algorithm, Captum) are timed at
+these two and some steps, and multiplied; by how much stands in the results.
+Sections: single, causal, error, throughput, flops, memory.
 """
 
 from __future__ import annotations

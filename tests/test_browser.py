@@ -6,7 +6,6 @@ Needs Debian's chromium and Playwright; skips, saying so, without them.
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,18 +18,7 @@ import tiny
 from attattr import Attributor, build_tree, merge_words
 from attattr.effects import Effects
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 SCREEN = {"width": 1440, "height": 900}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM)
-        yield browser
-        browser.close()
 
 
 class Tab:

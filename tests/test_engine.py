@@ -52,6 +52,23 @@ def test_the_named_riemann_sums_are_the_literal_ones(method):
         close(site.scores, expected[0].numpy())
 
 
+@pytest.mark.parametrize("baseline", ["zero", "uniform"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_nodes_at_both_ends_are_the_literal_ones(name, baseline):
+    """α = 1 is taken from one backward for all sites, α = 0 gives F(A⁰) besides."""
+    family = FAMILIES[name]
+    model, example = family.model(), family.inputs[1]
+    inputs, function = batched(example), family.function(read_length(example))
+    rule = fixed("riemann_trapezoid", 3)
+    options = {"target": 1, "baseline": baseline}
+    result = Attributor(model).attribute(example, method="riemann_trapezoid", n_steps=3, **options)
+    inner = Attributor(model).attribute(example, n_steps=2, **options)  # F(A⁰) from a forward of its own
+    for number, site in enumerate(result.sites):
+        expected = oracle.attribution(model, inputs, number, function, rule.nodes, rule.weights, baseline)
+        close(site.scores, expected[0].numpy())
+        assert site.baseline_output == pytest.approx(inner.sites[number].baseline_output, abs=1e-6)
+
+
 @pytest.mark.parametrize("name", ["bert", "llama", "t5", "vit"])
 def test_captum_agrees(name):
     """captum's IntegratedGradients over A ↦ F(A), one site at a time, from zero attention."""

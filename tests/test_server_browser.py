@@ -5,7 +5,6 @@ Needs Debian's chromium and Playwright; skips, saying so, without them.
 
 from __future__ import annotations
 
-import shutil
 import socket
 import threading
 import time
@@ -19,9 +18,6 @@ from attattr import Attributor, explainer, merge_words, server
 from attattr.masks import Mask, measure
 from attattr.models import Loaded, ModelInfo
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 ADAPTERS = Path(__file__).resolve().parents[1] / "src" / "attattr" / "adapters"
 EMBEDDED = pytest.mark.skipif(not (ADAPTERS / "mnli").is_dir(), reason="needs the embedded model mnli")
 PAIR = ("A chef is slicing onions in a busy kitchen.", "Someone is preparing food.")
@@ -50,14 +46,6 @@ def running():
             yield app, f"http://127.0.0.1:{listening.getsockname()[1]}"
             serving.should_exit = True
             thread.join(10)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -171,7 +171,7 @@ class Attributor:
             pair=self.info.pair if self.info else None,
         )
         encoded = [targets.extend(e, w, self.tokenizer) for e, w in zip(encoded, wishes, strict=True)]
-        nodes = max(1, int((options.stages[0].nodes < 1).sum()))  # 1 is the clean forward
+        nodes = max(1, options.stages[0].passes)
         batches = batches_of(encoded, self.model, nodes, internal_batch_size)
         results: dict[int, Attribution] = {}
         with pad_token(self.model, self.tokenizer, encoded) as pad, Capture(self.model) as capture:

@@ -74,7 +74,7 @@ class Recording:
 
     @property
     def reach(self) -> tuple[int, int]:
-        """Attention calls that can be attributed, and layers that were seen at all."""
+        """Of two recordings, the larger saw more: calls to attribute, else calls at all."""
         return len(self.sites), len(self.left_out)
 
     def drop(self, modules: Container[nn.Module]) -> None:

@@ -256,9 +256,13 @@ class Capture:
         with self._handlers(None, run):
             return self._forward(inputs, recording.kept)
 
-    def few(self, recording, forward, args, kwargs, positions, rows, context):
-        """The last block on `positions` alone: see last_block.run_rows."""
+    def few(
+        self, recording: Recording, forward: Callable, args: tuple, kwargs: dict,
+        positions: Tensor, rows: Tensor, context: Tensor | None,
+    ) -> Any:  # fmt: skip
+        """The last block's output at `positions` (R, m) and clean elsewhere: see last_block.run_rows."""
         call = recording.calls[-1]
+        assert call is not None  # else no rows are chosen
         return run_rows(
             forward, args, kwargs,
             positions=positions, clean=_rows(recording.blocks[-1], rows, len(call.query)), context=context,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from attattr import quadrature
 from attattr.attribute import Attributor
 from attattr.capture import Capture
 from attattr.errors import InputError
@@ -146,7 +147,7 @@ def _batch(example: dict[str, torch.Tensor], device: torch.device) -> dict[str, 
 
 
 def _bytes(attributor: Attributor, example: dict[str, torch.Tensor]) -> int:
-    """Weights, what a backward from the lowest site's four nodes holds, and that site's matrices."""
+    """Weights, what a backward of the first rule's nodes from the lowest site holds, that site's matrices."""
     model = attributor.model
     held: dict[int, int] = {}
 
@@ -161,7 +162,7 @@ def _bytes(attributor: Attributor, example: dict[str, torch.Tensor]) -> int:
         number = recording.sites[0]
         call = recording.calls[number]
         assert call is not None
-        rows = torch.zeros(4, dtype=torch.long, device=model.device)
+        rows = torch.zeros(quadrature.auto()[0].passes, dtype=torch.long, device=model.device)
         context = call.context[rows].requires_grad_()
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
             outputs = capture.resume(recording, inputs, rows, number, context)

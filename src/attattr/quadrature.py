@@ -36,6 +36,11 @@ class Rule:
     carried: np.ndarray | None = None
 
     @property
+    def passes(self) -> int:
+        """Nodes that take a forward and a backward of their own: all but 1, which is the clean forward."""
+        return int((self.nodes < 1).sum())
+
+    @property
     def columns(self) -> np.ndarray:
         """(n, 2): weights and embedded weights side by side."""
         return np.stack([self.weights, self.embedded], axis=1)
