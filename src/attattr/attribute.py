@@ -18,7 +18,8 @@ from attattr.data import Example, as_examples
 from attattr.encoding import Encoded, collate, encode
 from attattr.errors import AttAttrError, InputError
 from attattr.integrate import BASELINES, Problem, integrate_site
-from attattr.models import ModelInfo, load, without_wrapper
+from attattr.models import ModelInfo, load
+from attattr.parts import without_wrapper
 from attattr.result import Attribution, Site
 
 STORES = ("dense", "edges", "heads")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from attattr import digests, embedded, hub
 from attattr.embedded import BASE, NAMES, base_folder
-from attattr.errors import AttAttrError, InputError, ModelError, UnsupportedModelError
+from attattr.errors import AttAttrError, InputError, ModelError
 from attattr.pruned_model import is_pruned, shrunk_class
 
 if TYPE_CHECKING:
@@ -234,22 +234,6 @@ def _adapter(
         pair=card.get("pair"),
     )
     return Loaded(model, _tokenizer(auto, where if own else start, {} if own else of_base), info)
-
-
-def without_wrapper(model: Any) -> PreTrainedModel:
-    """The transformers model inside a PEFT wrapper: unmerged adapters stay at work in it.
-
-    Raises:
-        UnsupportedModelError: the wrapper itself takes part in the forward (prompt and prefix tuning).
-    """
-    if not hasattr(model, "get_base_model"):
-        return model
-    if model.active_peft_config.is_prompt_learning:
-        raise UnsupportedModelError(
-            f"{model.active_peft_config.peft_type.value} puts positions of its own before the input: no "
-            "token stands for them. attattr explains adapters that change weights, such as LoRA"
-        )
-    return model.get_base_model()
 
 
 def auto_class(model: PreTrainedModel) -> str:

@@ -10,6 +10,24 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from attattr.errors import UnsupportedModelError
+
+
+def without_wrapper(model: Any) -> PreTrainedModel:
+    """The transformers model inside a PEFT wrapper: unmerged adapters stay at work in it.
+
+    Raises:
+        UnsupportedModelError: the wrapper itself takes part in the forward (prompt and prefix tuning).
+    """
+    if not hasattr(model, "get_base_model"):
+        return model
+    if model.active_peft_config.is_prompt_learning:
+        raise UnsupportedModelError(
+            f"{model.active_peft_config.peft_type.value} puts positions of its own before the input: no "
+            "token stands for them. attattr explains adapters that change weights, such as LoRA"
+        )
+    return model.get_base_model()
+
 
 def kind_of(model: PreTrainedModel, name: str, module: nn.Module) -> str:
     """Of an attention call: encoder_self, decoder_self or cross."""
