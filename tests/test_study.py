@@ -19,7 +19,17 @@ from attattr.data import Example
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "experiments"))
 
-from study import attention, claims, document, pruning, run, setting, universality, verdicts
+from study import (
+    attention,
+    claims,
+    document,
+    pruning,
+    run,
+    setting,
+    trigger_readings,
+    universality,
+    verdicts,
+)  # fmt: skip
 from study.numerics import RULES
 from study.paper import PAPER
 from study.setting import QUICK, Setting, group_interval, groups, mean_interval, plain, stratified
@@ -124,6 +134,20 @@ def units():
     }  # fmt: skip
     made["triggers-mnli"] = attack(("entailment", "neutral", "contradiction"), worst=0.01)
     made["triggers-sst2"] = attack(("negative", "positive"))
+    ways = {
+        trigger_readings.BASE: {"negative": 0.2, "positive": 0.4},
+        "logit, predicted class": {"negative": 0.3, "positive": 0.35},
+    }
+    made["readings-sst2"] = {
+        "seconds": 1.0,
+        "ways": {
+            name: {
+                "rows": 9, "patterns": 5, "lost": lost, "lost_overall": 0.3,
+                "words": [["dull"], ["so", "flat"]],
+            }
+            for name, lost in ways.items()
+        },
+    }  # fmt: skip
     spread = {"median": 0.001, "low": 0.0005, "high": 0.002, "p95": 0.01, "max": 0.1}
     rule = {"error": spread, "gap": spread, "seconds_per_input": 0.5, "time_ratio": 2.0}
     for task in ("mnli", "sst2"):
@@ -240,6 +264,14 @@ def test_words_that_the_data_explains_are_named(units):
     assert "“with + math” in the premise: 80.0 → 60.0 %" in why
 
 
+def test_other_ways_to_mine_are_told(units):
+    why = next(c.why for c in claims.every(units) if c.key == "forty" and c.about == "sst2")
+    assert "a class loses is 20 points as in the paper, at most 30 otherwise (“logit, predicted class”" in why
+    assert "| logit, predicted class | 9 | 5 | 30.0 | 35.0 | 30.0 | dull; so + flat |" in document.text(
+        {"machine": setting.machine(), "setting": Setting(Path(), Path()).facts(), "units": units}
+    )
+
+
 def test_the_document_is_the_same_from_the_same_numbers(units, tmp_path):
     made = Setting(tmp_path, tmp_path / "work")
     for name in ("effectiveness-sst2", "edges-sst2", "pruning-rte", "pruning-sst2", "pruning-mrpc"):
@@ -254,6 +286,7 @@ def test_the_document_is_the_same_from_the_same_numbers(units, tmp_path):
     for number in range(1, 8):
         assert f"## {number}. " in text
         assert f"`make study PARTS={number}`" in text
+        assert re.search(rf"\| \[{number}\]\(#{number}-[a-z-]+\) \|", text)  # from a claim to its part
     linked = set(re.findall(r"\(study/([^)]*)\)", text))
     assert linked <= set(first)
     assert "None" not in text

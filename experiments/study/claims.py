@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from study import attention, numerics, pruning, trees, triggers
+from study import attention, numerics, pruning, trees, trigger_readings, triggers
 from study.paper import POINTS, WORST
 from study.setting import Facts
 from study.universality import NLI, TASKS, shared
@@ -232,7 +232,8 @@ def forty(units: Facts) -> list[Claim]:
             f"{100 * POINTS:.0f}, weakly if one does in the mean. The three worst over all classes cost "
             f"{points(over_all)} together."
         )
-        made.append(Claim("forty", task, ours, verdict, why + _searched(found)))
+        why += _searched(found) + trigger_readings.tried(units, task)
+        made.append(Claim("forty", task, ours, verdict, why))
     return made
 
 

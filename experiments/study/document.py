@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from types import ModuleType
@@ -36,8 +37,19 @@ def write(results: Facts, setting: Setting, out: Path) -> None:
 
 def text(results: Facts) -> str:
     units = results["units"]
-    sections = [part.section(units) for part in PARTS.values()]
-    return "\n".join([_head(results), _summary(units), *filter(None, sections)])
+    sections = {number: part.section(units) for number, part in PARTS.items()}
+    anchors = {number: _anchor(made) for number, made in sections.items() if made}
+    return "\n".join([_head(results), _summary(units, anchors), *filter(None, sections.values())])
+
+
+def _anchor(section: str) -> str:
+    """Where a link to the section leads.
+
+    >>> _anchor("## 3. Shared heads\\n…")
+    '#3-shared-heads'
+    """
+    title = section.removeprefix("## ").split("\n")[0].lower()
+    return "#" + re.sub(r"[^a-z0-9 ]", "", title).replace(" ", "-")
 
 
 def _head(results: Facts) -> str:
@@ -71,10 +83,17 @@ it does not repeat the paper's numbers with the paper's weights.
 {still}"""
 
 
-def _summary(units: Facts) -> str:
+def _summary(units: Facts, anchors: dict[int, str]) -> str:
     made = claims.every(units)
     rows = [
-        (said.claim, f"{said.figure} (section {said.section})", c.about, c.ours, f"**{c.verdict}**")
+        (
+            said.claim,
+            f"{said.figure} (section {said.section})",
+            c.about,
+            c.ours,
+            f"**{c.verdict}**",
+            f"[{said.part}]({anchors[said.part]})",
+        )
         for c in made
         for said in [PAPER[c.key]]
     ]
@@ -88,7 +107,7 @@ def _summary(units: Facts) -> str:
 
 {counts}. Verdicts follow from the numbers by the rules in `experiments/study/claims.py`.
 
-{table(("claim", "paper", "on", "ours", "verdict"), rows)}
+{table(("claim", "paper", "on", "ours", "verdict", "part"), rows)}
 ### Why
 
 {why}

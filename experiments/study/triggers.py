@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from study import trigger_readings
 from study.paper import WORDS
 from study.setting import SEED, Facts, Setting, write_text
 from study.words import table
@@ -81,7 +82,7 @@ def papers(setting: Setting, task: str, rows: list[Any]) -> Facts:
     }
 
 
-UNITS = {f"triggers-{task}": (attack, task) for task in TASKS}
+UNITS = {f"triggers-{task}": (attack, task) for task in TASKS} | trigger_readings.UNITS
 
 
 def section(units: Facts) -> str:
@@ -111,7 +112,7 @@ def section(units: Facts) -> str:
 `make study PARTS=5`, or `attattr triggers mine` and `attattr triggers attack`
 
 Accuracy in %. *Gives away*: the training data itself ties that word to that label. Controls stand below.
-{made}"""
+{made}{trigger_readings.section(units)}"""
     )
 
 
