@@ -52,7 +52,8 @@ def curve(accuracy):
 def hit(labels, share, words=("nobody",), **more):
     return {
         "words": list(words), "accuracy": share, "interval": [share - 0.02, share + 0.02], "n": 100,
-        "per_class": dict.fromkeys(labels, share), "explained_by": [],
+        "per_class": dict.fromkeys(labels, share), "explained_by": [], "flips_to": "neutral",
+        "tokens": [{"token": word, "segment": 1, "position": 0.5} for word in words],
         "intervals": {label: [share - 0.02, share + 0.02] for label in labels}, **more,
     }  # fmt: skip
 
@@ -259,6 +260,7 @@ def test_words_that_the_data_explains_are_named(units):
     )
     why = next(c.why for c in claims.every(units) if c.key == "worst")
     assert "ties nobody to the new label" in why
+    assert "becomes neutral. What is added to the hypothesis need not follow" in why
     assert "Random words as frequent cost 10 points" in why
     assert "searched with gradients costs 75" in why
     assert "“with + math” in the premise: 80.0 → 60.0 %" in why

@@ -104,7 +104,13 @@ def _little_loss(task: str, found: Facts) -> Claim:
     until = next(i for i in reversed(range(len(curve["x"]))) if all(k in kept for k in range(i + 1)))
     why = (
         f"Points lost with {curve['x'][step]:.0%} of the heads gone; up to {100 * LOSS:.0f} count as little. "
-        f"That holds up to {curve['x'][until]:.0%}."
+        f"That holds up to {curve['x'][until]:.0%}. Ordered by the others: "
+        + ", ".join(
+            f"{pruning.NAMES[name]} {100 * (of['accuracy'][0] - of['accuracy'][step]):.1f}"
+            for name, of in found["curves"].items()
+            if name != "attattr"
+        )
+        + "."
     )
     return Claim("pruned", task, points(lost), verdict, why)
 
@@ -179,6 +185,10 @@ def worst_trigger(units: Facts) -> list[Claim]:
         f"10 %, weakly from {100 * POINTS:.0f} points lost on. The paper's fall is "
         f"{100 * (WORST[0] - WORST[1]):.0f} points, ours {100 * (clean['mean'] - hit['mean']):.0f}."
     )
+    if worst["flips_to"]:
+        why += f" Most of what turns becomes {worst['flips_to']}."
+        if worst["flips_to"] == "neutral" and any(token["segment"] == 1 for token in worst["tokens"]):
+            why += " What is added to the hypothesis need not follow, so part of the fall is no error."
     if worst["explained_by"]:
         why += f" The training data itself ties {', '.join(worst['explained_by'])} to the new label."
     why += _searched(found, label)
