@@ -1,4 +1,4 @@
-"""Part 5, where triggers do less than the paper's: is it what was attributed, or of which inputs?"""
+"""Part 5, where triggers do less than the paper's: is it what was attributed, or on which inputs?"""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ from study.pruning import SURE
 from study.setting import SEED, Facts, Setting, stratified
 from study.words import table
 
-TASKS = ("mnli", "sst2")
+TASKS = ("sst2",)
 BASE = "probability, predicted class"
 CHUNK = 64
 
 
 def readings(setting: Setting, task: str) -> Facts:
     """The attack, with half as many rows and patterns, these mined in several ways: points lost, by class."""
-    more = stratified(setting.train(task), setting.sizes.mined)
-    rows = stratified(more, len(more) // 2)
+    train = setting.train(task)
+    more = stratified(train, 2 * (setting.sizes.mined or len(train)))
+    rows = stratified(more, len(more) // 4)
     unsure = [row for row, sure in zip(more, sureness(setting, task, more), strict=True) if sure <= SURE]
+    longest = sorted(more, key=lambda row: -len(f"{row.text} {row.text_pair or ''}".split()))[: len(rows)]
     ways: dict[str, tuple[Sequence[Any], Facts]] = {
         BASE: (rows, {}),
         "logit, predicted class": (rows, {"output": "logit"}),
         "probability, gold class": (rows, {"target": [row.label for row in rows]}),
         f"probability, inputs predicted with less than {SURE:.0%}": (unsure[: len(rows)], {}),
+        "probability, the longest quarter of four times the rows": (longest, {}),
+        "probability, four times the rows": (more, {}),
     }
     return {"ways": {name: attacked(setting, task, *way) for name, way in ways.items() if way[0]}}
 
