@@ -17,9 +17,12 @@ Other models and data, from the hub or a folder, take a task's place:
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
+from attattr.errors import AttAttrError
 from study import run
+from study.document import PARTS
 from study.setting import FULL, QUICK, TASKS, Setting, Sizes
 
 
@@ -38,18 +41,36 @@ def main(words: list[str] | None = None) -> None:
     for name, what in (("model", "NAME"), ("labels", "A,B,C"), ("rows", "DEV,TRAIN")):
         parser.add_argument(f"--{name}", action="append", default=[], metavar=f"TASK={what}")
     asked = parser.parse_args(words)
-    given = {
-        name: dict(each.split("=", 1) for each in getattr(asked, name))
-        for name in ("model", "labels", "rows")
-    }
+    given = {name: named(parser, name, getattr(asked, name)) for name in ("model", "labels", "rows")}
     setting = Setting(
         asked.data, asked.work, QUICK if asked.quick else FULL if asked.full else Sizes(),
         models=given["model"], labels=given["labels"],
         rows={task: tuple(names.split(",")) for task, names in given["rows"].items()},
     )  # fmt: skip
-    parts = [] if asked.parts == "none" else [int(number) for number in asked.parts.split(",")]
-    run.measure(setting, parts, asked.tasks.split(","))
-    run.document(setting, asked.out)
+    parts = [] if asked.parts == "none" else asked.parts.split(",")
+    if wrong := set(parts) - set(map(str, PARTS)):
+        parser.error(f"--parts {','.join(sorted(wrong))}: parts are {', '.join(map(str, PARTS))}")
+    if wrong := set(asked.tasks.split(",")) - set(TASKS):
+        parser.error(f"--tasks {','.join(sorted(wrong))}: tasks are {', '.join(TASKS)}")
+    try:
+        run.measure(setting, [int(number) for number in parts], asked.tasks.split(","))
+        run.document(setting, asked.out)
+    except AttAttrError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("stopped: the same command goes on with the units that are missing", file=sys.stderr)
+        sys.exit(130)
+
+
+def named(parser: argparse.ArgumentParser, option: str, given: list[str]) -> dict[str, str]:
+    """TASK=VALUE of each."""
+    found = {}
+    for each in given:
+        task, _, value = each.partition("=")
+        if task not in TASKS or not value or (option == "rows" and value.count(",") != 1):
+            parser.error(f"--{option} {each}: it is TASK=VALUE, and tasks are {', '.join(TASKS)}")
+        found[task] = value
+    return found
 
 
 if __name__ == "__main__":

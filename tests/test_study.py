@@ -341,7 +341,9 @@ def test_a_unit_that_is_there_is_skipped(tmp_path):
 
 def test_units_of_other_sizes_do_not_mix(tmp_path):
     made = Setting(tmp_path, tmp_path / "work")
+    run.check(replace(made, sizes=QUICK))  # nothing was measured: a second thought is free
     run.check(made)
+    made.unit("one", dict)
     run.check(made)
     with pytest.raises(SystemExit, match="another --work"):
         run.check(replace(made, sizes=QUICK))
@@ -400,10 +402,34 @@ def data(tmp_path):
     return folder
 
 
-def test_a_quick_run_of_one_part_resumes_and_documents(data, tmp_path):
+@pytest.fixture
+def driver():
+    """experiments/study.py; the package beside it has its name."""
     spec = importlib.util.spec_from_file_location("study_driver", EXPERIMENTS / "study.py")
-    driver = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(driver)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--parts", "9"], 2, "parts are 1, 2"),
+        (["--parts", "x"], 2, "parts are 1, 2"),
+        (["--tasks", "cola"], 2, "tasks are mnli"),
+        (["--model", "mnli"], 2, "it is TASK=VALUE"),
+        (["--rows", "mnli=one"], 2, "it is TASK=VALUE"),
+        (["--parts", "6", "--data", "nowhere"], "error: there is no file", ""),
+    ],
+)
+def test_what_a_user_gets_wrong(driver, tmp_path, capsys, words, code, said):
+    with pytest.raises(SystemExit) as stopped:
+        driver.main([*words, "--work", str(tmp_path), "--out", str(tmp_path)])
+    assert stopped.value.code == code or str(stopped.value.code).startswith(str(code))
+    assert said in capsys.readouterr().err
+
+
+def test_a_quick_run_of_one_part_resumes_and_documents(driver, data, tmp_path):
     work, out = tmp_path / "work", tmp_path / "docs"
     words = ["--quick", "--parts", "6", "--tasks", "sst2", "--data", str(data)]
     words += ["--work", str(work), "--out", str(out)]

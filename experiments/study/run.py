@@ -31,7 +31,7 @@ def check(setting: Setting) -> None:
     """The folder's units are of this setting, or it is empty."""
     path = setting.work / "setting.json"
     asked = json.loads(json.dumps(setting.facts()))
-    if not path.exists():
+    if {*setting.work.glob("*.json")} <= {path}:  # no unit yet: an earlier call went wrong, or none was made
         write_json(path, asked | {"machine": machine()})
     found = json.loads(path.read_text(encoding="utf-8"))
     if any(found[name] != value for name, value in asked.items()):
