@@ -60,6 +60,8 @@ def _head(results: Facts) -> str:
     most = results["setting"]["sizes"]["pool"]
     pool = "all" if most is None else f"{most:,}"
     own = results["setting"]["models"] or results["setting"]["rows"]
+    other = ", ".join(results["setting"]["rows"])
+    source = "`../shared/data`" + (f", of {other} those that were given" if other else "")
     what = (
         f"other models and rows ({own})" if own else "the five embedded models (MiniLM, 6 layers of 12 heads)"
     )
@@ -70,7 +72,7 @@ AAAI 2021, arXiv 2004.11207) has BERT-base-cased, 12 layers of 12 heads; this ru
 {what}. So it asks whether a claim holds there too;
 it does not repeat the paper's numbers with the paper's weights.
 
-- Rows: development sets of `../shared/data`. Samples are drawn once, each class with its share; every table
+- Rows: development sets of {source}. Samples are drawn once, each class with its share; every table
   says how many. Of a development set at most {pool} rows are drawn from (`--full`: all).
 - Rows that something is chosen on (heads ranked, patterns mined, the worst pattern picked) are never rows
   that it is reported on.
