@@ -249,7 +249,7 @@ def test_a_tree_that_only_beats_some_controls_holds_weakly(units):
 def test_the_best_reading_is_reported_on_rows_it_was_not_chosen_on(units):
     why = next(c.why for c in claims.every(units) if c.key == "taylor" and c.about == "mnli")
     assert (
-        "“logit, gold, sum”, is +4.0 [+2.0, +6.0] points above “probability, gold, max” on the other half"
+        "“logit, gold, sum”, has +4.0 [+2.0, +6.0] points over “probability, gold, max” on the other half"
         in why
     )
 

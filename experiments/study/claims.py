@@ -83,7 +83,7 @@ def pruned(units: Facts) -> list[Claim]:
             gain = pruning.negative(other["reporting"][best])
             why += (
                 f" Tried besides: {len(other['curves'])} readings of the attribution. The best on half of "
-                f"the rows, “{best}”, is {points(gain, True)} points above “{next(iter(other['curves']))}” "
+                f"the rows, “{best}”, has {points(gain, True)} points over “{next(iter(other['curves']))}” "
                 f"on the other half. {100 * other['sure']:.0f} % of the inputs are predicted with more than "
                 f"{100 * pruning.SURE:.0f} %."
             )

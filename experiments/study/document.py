@@ -107,9 +107,11 @@ def _summary(units: Facts, anchors: dict[int, str]) -> str:
     why = "\n".join(f"- *{PAPER[c.key].claim}*, {c.about}: {c.verdict}. {c.why}" for c in made)
     return f"""## Claims
 
-{counts}. Verdicts follow from the numbers by the rules in `experiments/study/claims.py`; what was tried
-where a claim does not hold stands below. One reason could not be tried, the size of the model: no larger one
-is embedded. `python experiments/study.py --help` says how to put your own in a task's place.
+{counts}.
+
+Verdicts follow from the numbers by the rules in `experiments/study/claims.py`; what was tried where a claim
+does not hold stands below. One reason could not be tried, the size of the model: no larger one is embedded.
+`python experiments/study.py --help` says how to put your own in a task's place.
 
 {table(("claim", "paper", "on", "ours", "verdict", "part"), rows)}
 ### Why
