@@ -26,6 +26,7 @@ from study import (
     pruning,
     run,
     setting,
+    trees,
     trigger_readings,
     universality,
     verdicts,
@@ -84,7 +85,7 @@ def faithful(lead):
         "seconds": 1.0, "n": 300, "tree_edges": about(7.5), "clean": about(0.9), "keep_none": about(0.4),
         "keep": dict.fromkeys(methods, about(0.6)), "remove": dict.fromkeys(methods, about(0.5)),
         "lead": {what: dict.fromkeys(methods[1:], lead) for what in ("keep", "remove")},
-        "flips": {"remove": dict.fromkeys(methods, about(0.2))}, "training_rows": 0,
+        "flips": {"remove": dict.fromkeys(methods, about(0.2))},
         "deletion": {m: {"area": about(0.3)} for m in methods},
         "insertion": {m: {"area": about(0.7)} for m in methods},
     }  # fmt: skip
@@ -125,6 +126,7 @@ def units():
             "lost": {str(step): about(0.0) for step in range(1, 6)},
         }  # fmt: skip
         made[f"pruning-{task}"] = found
+    for task in trees.TASKS:
         made[f"faithfulness-{task}"] = faithful(about(0.1, 0.05, 0.15))
     readings = {"probability, gold, max": curve([0.8, 0.5]), "logit, gold, sum": curve([0.8, 0.6])}
     made["variants-mnli"] = {
