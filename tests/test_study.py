@@ -270,7 +270,7 @@ def test_words_that_the_data_explains_are_named(units):
 
 def test_other_ways_to_mine_are_told(units):
     why = next(c.why for c in claims.every(units) if c.key == "forty" and c.about == "sst2")
-    assert "a class loses is 20 points as in the paper, at most 30 otherwise (“logit, predicted class”" in why
+    assert "loses least loses 20 points mined as above, and 30 by the best of the others, “logit" in why
     assert "| logit, predicted class | 9 | 5 | 30.0 | 35.0 | 30.0 | dull; so + flat |" in document.text(
         {"machine": setting.machine(), "setting": Setting(Path(), Path()).facts(), "units": units}
     )
