@@ -127,7 +127,7 @@ def tried(units: Facts, task: str) -> str:
 
     best = max((name for name in ways if name != BASE), key=least)
     return (
-        f" Tried besides, with half the rows and patterns: {len(ways) - 1} other ways to mine. The class that "
-        f"loses least loses {100 * least(BASE):.0f} points mined as above, and {100 * least(best):.0f} by the "
-        f"best of the others, “{best}”, which was chosen on these rows."
+        f" Tried besides, with half the rows and patterns: {len(ways) - 1} other ways to mine. The class "
+        f"that loses least loses {100 * least(BASE):.0f} points mined as above, and {100 * least(best):.0f} "
+        f"by the best of the others, “{best}”, which was chosen on these rows."
     )
