@@ -126,6 +126,7 @@ def units():
             "lost": {str(step): about(0.0) for step in range(1, 6)},
         }  # fmt: skip
         made[f"pruning-{task}"] = found
+        made[f"normalized-{task}"] = {"seconds": 1.0, "between": {"taylor_normalized": about(0.02)}}
     for task in trees.TASKS:
         made[f"faithfulness-{task}"] = faithful(about(0.1, 0.05, 0.15))
     readings = {"probability, gold, max": curve([0.8, 0.5]), "logit, gold, sum": curve([0.8, 0.6])}
@@ -254,6 +255,11 @@ def test_the_best_reading_is_reported_on_rows_it_was_not_chosen_on(units):
         "“logit, gold, sum”, has +4.0 [+2.0, +6.0] points over “probability, gold, max” on the other half"
         in why
     )
+
+
+def test_taylor_as_in_the_authors_code_stands_beside(units):
+    why = next(c.why for c in claims.every(units) if c.key == "taylor" and c.about == "rte")
+    assert "as in the authors' code: +2.0 [+2.0, +2.0]." in why
 
 
 def test_words_that_the_data_explains_are_named(units):

@@ -77,6 +77,12 @@ def pruned(units: Facts) -> list[Claim]:
             "Area between the curves, positive where AttAttr does better; 2 points less count as comparable. "
             f"Over a random order: {points(to_random, True)}."
         )
+        beside = units.get(f"normalized-{task}")
+        if beside:
+            why += (
+                " Over Taylor normalised layer by layer, as in the authors' code: "
+                f"{points(beside['between']['taylor_normalized'], True)}."
+            )
         other = units.get(f"variants-{task}")
         if other:
             best = min(other["selecting"], key=lambda name: other["selecting"][name])
