@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 import tiny
 from attattr import Attributor, Example, InputError, Pattern, PatternToken, attack_model, evaluate_model
 from attattr.cli import app, options
-from attattr.controls import leaks, word_controls
+from attattr.controls import leaks, random_controls, word_controls
 from attattr.encoding import encode
 from attattr.evaluate import predict, wilson
 from attattr.heads import digest
@@ -372,6 +372,19 @@ def test_random_words_are_as_frequent_and_stand_at_the_same_places():
     # "common" is as frequent in each, but no commoner in it than in the other
     assert [t.token for t in frequent["b"].tokens] == ["other", "usual"]
     assert [t.token for t in frequent["a"].tokens] == ["odd", "common"]
+
+
+def test_words_that_are_equally_rare_are_drawn_from_all_the_alphabet():
+    """Most words occur once: the nearest in frequency are then any of them, not the first by name."""
+    words = [first + second + "x" for first in "abcdefghij" for second in "abcdefghijklmnopqrst"]
+    rows = [Example(word, label="ab"[i % 2]) for i, word in enumerate([*words, "own"])]
+    drawn = {
+        control.pattern.tokens[0].token
+        for seed in range(20)
+        for control in random_controls(pattern(("own", 0, 0.5)), rows, seed)
+    }
+    assert len(drawn) > 40  # 100 draws of 200 words; never more than 20 where the first by name are cut off
+    assert {word[0] for word in drawn} == set("abcdefghij")
 
 
 def test_a_word_that_gives_the_label_away_is_flagged():

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from study.attention import pooled
-from study.setting import Facts, Setting, group_interval, groups
+from study.setting import SEED, TASKS, Facts, Setting, group_interval, groups
 from study.universality import PRUNED, ranking
 from study.words import points, table
 
@@ -26,9 +26,17 @@ SURE = 0.95  # predictions above it are called saturated
 
 
 def curves(setting: Setting, task: str) -> Facts:
+    """The ranked criteria beside random orders, other ones for each task."""
+    from attattr.heads import Importance
+
     found = ranking(setting, task)
-    found = replace(found, importances={name: found.importances[name] for name in CRITERIA})
-    return measured(setting, task, found, steps=10)
+    importances = {name: found.importances[name] for name in CRITERIA if name != "random"}
+    shape = importances["attattr"].mean.shape
+    rng, unknown = np.random.default_rng([SEED, TASKS.index(task)]), np.full(shape, np.nan)
+    for number in range(setting.sizes.random_orders):
+        order = rng.permutation(unknown.size).reshape(shape) + 1.0
+        importances[f"random {number + 1}"] = Importance(order, unknown, unknown)
+    return measured(setting, task, replace(found, importances=importances), steps=10)
 
 
 def normalized(setting: Setting, task: str) -> Facts:
@@ -50,6 +58,10 @@ def measured(setting: Setting, task: str, found: Any, steps: int) -> Facts:
     return {
         "ranked_on": made[0].ranked_on,
         "measured_on": sum(each.measured_on for each in made),
+        "groups": {
+            "sizes": [each.measured_on for each in made],
+            "accuracy": {name: [each.curves[name].accuracy for each in made] for name in made[0].curves},
+        },
         "curves": {
             name: pooled([(each.measured_on, each.curves[name]) for each in made]) for name in made[0].curves
         },

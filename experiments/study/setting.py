@@ -33,6 +33,7 @@ class Sizes:
     effectiveness: int | None = 100
     rank: int | None = 200  # rows that heads are ranked on
     prune: int | None = 400  # rows that pruning is measured on
+    random_orders: int = 10  # of heads, to prune by
     variants: int | None = 100  # rows of the other ways to rank
     faithfulness: int | None = 300
     mined: int | None = 500
@@ -43,8 +44,11 @@ class Sizes:
     tokens: int = 128  # of the input whose cost is measured
 
 
-FULL = Sizes(None, None, None, 200, None, 200, None, 500, 50, None, None)
-QUICK = Sizes(24, 4, 4, 6, 8, 4, 3, 8, 3, 12, 3, 1, 16)
+FULL = Sizes(
+    pool=None, edges=None, effectiveness=None, prune=None, variants=200, faithfulness=None, attack=None,
+    quadrature=None,
+)  # fmt: skip
+QUICK = Sizes(24, 4, 4, 6, 8, 2, 4, 3, 8, 3, 12, 3, 1, 16)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from study import trigger_readings
@@ -37,8 +38,9 @@ def attack(setting: Setting, task: str) -> Facts:
     from attattr.report.triggers_table import rows_of
 
     rows = setting.dev(task, setting.sizes.attack)
+    patterns = mined(setting, task)
     found = attack_model(
-        setting.model(task), rows, mined(setting, task), words_from=setting.dev(task, None), seed=SEED
+        setting.model(task), rows, patterns, words_from=setting.dev(task, None), seed=SEED
     ).to_json()
     worst = found["worst"]
 
@@ -64,9 +66,42 @@ def attack(setting: Setting, task: str) -> Facts:
             | {key: of["report"][key] for key in KEPT}
             for of in found["controls"]
         ],
+        "twins": twins(setting, task, rows, patterns),
         "table": [row._asdict() for row in rows_of(found)],
         "papers": papers(setting, task, rows) if task == "mnli" else None,
     }
+
+
+def twins(setting: Setting, task: str, rows: list[Any], patterns: list[Any]) -> Facts:
+    """The attack with random patterns: as many, each at a mined one's places, of words as frequent. The worst
+    of them are chosen and reported on the same rows, so that mining is compared with luck."""
+    from attattr.attack import attack_model
+
+    drawn = [pattern for i, each in enumerate(patterns) for pattern in twin(setting, task, each, SEED + i)]
+    worst = attack_model(setting.model(task), rows, drawn, controls=False, seed=SEED).to_json()["worst"]
+
+    def shown(of: Facts) -> Facts:
+        return {"words": [token["token"] for token in of["tokens"]]} | {key: of[key] for key in KEPT}
+
+    return {
+        "patterns": len(drawn),
+        "overall": [shown(of) for of in worst["overall"]],
+        "per_class": {label: [shown(of) for of in three] for label, three in worst["per_class"].items()},
+    }
+
+
+def twin(setting: Setting, task: str, pattern: Any, seed: int) -> list[Any]:
+    """A random pattern at this one's places; none where no word is in the vocabulary."""
+    from attattr.controls import random_controls
+    from attattr.errors import InputError
+    from attattr.insertion import pieces_of
+
+    dev = setting.dev(task, None)
+    for control in random_controls(pattern, dev, seed):
+        with suppress(InputError):
+            pieces_of(control.pattern, setting.model(task).tokenizer, "auto", bool(dev[0].text_pair))
+            return [control.pattern]
+    return []
 
 
 def papers(setting: Setting, task: str, rows: list[Any]) -> Facts:

@@ -39,6 +39,25 @@ def word_controls(pattern: Pattern, examples: Sequence[Example], seed: int = 0) 
     Words are letters only and counted in the examples, once an input, in the text the token is for. The
     frequent ones of a class are those that are surely commoner in it than elsewhere, if there are any.
     """
+    found = random_controls(pattern, examples, seed)
+    for label in sorted({str(example.label) for example in examples}):
+        words: list[str] = []
+        for token in pattern.tokens:
+            words += _typical(examples, label, token.segment, words)[:1]
+        if len(words) == len(pattern.tokens):
+            found.append(Control("frequent", label, _with_words(pattern, words)))
+    return found
+
+
+def random_controls(pattern: Pattern, examples: Sequence[Example], seed: int = 0) -> list[Control]:
+    """At most 5 patterns of random words at a pattern's places, each of the 20 of nearest frequency.
+
+    >>> from attattr.patterns import PatternToken
+    >>> rows = [Example("a fine film"), Example("a dull film")]
+    >>> drawn = random_controls(Pattern((PatternToken(0, 0.5, "fine"),)), rows)
+    >>> sorted({control.pattern.tokens[0].token for control in drawn})
+    ['a', 'dull', 'film']
+    """
     draw = random.Random(seed)
     own = {word_of(token.token) for token in pattern.tokens}
     every = _counted(examples)
@@ -49,21 +68,15 @@ def word_controls(pattern: Pattern, examples: Sequence[Example], seed: int = 0) 
         for token in pattern.tokens:
             counts = every[token.segment] or every[0]
             aim = math.log(1 + counts.get(word_of(token.token) or "", 0))
-            near = sorted(
-                (abs(math.log(1 + count) - aim), word)
-                for word, count in counts.items()
+            near = sorted(  # in a random order where the frequency is the same: most words occur once
+                (abs(math.log(1 + counts[word]) - aim), draw.random(), word)
+                for word in sorted(counts)
                 if word.isalpha() and word not in own and word not in words
             )[:NEAREST]
-            words += [draw.choice(near)[1]] if near else []
+            words += [draw.choice(near)[2]] if near else []
         if len(words) == len(pattern.tokens) and tuple(words) not in made:
             made.add(tuple(words))
             found.append(Control("random", None, _with_words(pattern, words)))
-    for label in sorted({str(example.label) for example in examples}):
-        words = []
-        for token in pattern.tokens:
-            words += _typical(examples, label, token.segment, words)[:1]
-        if len(words) == len(pattern.tokens):
-            found.append(Control("frequent", label, _with_words(pattern, words)))
     return found
 
 
