@@ -2,8 +2,8 @@
 
     python experiments/study.py --data ../shared/data        # all seven parts; then docs/study.md
     python experiments/study.py --parts 1,3                  # some; the others keep their figures
-    python experiments/study.py --quick --work /tmp/q --out /tmp/q-docs    # does it run at all: minutes
-    python experiments/study.py --full                       # all rows: days on one core
+    python experiments/study.py --quick --work /tmp/q        # does it run at all: minutes; /tmp/q/docs
+    python experiments/study.py --full --work full           # all rows: days on one core; full/docs
     python experiments/study.py --parts none                 # only the document, from docs/study.json
 
 Every unit of work is one file in the folder --work and is not done again: stopped, the study goes on where it
@@ -11,7 +11,7 @@ was. Then docs/study.json, docs/study.md and docs/study/*.svg are written from t
 Other models and data, from the hub or a folder, take a task's place:
 
     python experiments/study.py --model mnli=OWNER/MODEL --labels mnli=contradiction,entailment,neutral \\
-        --rows mnli=nyu-mll/multi_nli@validation_matched,nyu-mll/multi_nli@train --work mine --out mine
+        --rows mnli=nyu-mll/multi_nli@validation_matched,nyu-mll/multi_nli@train --work mine
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--parts", default="1,2,3,4,5,6,7", help="numbers, or none")
     parser.add_argument("--tasks", default=",".join(TASKS), help="only these tasks")
     parser.add_argument("--work", type=Path, default=Path("study-run"), help="folder of the units")
-    parser.add_argument("--out", type=Path, default=Path("docs"), help="folder of the document")
+    parser.add_argument(
+        "--out", type=Path, help="folder of the document: docs, or WORK/docs with other sizes, models or rows"
+    )
     sizes = parser.add_mutually_exclusive_group()
     sizes.add_argument("--quick", action="store_true", help="a handful of rows: the figures mean nothing")
     sizes.add_argument("--full", action="store_true", help="all rows")
@@ -52,9 +54,13 @@ def main(words: list[str] | None = None) -> None:
         parser.error(f"--parts {','.join(sorted(wrong))}: parts are {', '.join(map(str, PARTS))}")
     if wrong := set(asked.tasks.split(",")) - set(TASKS):
         parser.error(f"--tasks {','.join(sorted(wrong))}: tasks are {', '.join(TASKS)}")
+    ours = setting == Setting(asked.data, asked.work)  # what docs/study.md is about
+    out = asked.out or (Path("docs") if ours else asked.work / "docs")
     try:
-        run.measure(setting, [int(number) for number in parts], asked.tasks.split(","))
-        run.document(setting, asked.out)
+        failed = run.measure(setting, [int(number) for number in parts], asked.tasks.split(","))
+        run.document(setting, out)
+        if failed:
+            sys.exit(f"error: {len(failed)} units failed: {', '.join(failed)}")
     except AttAttrError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

@@ -31,13 +31,16 @@ def edges(setting: Setting, task: str) -> Facts:
 
     model, rows = setting.model(task), setting.dev(task, setting.sizes.edges)
     r: list[list[float]] = []
+    ranks: list[list[float]] = []
     idle: list[list[float]] = []
     reach: list[list[tuple[float | None, float | None]]] = []
     lengths = []
     for first in range(0, len(rows), CHUNK):
         for result in model.attribute(rows[first : first + CHUNK]):
-            r.append([pearson(site.attention, site.scores) for site in result.sites])
-            idle.append([idle_share(site.attention, site.scores) for site in result.sites])
+            pairs = [counted(site.attention, site.scores) for site in result.sites]
+            r.append([pearson(*pair) for pair in pairs])
+            ranks.append([spearman(*pair) for pair in pairs])
+            idle.append([idle_share(*pair) for pair in pairs])
             reach.append([(each.mean, each.weighted_mean) for each in receptive_field(result)])
             lengths.append(len(result.tokens))
 
@@ -49,6 +52,7 @@ def edges(setting: Setting, task: str) -> Facts:
     return {
         "n": len(rows),
         "pearson": by_layer(r),
+        "spearman": by_layer(ranks),
         "idle": by_layer(idle),
         "reach": by_layer(means[..., 0]),
         "reach_weighted": by_layer(means[..., 1]),
@@ -57,14 +61,30 @@ def edges(setting: Setting, task: str) -> Facts:
     }
 
 
+def counted(weights: Any, scores: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Both without the queries that no edge of which scores: in the last layer all but the readout's row,
+    where weights cannot matter whatever they are."""
+    rows = np.abs(np.asarray(scores)).max((0, 2)) > 0
+    return np.asarray(weights, float)[:, rows], np.asarray(scores, float)[:, rows]
+
+
 def pearson(weights: Any, scores: Any) -> float:
     """r over all edges of a layer; NaN where either is the same everywhere."""
-    a, b = np.asarray(weights, float).ravel(), np.asarray(scores, float).ravel()
-    return float(np.corrcoef(a, b)[0, 1]) if min(np.ptp(a), np.ptp(b)) > 0 else float("nan")
+    a, b = np.ravel(weights), np.ravel(scores)
+    return float(np.corrcoef(a, b)[0, 1]) if len(a) and min(np.ptp(a), np.ptp(b)) > 0 else float("nan")
+
+
+def spearman(weights: Any, scores: Any) -> float:
+    """ρ of weight and |score|: does a heavier edge matter more, in whichever direction?"""
+    from scipy.stats import rankdata
+
+    return pearson(rankdata(weights), rankdata(np.abs(scores)))
 
 
 def idle_share(weights: Any, scores: Any) -> float:
     """Of the heads' heaviest edges, the share whose |score| is below IDLE times the layer's largest."""
+    if not np.size(weights):
+        return float("nan")
     heads = len(weights)
     heaviest = np.asarray(weights).reshape(heads, -1).argmax(1)
     sizes = np.abs(np.asarray(scores).reshape(heads, -1))
@@ -134,11 +154,13 @@ def section(units: Facts) -> str:
     for task in tasks:
         found = units[f"edges-{task}"]
         rows = [
-            (layer, span(r), f"{100 * idle['mean']:.0f} %")
-            for layer, (r, idle) in enumerate(zip(found["pearson"], found["idle"], strict=True))
+            (layer, span(r), span(rank), f"{100 * idle['mean']:.0f} %")
+            for layer, (r, rank, idle) in enumerate(
+                zip(found["pearson"], found["spearman"], found["idle"], strict=True)
+            )
         ]
         made += f"\n{task}, {found['n']} inputs:\n\n" + table(
-            ("layer", "r of weight and score", "idle heaviest edges"), rows
+            ("layer", "r of weight and score", "ρ of weight and size of score", "idle heaviest edges"), rows
         )
     for task in TASKS:
         if f"effectiveness-{task}" in units:
@@ -154,8 +176,10 @@ def section(units: Facts) -> str:
 
 `make study PARTS=1`, or `attattr heads effectiveness DATA --model M`
 
-r is Pearson's over all edges of a layer, averaged over inputs. *Idle*: the heaviest edge of a head scores
-below a hundredth of its layer's strongest. In the curves, k heads go from every layer at once, chosen input
-by input; the gold class tells the ranking the answer, the predicted class does not.
+r is Pearson's over the edges of a layer with their signs, ρ Spearman's with the scores' sizes, averaged
+over inputs. Queries whose edges cannot score, in the last layer all but the readout's, are left out.
+*Idle*: the size of the score of a head's heaviest edge is below a hundredth of its layer's largest. In the
+curves, k heads go from every layer at once, chosen input by input; the gold class tells the ranking the
+answer, the predicted class does not.
 {made}"""
     )

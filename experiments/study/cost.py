@@ -12,6 +12,7 @@ from study.setting import Facts, Setting
 from study.words import table
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+NODES = (4, 7, 13)  # the stages of the automatic rule
 STEPS = 16  # rows of the opponents that run at once, as when they are timed
 # each in a process of its own; what a process with only the model needs is taken off
 PROGRAMS = {
@@ -53,6 +54,36 @@ def seconds(setting: Setting, _: None) -> Facts:
     }
 
 
+def nodes(setting: Setting, _: None) -> Facts:
+    """What more nodes cost: a model with random weights is nearly linear, and four do."""
+    speed = _speed()
+    speed.TURNS = setting.sizes.turns
+    model = speed.bert_base()
+    example, attributor = speed.tokens(model, setting.sizes.tokens), speed.Attributor(model)
+    taken = speed.turns(
+        {
+            str(count): (
+                lambda count=count: attributor.attribute(
+                    example, store="dense", method="gausslegendre", n_steps=count
+                ),
+                1.0,
+            )
+            for count in NODES
+        }
+    )["seconds"]
+    ratios = {
+        name: [more / least for more, least in zip(taken[name], taken[str(NODES[0])], strict=True)]
+        for name in taken
+    }
+    return {
+        "turns": setting.sizes.turns,
+        "ratio": {
+            name: {"median": statistics.median(values), "low": min(values), "high": max(values)}
+            for name, values in ratios.items()
+        },
+    }
+
+
 def memory(setting: Setting, _: None) -> Facts:
     """Peak bytes of each way to attribute the same input, 16 steps of one site at a time for the others."""
     peaks = {}
@@ -83,7 +114,7 @@ print(int(status.split("VmHWM:")[1].split()[0]) * 1024)
     }
 
 
-UNITS = {"cost-seconds": (seconds, None), "cost-memory": (memory, None)}
+UNITS = {"cost-seconds": (seconds, None), "cost-nodes": (nodes, None), "cost-memory": (memory, None)}
 
 
 def section(units: Facts) -> str:
@@ -102,19 +133,30 @@ def section(units: Facts) -> str:
         (name, f"{more / 1e6:.0f}", f"{memory['ratio'].get(name, 1.0):.1f}")
         for name, more in memory["above"].items()
     ]
+    more = units.get("cost-nodes")
+    said = ""
+    if more:
+        said = "; ".join(f"{count} nodes: {_ratio(of)}" for count, of in more["ratio"].items())
+        said = f"\nBy number of nodes, as multiples of the time of the first: {said}.\n"
     return f"""## 7. Cost
 
 `make study PARTS=7`; more lengths and models: `make bench`, [benchmarks.md](benchmarks.md)
 
-One input of {found["n"]} tokens, BERT-base size, random weights, all {found["sites"]} layers; the contestants
-took turns {found["turns"]} times: median (lowest – highest). The others are timed on the lowest and the
-highest layer and {found["steps_timed"]} steps, and multiplied.
+One input of {found["n"]} tokens, BERT-base size, random weights, all {found["sites"]} layers; the
+contestants took turns {found["turns"]} times: median (lowest – highest). The others are timed on the lowest
+and the highest layer and {found["steps_timed"]} steps, and multiplied. Random weights need
+{_many(found["nodes"])} nodes of the automatic rule; those of trained models stand in part 6, and take
+longer as said below.
 
-{table(("way", "seconds", "times attattr"), rows)}
+{table(("way", "seconds", "times attattr"), rows)}{said}
 Peak memory above that of the model and one forward, each in a process of its own; the others with
 {memory["steps"]} steps at once:
 
 {table(("way", "MB", "times attattr"), peaks)}"""
+
+
+def _many(nodes: list[int]) -> str:
+    return str(nodes[0]) if len(nodes) == 1 else f"{min(nodes)} to {max(nodes)}"
 
 
 def _ratio(of: Facts | None) -> str:

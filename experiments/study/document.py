@@ -22,6 +22,7 @@ PARTS: dict[int, ModuleType] = {
 def write(results: Facts, setting: Setting, out: Path) -> None:
     """study.json, study.md and study/*.svg; pictures of trees come from the folder of the units."""
     results = plain(results)  # as it is read back: the same figures from the units and from study.json
+    write_json(out / "study.json", results)
     folder = out / "study"
     folder.mkdir(parents=True, exist_ok=True)
     for part in PARTS.values():
@@ -31,7 +32,6 @@ def write(results: Facts, setting: Setting, out: Path) -> None:
         drawn = setting.work / f"tree-{name}.svg"
         if drawn.exists():
             shutil.copyfile(drawn, folder / drawn.name)
-    write_json(out / "study.json", results)
     write_text(out / "study.md", text(results))
 
 
@@ -72,14 +72,20 @@ AAAI 2021, arXiv 2004.11207) has BERT-base-cased, 12 layers of 12 heads; this ru
 {what}. So it asks whether a claim holds there too;
 it does not repeat the paper's numbers with the paper's weights.
 
-- Rows: development sets of {source}. Samples are drawn once, each class with its share; every table
-  says how many. Of a development set at most {pool} rows are drawn from (`--full`: all).
-- Rows that something is chosen on (heads ranked, patterns mined, the worst pattern picked) are never rows
-  that it is reported on.
+- Rows: development sets of {source}. Samples are drawn once, each class with its share; tables say how many.
+  Of a development set at most {pool} rows are drawn from (`--full`: all).
+- What is chosen is reported on other rows: heads are ranked on some and pruned on others, patterns are
+  mined in the training set, the worst of them is chosen on one half of the rows and reported on the other.
+  The table of other ways to mine, in part 5, picks none, and says so where one of it is named as the best.
 - Intervals are of 95 %: bootstrap over inputs for means, Wilson for accuracies, Student over groups of rows
-  for areas between curves of the same rows.
-- The command below a part's title measures it again. Units that are done are kept in `study-run`: delete
-  one, and it alone is made anew.
+  for areas between curves of the same rows. They tell what other inputs would change, not other models.
+- *Holds*: the whole interval is on the claim's side of its bound. *Holds weakly*: the mean is. *Cannot
+  tell*: the mean is not, and the interval is on both sides. *Does not hold here*: the whole interval is on
+  the other side. What the bound is, and where a claim has other steps, stands with the claim.
+- The command below a part's title measures it again; the other one of that line is the tool's own, on rows
+  of your choice. What is done is kept in `study-run` and not done again: delete a unit's file to have it
+  made anew, and `heads-TASK.parquet` or `patterns-TASK.jsonl` as well where heads are to be ranked or
+  patterns mined again.
 - torch {machine["torch"]}, transformers {machine["transformers"]}, attattr {machine["attattr"]},
   {machine["machine"]}, {machine["threads"]} thread; {hours:.1f} hours on a shared machine.
 {still}"""
@@ -109,7 +115,7 @@ def _summary(units: Facts, anchors: dict[int, str]) -> str:
 
 {counts}.
 
-Verdicts follow from the numbers by the rules in `experiments/study/claims.py`; what was tried where a claim
+Verdicts follow from the numbers by the rules in `experiments/study/verdicts.py`; what was tried where a claim
 does not hold stands below. One reason could not be tried, the size of the model: no larger one is embedded.
 `python experiments/study.py --help` says how to put your own in a task's place.
 

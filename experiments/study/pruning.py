@@ -11,6 +11,7 @@ import numpy as np
 from study.attention import pooled
 from study.setting import SEED, TASKS, Facts, Setting, group_interval, groups
 from study.universality import PRUNED, ranking
+from study.verdicts import opposite
 from study.words import points, table
 
 CRITERIA = ("attattr", "taylor", "accuracy_drop", "attention", "random")
@@ -21,7 +22,8 @@ NAMES = {
     "attention": "attention weight",
     "random": "random",
 }
-VARIED = ("mnli", "sst2")
+VARIED = ("mnli", "sst2", "mrpc")
+HALF = 0.5  # of the heads: behind it most orders have fallen to what a model without attention says
 SURE = 0.95  # predictions above it are called saturated
 
 
@@ -107,51 +109,129 @@ UNITS = (
 )
 
 
+def accuracies(unit: Facts, criterion: str) -> np.ndarray:
+    """(K, G, S): of each order of heads (several if they are random), group of rows and step."""
+    of = unit["groups"]["accuracy"]
+    names = [name for name in of if name == criterion or name.startswith(f"{criterion} ")]
+    return np.array([of[name] for name in names], float)
+
+
+def steps(unit: Facts) -> np.ndarray:
+    """(S,) the shares of heads removed."""
+    return np.array(unit["curves"]["attattr"]["x"])
+
+
+def gap(unit: Facts, criterion: str, until: float = 1.0) -> Facts:
+    """Mean height of AttAttr's curve over another's, from 0 to a share of heads removed."""
+    x = steps(unit)
+    upto = x <= until + 1e-9
+    heights = accuracies(unit, "attattr") - accuracies(unit, criterion)
+    return crossed_interval(np.trapezoid(heights[..., upto], x[upto], axis=-1) / x[upto][-1])
+
+
+def widest(unit: Facts, criterion: str) -> tuple[float, Facts]:
+    """Where the curves are farthest apart: the share removed, and AttAttr's less the other's."""
+    heights = accuracies(unit, "attattr") - accuracies(unit, criterion)
+    step = int(np.abs(heights.mean((0, 1))).argmax())
+    return float(steps(unit)[step]), crossed_interval(heights[..., step])
+
+
+def crossed_interval(values: np.ndarray) -> Facts:
+    """Mean of (K, G) values with Student's 95 % interval for K orders and G groups, both drawn at random.
+
+    >>> crossed_interval(np.array([[1.0, 2.0, 3.0]])) == group_interval([1.0, 2.0, 3.0])
+    True
+    """
+    if len(values) == 1:
+        return group_interval(values[0])
+    from scipy.stats import t
+
+    mean = float(values.mean())
+    orders, rows = values.mean(1), values.mean(0)
+    error = (orders.var(ddof=1) / len(orders) + rows.var(ddof=1) / len(rows)) ** 0.5
+    half = float(t.ppf(0.975, min(values.shape) - 1) * error)
+    return {"mean": mean, "low": mean - half, "high": mean + half}
+
+
+def emptied(units: Facts, task: str, criterion: str) -> float | None:
+    """The share removed from which on the last layer has no head left; its output alone is read."""
+    from attattr.prune import heads_to_keep
+
+    importance = np.array(units[f"importance-{task}"]["importance"][criterion])
+    shares = (x for x in np.linspace(0, 1, 11) if not heads_to_keep(importance, 1 - x)[-1].any())
+    return next(map(float, shares), None)
+
+
 def draw(units: Facts, folder: Path) -> None:
     from attattr.report.plots import plot_curves
 
     for task in PRUNED:
         if f"pruning-{task}" in units:
-            found = units[f"pruning-{task}"]["curves"]
+            unit = units[f"pruning-{task}"]
+            keys = ("x", "accuracy", "low", "high")
+            curves = {
+                name: tuple(unit["curves"][criterion][key] for key in keys)
+                for criterion, name in NAMES.items()
+                if criterion != "random"
+            }
+            drawn = accuracies(unit, "random").mean(1)
+            if len(drawn):
+                name = f"random: {len(drawn)} orders"
+                curves[name] = (steps(unit), drawn.mean(0), drawn.min(0), drawn.max(0))
             plot_curves(
-                {
-                    name: tuple(found[criterion][key] for key in ("x", "accuracy", "low", "high"))
-                    for criterion, name in NAMES.items()
-                },
-                folder / f"pruning-{task}.svg", x_label="share of heads removed", y_label="accuracy",
-            )  # fmt: skip
+                curves, folder / f"pruning-{task}.svg", x_label="share of heads removed", y_label="accuracy"
+            )
 
 
 def section(units: Facts) -> str:
     """This part of the document; nothing where nothing was measured."""
-    rows, more, pictures = [], [], []
+    rows, halves, farthest, more, pictures = [], [], [], [], []
+    others = CRITERIA[1:]
     for task in PRUNED:
-        found = units.get(f"pruning-{task}")
-        if not found:
+        unit = units.get(f"pruning-{task}")
+        if not unit:
             continue
-        areas = (f"{100 * found['curves'][name]['area']:.1f}" for name in CRITERIA)
-        between = (points(found["between"][name], True) for name in CRITERIA[1:])
-        rows.append((task, found["ranked_on"], found["measured_on"], *areas, *between))
+        first = accuracies(unit, "attattr")[0].mean(0)
+        rows.append(
+            (task, unit["ranked_on"], unit["measured_on"], f"{100 * first[0]:.1f}", f"{100 * first[-1]:.1f}",
+             *(points(gap(unit, name), True) for name in others))
+        )  # fmt: skip
+        halves.append((task, *(points(gap(unit, name, HALF), True) for name in others)))
+        apart = {name: widest(unit, name) for name in others}
+        farthest.append((task, *(f"{points(of, True)} at {share:.0%}" for share, of in apart.values())))
         pictures.append(f"![{task}](study/pruning-{task}.svg)")
     for task in VARIED:
         found = units.get(f"variants-{task}")
         if found:
             for name, curve in found["curves"].items():
-                gap = points(negative(found["between"][name]), True) if name in found["between"] else "–"
-                more.append((task, name, f"{100 * curve['area']:.1f}", gap))
+                less = points(opposite(found["between"][name]), True) if name in found["between"] else "–"
+                more.append((task, name, f"{100 * curve['area']:.1f}", less))
     if not rows:
         return ""
-    names = [NAMES[name] for name in CRITERIA]
+    names = [NAMES[name] for name in others]
+    header = [f"over {name}" for name in names]
     made = f"""## 2. Pruning
 
 `make study PARTS=2`, or `attattr prune curve DATA --model M --criterion attattr,taylor,attention,…`
 
-Mean accuracy (in %) along the curve from no to all heads removed, least important first, and the area between
-AttAttr and each other criterion (in points, positive where AttAttr is better):
+How much higher AttAttr's curve lies than that of each other criterion, in points of accuracy in the mean,
+from no to all heads removed, least important first; beside it the accuracy of the whole model and, a constant
+answer, with no heads left.
 
-{table(("task", "ranked on", "measured on", *names, *(f"AttAttr − {name}" for name in names[1:])), rows)}
+{table(("task", "ranked on", "measured on", "whole", "no heads", *header), rows)}
 {" ".join(pictures)}
+
+In the mean up to {HALF:.0%} of the heads, before curves reach the bottom:
+
+{table(("task", *header), halves)}
+Where the two are farthest apart, and at which share of heads removed:
+
+{table(("task", *header), farthest)}
+Intervals are over groups of rows and, for the random orders, over orders as well; the other rankings are
+taken as given: what other rows to rank on would change is not in them. *Attention weight* is a head's
+largest weight, in the mean over inputs. The band of the random orders is from the lowest to the highest.
 """
+    made += _empty_layers(units)
     beside = [
         f"{task} {points(units[f'normalized-{task}']['between']['taylor_normalized'], True)}"
         for task in PRUNED
@@ -159,8 +239,8 @@ AttAttr and each other criterion (in points, positive where AttAttr is better):
     ]
     if beside:
         made += f"""
-The authors' code gives each layer's Taylor importances the L2 norm 1. AttAttr − that, in steps of a fifth:
-{"; ".join(beside)}.
+The authors' code gives each layer's Taylor importances the L2 norm 1. AttAttr over that, no to all heads in
+steps of a fifth: {"; ".join(beside)}.
 """
     if more:
         made += f"""
@@ -171,7 +251,17 @@ scores counts. The first is the paper's; the last column is the area between eac
     return made
 
 
-def negative(of: Facts) -> Facts:
-    """The estimate of the opposite difference."""
-    swapped = {"mean": of["mean"], "low": of["high"], "high": of["low"]}
-    return {key: None if value is None else -value for key, value in swapped.items()}
+def _empty_layers(units: Facts) -> str:
+    """From when on nothing is attended to in the last layer, by criterion: then curves are at the bottom."""
+    rows = []
+    for task in PRUNED:
+        if {f"importance-{task}", f"pruning-{task}"} <= set(units):
+            known = [name for name in CRITERIA if name in units[f"importance-{task}"]["importance"]]
+            shares = {name: emptied(units, task, name) for name in known}
+            rows.append((task, *(f"{share:.0%}" if share else "–" for share in shares.values())))
+    if not rows:
+        return ""
+    return f"""
+An order that takes the last layer's heads early leaves the prediction nothing to read. Its last head goes at:
+
+{table(("task", *(NAMES[name] for name in known)), rows)}"""

@@ -8,14 +8,19 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from attattr.errors import AttAttrError
 from study.document import PARTS, SCHEMA_VERSION, write
 from study.setting import Facts, Setting, machine, write_json
 
 ORDER = (3, 1, 7, 2, 5, 4, 6)  # cheap and telling first
 
 
-def measure(setting: Setting, parts: Sequence[int], tasks: Sequence[str]) -> None:
-    """Every unit of the parts that is not there yet."""
+def measure(setting: Setting, parts: Sequence[int], tasks: Sequence[str]) -> list[str]:
+    """Every unit of the parts that is not there yet. What cannot be measured is told, and the rest goes on.
+
+    Returns the names of the units that failed.
+    """
+    failed = []
     if parts:
         check(setting)
     for number in ORDER:
@@ -23,18 +28,24 @@ def measure(setting: Setting, parts: Sequence[int], tasks: Sequence[str]) -> Non
             for name, (make, task) in PARTS[number].UNITS.items():
                 if task is None or task.split("-")[0] in tasks:
                     began = time.perf_counter()
-                    setting.unit(name, lambda make=make, task=task: make(setting, task))
-                    print(f"part {number}: {name} {time.perf_counter() - began:.0f} s", flush=True)
+                    try:
+                        setting.unit(name, lambda make=make, task=task: make(setting, task))
+                    except AttAttrError as error:
+                        failed.append(name)
+                        print(f"part {number}: {name} failed: {error}", file=sys.stderr, flush=True)
+                    else:
+                        print(f"part {number}: {name} {time.perf_counter() - began:.0f} s", flush=True)
+    return failed
 
 
 def check(setting: Setting) -> None:
-    """The folder's units are of this setting, or it is empty."""
+    """The folder's units, rankings and patterns are of this setting, or it is empty."""
     path = setting.work / "setting.json"
     asked = json.loads(json.dumps(setting.facts()))
-    if {*setting.work.glob("*.json")} <= {path}:  # no unit yet: an earlier call went wrong, or none was made
+    if {*setting.work.glob("[!.]*.*")} <= {path}:  # nothing yet: an earlier call went wrong, or none was made
         write_json(path, asked | {"machine": machine()})
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if any(found[name] != value for name, value in asked.items()):
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if any(found.get(name) != value for name, value in asked.items()):
         sys.exit(f"'{setting.work}' holds units of other sizes, models or data: give another --work")
 
 
@@ -48,10 +59,11 @@ def document(setting: Setting, out: Path) -> None:
         facts = json.loads((setting.work / "setting.json").read_text(encoding="utf-8"))
         about = facts.pop("machine")
         if results and results["setting"] == facts:
-            units = results["units"] | units
+            known = {name for part in PARTS.values() for name in part.UNITS}
+            units = {name: unit for name, unit in results["units"].items() if name in known} | units
         results = {"schema_version": SCHEMA_VERSION, "machine": about, "setting": facts, "units": units}
     if results is None:
-        sys.exit(f"there are no units in '{setting.work}', and no {path}: name a part")
+        sys.exit(f"error: nothing to write: there are no units in '{setting.work}', and no {path}")
     write(results, setting, out)
     print(f"wrote {out / 'study.md'} of {len(results['units'])} units")
 

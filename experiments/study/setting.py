@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -67,7 +68,7 @@ class Setting:
         return _model(self.models.get(task, task), self.labels.get(task))
 
     def dev(self, task: str, n: int | None) -> list[Example]:
-        """Stratified rows of the development set; the first n of one fixed order, n classes alike."""
+        """n rows of the development set, each class with its share; the same ones for the same n."""
         pool = stratified(_read(self._source(task, 0)), self.sizes.pool)
         return stratified(pool, n)
 
@@ -94,6 +95,11 @@ class Setting:
             "models": dict(self.models),
             "labels": dict(self.labels),
             "rows": {task: list(names) for task, names in self.rows.items()},
+            "data": {
+                path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+                for path in (self.data / f"{name}.tsv.gz" for names in FILES.values() for name in names)
+                if path.exists()
+            },
             "seed": SEED,
         }
 

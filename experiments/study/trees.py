@@ -92,11 +92,12 @@ def section(units: Facts) -> str:
     for task in TASKS:
         found = units.get(f"faithfulness-{task}")
         for method in found["keep"] if found else ():
-            flips = (found["flips"] or {}).get("remove", {}).get(method)
+            flips = [(found["flips"] or {}).get(what, {}).get(method) for what in ("keep", "remove")]
             rows.append(
                 (
                     task, found["n"], method.replace("_", " "), span(found["keep"][method], digits=3),
-                    span(found["remove"][method], digits=3), f"{flips['mean']:.1%}" if flips else "–",
+                    span(found["remove"][method], digits=3),
+                    *(f"{each['mean']:.1%}" if each else "–" for each in flips),
                     span(found["deletion"][method]["area"], digits=3),
                     span(found["insertion"][method]["area"], digits=3),
                 )
@@ -108,14 +109,19 @@ def section(units: Facts) -> str:
             for task in TASKS
             if f"faithfulness-{task}" in units
         )
+        columns = (
+            "task", "n", "chosen by", "keep only", "remove", "flipped, keep", "flipped, remove", "deletion",
+            "insertion",
+        )  # fmt: skip
         made += f"""
 ### Do the tree's edges matter?
 
-`attattr faithfulness DATA --model M`. Probability of the predicted class with only the tree's edges, without
-them, and the areas of deletion (low is good) and insertion (high is good) of all edges; the others choose as
+`attattr faithfulness DATA --model M`. Probability of the predicted class with only the tree's edges,
+without them, the share of inputs whose prediction changes, and the areas of deletion (low is good) and
+insertion (high is good) of all edges; *attribution* is the tree in the first columns, the others choose as
 many edges in each layer. {base}.
 
-{table(("task", "n", "chosen by", "keep only", "remove", "flipped", "deletion", "insertion"), rows)}"""
+{table(columns, rows)}"""
     reach = ""
     for task in REACHED:
         found = units.get(f"edges-{task}")

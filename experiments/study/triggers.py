@@ -13,6 +13,7 @@ from study.setting import SEED, Facts, Setting, write_text
 from study.words import table
 
 TASKS = ("mnli", "sst2", "mrpc", "rte")
+CLAIMED = ("mnli", "sst2")  # the paper's claim is about them
 KEPT = ("accuracy", "interval", "n", "per_class", "intervals", "counts")
 
 
@@ -135,6 +136,19 @@ def section(units: Facts) -> str:
             )
             for row in found["table"]
         ]  # fmt: skip
+        drawn = found["twins"]
+        for label, of in {
+            None: drawn["overall"][0],
+            **{k: v[0] for k, v in drawn["per_class"].items()},
+        }.items():
+            rows.append(
+                (
+                    f"worst of {drawn['patterns']} random{f' for {label}' if label else ''}: "
+                    + " + ".join(of["words"]),
+                    _share(of["accuracy"], of["interval"]),
+                    *(_share(of["per_class"][each], of["intervals"][each]) for each in found["labels"]), "–",
+                )
+            )  # fmt: skip
         made += (
             f"\n{task}: {found['patterns']} patterns of {found['mined']} training rows in {found['rows']} "
             f"development rows, chosen on {found['selection_rows']} and reported on the other "
@@ -146,7 +160,11 @@ def section(units: Facts) -> str:
 
 `make study PARTS=5`, or `attattr triggers mine` and `attattr triggers attack`
 
-Accuracy in %. *Gives away*: the training data itself ties that word to that label. Controls stand below.
+Accuracy in %. *Gives away*: the training data itself ties that word to that label. *Frequent* words are
+counted in the development set with its labels, *universal* ones searched with gradients on the rows that
+the worst is chosen on. *Worst of … random*: as many patterns as were mined, at their places, of random
+words as frequent; chosen and reported as the mined ones are. "Random words" above them stand at the worst
+pattern's places.
 {made}{trigger_readings.section(units)}"""
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ def importance(setting: Setting, task: str) -> Facts:
     from attattr.embedded import cards
 
     found = ranking(setting, task)
-    card = cards().get(task, {}) if task not in setting.models else {}
+    own = {task, "mnli"} & set(setting.models)  # then no embedded model's start tells anything
+    card = {} if own else cards().get(task, {})
     return {
         "n": len(found.rows),
         "importance": {name: found.of(name).mean for name in CRITERIA},
@@ -46,14 +48,18 @@ UNITS = {f"importance-{task}": (importance, task) for task in TASKS}
 
 
 def shared(units: Facts) -> Facts:
-    """Pearson's r of every pair of tasks by criterion, and what NLI pairs have over the others."""
+    """Pearson's r of every pair of tasks by criterion, and what NLI pairs have over the others.
+
+    Heads correspond only between models of one grid: the tasks of the commonest are compared.
+    """
     from attattr.heads import correlate
 
-    found: Facts = {"criteria": {}}
-    tasks = [task for task in TASKS if f"importance-{task}" in units]
-    if len(tasks) < len(TASKS):
-        return found
-    for criterion in CRITERIA:
+    there = [task for task in TASKS if f"importance-{task}" in units]
+    grids = {t: np.shape(units[f"importance-{t}"]["importance"]["attattr"]) for t in there}
+    common = Counter(grids.values()).most_common(1)[0][0] if there else None
+    tasks = [task for task in there if grids[task] == common]
+    found: Facts = {"tasks": tasks, "left_out": [t for t in there if t not in tasks], "criteria": {}}
+    for criterion in CRITERIA if len(tasks) > 1 else ():
         of = {t: np.array(units[f"importance-{t}"]["importance"][criterion]) for t in tasks}
         pairs = {}
         for a, b in combinations(tasks, 2):
@@ -63,14 +69,30 @@ def shared(units: Facts) -> Facts:
                 "spearman": r.spearman,
             }  # fmt: skip
         kin = [t for t in tasks if t == "mnli" or units[f"importance-{t}"]["start"] == "mnli"]
-        found["criteria"][criterion] = {"pairs": pairs, "lead": _lead(of), "kin": None}
-        if set(NLI) < set(kin):  # tasks of another kind, from the same weights
-            found["criteria"][criterion]["kin"] = _lead({t: of[t] for t in kin})
+        found["criteria"][criterion] = {
+            "pairs": pairs,
+            "lead": _lead(of),
+            "kin": _lead({t: of[t] for t in kin}) if set(kin) < set(tasks) else None,  # from the same weights
+            "with_nli": {
+                t: float(np.mean([pairs[pair]["r"] for pair in pairs if _joins(pair, t)]))
+                for t in tasks
+                if t not in NLI and set(NLI) & set(tasks)
+            },
+        }
     return found
 
 
-def _lead(of: dict[str, np.ndarray], draws: int = 2000) -> Facts:
-    """Mean r of the NLI pairs, of the pairs with another task, and the difference; heads are resampled."""
+def _joins(pair: str, task: str) -> bool:
+    """The pair is of that task and one of NLI."""
+    a, b = pair.split()
+    return (a == task and b in NLI) or (b == task and a in NLI)
+
+
+def _lead(of: dict[str, np.ndarray], draws: int = 2000) -> Facts | None:
+    """Mean r of the NLI pairs, of the pairs with another task, and the difference; heads are resampled.
+    None without pairs of both kinds."""
+    if len(set(of) & set(NLI)) < 2 or set(of) <= set(NLI):
+        return None
     values = np.stack([matrix.ravel() for matrix in of.values()])
     rows, columns = np.triu_indices(len(of), 1)
     names = list(of)
@@ -97,17 +119,19 @@ def _lead(of: dict[str, np.ndarray], draws: int = 2000) -> Facts:
 def draw(units: Facts, folder: Path) -> None:
     from attattr.report.plots import plot_matrix
 
-    of = shared(units)["criteria"]
+    found = shared(units)
+    tasks, of = found["tasks"], found["criteria"]
     if of:
-        matrix = np.eye(len(TASKS))
-        for (i, a), (j, b) in combinations(enumerate(TASKS), 2):
+        matrix = np.eye(len(tasks))
+        for (i, a), (j, b) in combinations(enumerate(tasks), 2):
             matrix[i, j] = matrix[j, i] = of["attattr"]["pairs"][f"{a} {b}"]["r"]
-        plot_matrix(matrix, TASKS, folder / "universality.svg", label="Pearson r of head importance")
+        plot_matrix(matrix, tasks, folder / "universality.svg", label="Pearson r of head importance")
 
 
 def section(units: Facts) -> str:
     """This part of the document; nothing where nothing was measured."""
-    found = shared(units)["criteria"]
+    made = shared(units)
+    found = made["criteria"]
     if not found:
         return ""
     rows = [
@@ -120,18 +144,24 @@ def section(units: Facts) -> str:
         for lead, which in (("lead", "all"), ("kin", "trained from mnli"))
         if of[lead]
     ]
-    n = ", ".join(f"{task} {units[f'importance-{task}']['n']}" for task in TASKS)
-    return f"""## 3. Shared heads
+    n = ", ".join(f"{task} {units[f'importance-{task}']['n']}" for task in made["tasks"])
+    out = (
+        f" Of another grid of heads, and left out: {', '.join(made['left_out'])}." if made["left_out"] else ""
+    )
+    text = f"""## 3. Shared heads
 
 `make study PARTS=3`, or `attattr heads rank` for each task and `attattr heads compare A.parquet B.parquet …`
 
-Pearson's r of the heads' importance between two tasks, by AttAttr and, for comparison, by other criteria.
-Rows ranked on: {n}.
+Pearson's r of the heads' importance between two tasks (intervals: Fisher's z over heads), by AttAttr and, for
+comparison, by other criteria. Rows ranked on: {n}.{out}
 
 ![correlation of head importance](study/universality.svg)
 
-{table(("tasks", *found), rows)}
+{table(("tasks", *found), rows)}"""
+    if leads:
+        text += f"""
 Mean r of the pairs of NLI tasks, of the other pairs, and the difference (bootstrap over heads); over all
 tasks, and over those whose models have mnli's weights as their start:
 
 {table(("criterion", "tasks", "NLI", "others", "difference"), leads)}"""
+    return text

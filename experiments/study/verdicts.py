@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from study.setting import Facts
 
-HOLDS, WEAKLY, NOT, OPEN = "holds", "holds weakly", "does not hold here", "not measured"
-VERDICTS = (HOLDS, WEAKLY, NOT, OPEN)
+HOLDS, WEAKLY, OPEN, NOT = "holds", "holds weakly", "cannot tell", "does not hold here"
+VERDICTS = (HOLDS, WEAKLY, OPEN, NOT)  # best first
 
 
 class Claim(NamedTuple):
@@ -22,25 +22,36 @@ class Claim(NamedTuple):
 
 
 def above(estimate: Facts, bound: float = 0.0) -> str:
-    """The estimate lies above the bound: surely (its interval does), in the mean only, or not.
+    """Where the bound lies: below the interval, in it and below the mean, in it and above the mean, above it.
 
     >>> above({"mean": 2, "low": 1, "high": 3}), above({"mean": 2, "low": -1, "high": 5})
     ('holds', 'holds weakly')
+    >>> above({"mean": -2, "low": -5, "high": 1}), above({"mean": -2, "low": -3, "high": -1})
+    ('cannot tell', 'does not hold here')
+
+    A wider interval, of fewer inputs, never makes a verdict better than in doubt.
     """
-    return HOLDS if estimate["low"] > bound else WEAKLY if estimate["mean"] > bound else NOT
-
-
-def comparable(difference: Facts, margin: float = 0.02) -> str:
-    """No worse than the margin: surely; in the mean, or not to be told from equal; or worse.
-
-    >>> comparable({"mean": 0.0, "low": -0.01, "high": 0.01})
-    'holds'
-    >>> comparable({"mean": -0.1, "low": -0.2, "high": 0.01})
-    'holds weakly'
-    """
-    if difference["low"] > -margin:
+    if estimate["low"] > bound:
         return HOLDS
-    return WEAKLY if difference["high"] >= 0 or difference["mean"] > -margin else NOT
+    if estimate["high"] <= bound:
+        return NOT
+    return WEAKLY if estimate["mean"] > bound else OPEN
+
+
+def below(estimate: Facts, bound: float) -> str:
+    """As `above`, the other way round."""
+    return above(opposite(estimate), -bound)
+
+
+def opposite(of: Facts) -> Facts:
+    """The estimate of the opposite difference."""
+    swapped = {"mean": of["mean"], "low": of["high"], "high": of["low"]}
+    return {key: None if value is None else -value for key, value in swapped.items()}
+
+
+def least(verdicts: list[str]) -> str:
+    """A claim of several figures holds as well as the worst of them."""
+    return max(verdicts, key=VERDICTS.index)
 
 
 def difference(a: Facts, b: Facts) -> Facts:
@@ -63,11 +74,3 @@ def estimate(measured: Facts, label: str | None = None) -> Facts:
 def average(estimates: list[Facts]) -> Facts:
     """Mean of estimates on the same inputs: their bounds are averaged, as if they erred alike."""
     return {key: sum(of[key] for of in estimates) / len(estimates) for key in ("mean", "low", "high")}
-
-
-def worst_of(verdicts: list[str]) -> str:
-    """A claim about several tasks: holds where it does in all, does not where it does in none."""
-    known = [verdict for verdict in verdicts if verdict != OPEN]
-    if not known:
-        return OPEN
-    return known[0] if len(set(known)) == 1 else WEAKLY
