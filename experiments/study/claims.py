@@ -102,8 +102,10 @@ def _comparable(units: Facts, task: str, found: Facts) -> Claim:
             f" Tried besides: {len(other['curves']) - 1} other readings of the attribution. The best on half "
             f"of the rows, “{best}”, has {points(gain, True)} points over “{next(iter(other['curves']))}” "
             f"on the other half. {100 * other['sure']:.0f} % of the inputs are predicted with more than "
-            f"{100 * pruning.SURE:.0f} %."
+            f"{100 * pruning.SURE:.0f} %, where a probability saturates and a logit does not"
         )
+        logit = other["between"].get("logit, gold, max")
+        why += f": by logits, {points(opposite(logit), True)}." if logit else "."
     ours = f"{points(whole, True)}; up to half {points(half, True)}"
     return Claim("taylor", task, ours, verdict, why)
 
