@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attattr.data import Example
+from attattr.patterns import Pattern, PatternToken
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "experiments"))
 
@@ -30,6 +31,7 @@ from study import (
     setting,
     trees,
     trigger_readings,
+    triggers,
     universality,
     verdicts,
 )  # fmt: skip
@@ -478,6 +480,15 @@ def test_other_data_of_the_same_name_do_not_mix(data, tmp_path):
         file.write("sentence1\tsentence2\tlabel\nother\t\tpositive\n")
     with pytest.raises(SystemExit, match="sizes, models or data"):
         run.check(made)
+
+
+def test_a_random_twin_stands_where_the_mined_pattern_does(data, tmp_path):
+    made = Setting(data, tmp_path, QUICK)
+    mined = Pattern((PatternToken(0, 0.25, "dull"), PatternToken(0, 0.75, "film")))
+    (drawn,) = triggers.twin(made, "sst2", mined, seed=1)
+    assert [(t.segment, t.position) for t in drawn.tokens] == [(0, 0.25), (0, 0.75)]
+    assert not {t.token for t in drawn.tokens} & {"dull", "film"}
+    assert triggers.twin(made, "sst2", mined, seed=1) == [drawn]
 
 
 def test_what_cannot_be_measured_does_not_end_the_rest(driver, data, tmp_path, capsys):
