@@ -209,7 +209,7 @@ def tree(units: Facts) -> list[Claim]:
             )
             why += (
                 " Gradient × attention picks edges freely, the tree only such as hang together. Of all edges "
-                f"ranked freely, attribution's deletion area is {ours:.3f}, its {theirs:.3f} (low is good)."
+                f"ranked freely, deletion areas are {ours:.3f} by attribution and {theirs:.3f} by it (low is good)."
             )
         made.append(Claim("tree", f"{task}, n = {found['n']}", said, verdict, why))
     return made
