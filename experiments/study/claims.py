@@ -209,7 +209,8 @@ def tree(units: Facts) -> list[Claim]:
             )
             why += (
                 " Gradient × attention picks edges freely, the tree only such as hang together. Of all edges "
-                f"ranked freely, deletion areas are {ours:.3f} by attribution and {theirs:.3f} by it (low is good)."
+                f"ranked freely, deletion areas are {ours:.3f} by attribution and {theirs:.3f} by it (low is "
+                "good)."
             )
         made.append(Claim("tree", f"{task}, n = {found['n']}", said, verdict, why))
     return made
