@@ -47,11 +47,13 @@ def worst(units: Facts) -> list[Claim]:
         f" The worst of {found['twins']['patterns']} random patterns, words as frequent at the same places, "
         f"chosen on the same rows: “{' + '.join(luck['words'])}”, {points(estimate(luck, label))} %: "
     )
-    why += (
-        "so the class is this easy to turn over, mined or not."
-        if above(difference(estimate(luck, label), hit)) != HOLDS
-        else "mining finds what luck does not."
-    )
+    lead = difference(estimate(luck, label), hit)
+    if above(lead) == HOLDS:
+        why += "mining finds what luck does not."
+    elif lead["mean"] < FEW:
+        why += "so the class is this easy to turn over, mined or not."
+    else:
+        why += "whether luck does as well cannot be told."
     if of := searched(found, label):
         why += f" A trigger searched with gradients: {points(estimate(of, label))} %."
     if found["papers"]:

@@ -12,7 +12,8 @@ def span(of: Facts, scale: float = 1.0, digits: int = 2, sign: bool = False) -> 
     """An estimate to be read: mean [low, high]."""
     plus = "+" if sign else ""
     numbers = [
-        "–" if of[key] is None else f"{scale * of[key]:{plus}.{digits}f}" for key in ("mean", "low", "high")
+        "–" if of[key] is None else f"{round(scale * of[key], digits) + 0.0:{plus}.{digits}f}"  # no −0.0
+        for key in ("mean", "low", "high")
     ]
     return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
 
