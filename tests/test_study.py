@@ -336,7 +336,18 @@ def test_the_best_reading_is_reported_on_rows_it_was_not_chosen_on(units):
 
 def test_taylor_as_in_the_authors_code_stands_beside(units):
     why = next(c.why for c in claims.every(units) if c.key == "taylor" and c.about == "rte")
-    assert "as in the authors' code: +2.0 [+2.0, +2.0]." in why
+    assert "normalised layer by layer, as the authors' code has it" in why
+    assert next(c.ours for c in claims.every(units) if c.key == "taylor" and c.about == "rte").endswith(
+        "normalised +2.0 [+2.0, +2.0]"
+    )
+    units["normalized-rte"]["between"]["taylor_normalized"] = about(-0.03, -0.05, -0.01)
+    assert verdict_of(units, "taylor", "rte") == "cannot tell"
+
+
+def test_weight_that_goes_with_the_score_in_one_layer_holds_weakly(units):
+    units["edges-mnli"]["pearson"] = [*[about(0.1, 0.05, 0.15)] * 3, about(0.6, 0.5, 0.7)]
+    assert verdict_of(units, "weight", "mnli") == "holds weakly"
+    assert "Not below: 0.60 [0.50, 0.70] in layer 3" in claims.every(units)[0].why
 
 
 def test_words_that_the_data_explains_are_named(units):
@@ -365,6 +376,7 @@ def test_a_claim_that_the_mining_fails_and_not_the_model(units):
     assert claim.verdict == "does not hold here"
     assert "searched with gradients: negative 75 [72, 78], positive 75 [72, 78]" in claim.why
     assert "can be turned over by that much, but mining does not" in claim.why
+    assert "mining is surely ahead of that luck in no class" in claim.why
 
 
 def test_labels_of_another_case_and_models_of_another_grid(units):

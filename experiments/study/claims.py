@@ -11,7 +11,7 @@ from study.words import points, span
 MARGIN = 0.02  # of accuracy: so much less is called comparable
 LOSS = 0.03  # of accuracy: called little
 MANY = 0.3  # of the heads
-LOW_R, HIGH_R = 0.3, 0.6  # a correlation below: weight says little of the contribution; above: much
+LOW_R = 0.3  # a correlation below: weight says little of the contribution
 
 
 def every(units: Facts) -> list[Claim]:
@@ -36,14 +36,21 @@ def weight(units: Facts) -> list[Claim]:
         found = units.get(f"edges-{task}")
         if not found:
             continue
-        r = average(found["pearson"])
-        verdict = HOLDS if r["high"] < LOW_R else WEAKLY if r["mean"] < HIGH_R else NOT
+        layers = found["pearson"]
+        r = average(layers)
+        verdict = least([below(each, LOW_R) for each in layers])
+        if verdict != HOLDS:  # in some layers only
+            verdict = WEAKLY if r["high"] < LOW_R else NOT
+        high = [f"{span(each)} in layer {i}" for i, each in enumerate(layers) if below(each, LOW_R) != HOLDS]
         idle = average(found["idle"])
         why = (
-            f"Over the edges of a layer, mean of the layers; below {LOW_R} counts as little. Rank "
-            f"correlation of the weights with the sizes of the scores, whatever their sign: "
-            f"{span(average(found['spearman']))}. Of the heads' heaviest edges {100 * idle['mean']:.0f} % "
-            "score below a hundredth of their layer's largest."
+            "r over the edges of a layer, mean of the layers; holds where every layer is surely below "
+            f"{LOW_R}, weakly where their mean is. "
+            + (f"Not below: {', '.join(high)}. " if high else "")
+            + f"Of the heads' heaviest edges {100 * idle['mean']:.0f} % score below a hundredth of their "
+            "layer's largest. A score being weight times slope, edges of next to no weight score next to "
+            "nothing: so the rank correlation of weights with the sizes of the scores, over all edges, is "
+            f"{span(average(found['spearman']))}, and says little of the heavy ones."
         )
         made.append(Claim("weight", task, f"r = {span(r)}", verdict, why))
     return made
@@ -74,26 +81,24 @@ def pruned(units: Facts) -> list[Claim]:
 
 
 def _comparable(units: Facts, task: str, found: Facts) -> Claim:
-    whole, half = (pruning.gap(found, "taylor", until) for until in (1.0, pruning.HALF))
-    verdict = least([above(whole, -MARGIN), above(half, -MARGIN)])
+    leads = {"": pruning.gap(found, "taylor"), "up to half ": pruning.gap(found, "taylor", pruning.HALF)}
+    beside = units.get(f"normalized-{task}")
+    if beside:
+        leads["normalised "] = beside["between"]["taylor_normalized"]
+    verdict = least([above(lead, -MARGIN) for lead in leads.values()])
     share, apart = pruning.widest(found, "taylor")
     why = (
         f"Mean height of AttAttr's curve over Taylor's; {100 * MARGIN:.0f} points less count as comparable, "
-        f"and the worse of two decides: over the whole curve, and up to half of the heads. Farthest apart "
+        "and the worst decides: over the whole curve, up to half of the heads, and over Taylor normalised "
+        "layer by layer, as the authors' code has it. AttAttr and plain Taylor are farthest apart "
         f"{points(apart, True)} at {share:.0%}."
     )
-    if min(whole["low"], half["low"]) > 0:
+    if min(lead["low"] for lead in leads.values()) > 0:
         why += " AttAttr is surely better."
     gone = {name: pruning.emptied(units, task, name) for name in ("attattr", "taylor")}
     if gone["taylor"] and (gone["attattr"] or 1.0) > gone["taylor"]:
         why += f" Taylor takes the last layer's last head at {gone['taylor']:.0%}, AttAttr "
         why += f"at {gone['attattr']:.0%}." if gone["attattr"] else "never."
-    beside = units.get(f"normalized-{task}")
-    if beside:
-        why += (
-            " Over Taylor normalised layer by layer, as in the authors' code: "
-            f"{points(beside['between']['taylor_normalized'], True)}."
-        )
     other = units.get(f"variants-{task}")
     if other:
         best = min(other["selecting"], key=lambda name: other["selecting"][name])
@@ -106,7 +111,7 @@ def _comparable(units: Facts, task: str, found: Facts) -> Claim:
         )
         logit = other["between"].get("logit, gold, max")
         why += f": by logits, {points(opposite(logit), True)}." if logit else "."
-    ours = f"{points(whole, True)}; up to half {points(half, True)}"
+    ours = "; ".join(f"{which}{points(lead, True)}" for which, lead in leads.items())
     return Claim("taylor", task, ours, verdict, why)
 
 

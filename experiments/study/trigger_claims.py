@@ -82,10 +82,12 @@ def forty(units: Facts) -> list[Claim]:
         verdict = least([above(of, POINTS) for of in fallen.values()])
         ours = "; ".join(f"{label} {points(of)}" for label, of in fallen.items())
         lucky = {label: _fallen(found, found["twins"]["per_class"][label], label) for label in labels}
+        ahead = [label for label in labels if above(difference(fallen[label], lucky[label])) == HOLDS]
         why = (
             "Points lost under a class's three worst triggers, in their mean; holds if every class surely "
             f"loses more than {100 * POINTS:.0f}. Under the three worst of {found['twins']['patterns']} "
-            f"random patterns at the same places: {_each(lucky)}."
+            f"random patterns at the same places: {_each(lucky)}; mining is surely ahead of that luck in "
+            f"{', '.join(ahead) or 'no class'}."
         )
         strong = {
             label: difference(estimate(found["clean"], label), estimate(of, label))
