@@ -358,7 +358,7 @@ def test_words_that_the_data_explains_are_named(units):
     assert "ties nobody to the new label" in why
     assert "becomes neutral. What is added to the hypothesis need not follow" in why
     assert "The worst of 9 random patterns" in why
-    assert "“pure + luck”, 50.0 [48.0, 52.0] %: mining finds what luck does not." in why
+    assert "“⟨2⟩ pure + ⟨2⟩ luck”, 50.0 [48.0, 52.0] %: mining finds what luck does not." in why
     assert "searched with gradients: 5.0 [3.0, 7.0] %" in why
     assert "“with + math”, in the premise" in why
     assert "80.0 [78.0, 82.0] → 60.0 [58.0, 62.0] % of all 100 rows" in why

@@ -27,10 +27,12 @@ def worst(units: Facts) -> list[Claim]:
     label = next((each for each in found["labels"] if each.lower() == "entailment"), None) if found else None
     if not found or label is None:
         return []
+    from attattr.report.triggers_table import words
+
     worst = found["per_class"][label][0]
     clean, hit = estimate(found["clean"], label), estimate(worst, label)
     verdict = HOLDS if hit["high"] < FEW else WEAKLY if clean["low"] - hit["high"] > POINTS else NOT
-    ours = f"“{' + '.join(worst['words'])}”: {100 * clean['mean']:.1f} → {points(hit)} %"
+    ours = f"“{words(worst['tokens'])}”: {100 * clean['mean']:.1f} → {points(hit)} %"
     why = (
         f"Chosen on {found['selection_rows']} rows, reported on {found['report_rows']} others; holds below "
         f"{100 * FEW:.0f} %, weakly from {100 * POINTS:.0f} points lost on. The paper's fall is "
@@ -45,7 +47,7 @@ def worst(units: Facts) -> list[Claim]:
     luck = found["twins"]["per_class"][label][0]
     why += (
         f" The worst of {found['twins']['patterns']} random patterns, words as frequent at the same places, "
-        f"chosen on the same rows: “{' + '.join(luck['words'])}”, {points(estimate(luck, label))} %: "
+        f"chosen on the same rows: “{words(luck['tokens'])}”, {points(estimate(luck, label))} %: "
     )
     lead = difference(estimate(luck, label), hit)
     if above(lead) == HOLDS:

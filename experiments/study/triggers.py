@@ -82,7 +82,7 @@ def twins(setting: Setting, task: str, rows: list[Any], patterns: list[Any]) -> 
     worst = attack_model(setting.model(task), rows, drawn, controls=False, seed=SEED).to_json()["worst"]
 
     def shown(of: Facts) -> Facts:
-        return {"words": [token["token"] for token in of["tokens"]]} | {key: of[key] for key in KEPT}
+        return {"tokens": of["tokens"]} | {key: of[key] for key in KEPT}
 
     return {
         "patterns": len(drawn),
@@ -123,6 +123,8 @@ UNITS = {f"triggers-{task}": (attack, task) for task in TASKS} | trigger_reading
 
 def section(units: Facts) -> str:
     """This part of the document; nothing where nothing was measured."""
+    from attattr.report.triggers_table import words
+
     made = ""
     for task in TASKS:
         found = units.get(f"triggers-{task}")
@@ -144,7 +146,7 @@ def section(units: Facts) -> str:
             rows.append(
                 (
                     f"worst of {drawn['patterns']} random{f' for {label}' if label else ''}: "
-                    + " + ".join(of["words"]),
+                    + words(of["tokens"]),
                     _share(of["accuracy"], of["interval"]),
                     *(_share(of["per_class"][each], of["intervals"][each]) for each in found["labels"]), "–",
                 )
