@@ -274,6 +274,6 @@ def cost(units: Facts) -> list[Claim]:
         why += (
             f" That is with the {few} nodes that random weights need. Trained models take {mean:.1f} in the "
             f"mean (part 6), and {middle} nodes take {more['ratio'][middle]['median']:.1f} times as long: "
-            "divide the ratios by about that."
+            "divide the ratios of time by about that."
         )
     return [Claim("cost", f"BERT-base size, {found['n']} tokens", f"{seconds:.1f} s", verdict, why)]
