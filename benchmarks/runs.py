@@ -87,7 +87,7 @@ def one_run(data: Path, count: int, folder: Path) -> None:
     attributor = Attributor.from_pretrained("sst2")
     work = Work(method="riemann_middle", n_steps=1)
     began = time.perf_counter()
-    attribute_data(examples, attributor, folder / "run", work=work, shard_size=SHARD)
+    attribute_data(attributor, examples, folder / "run", work=work, shard_size=SHARD)
     seconds = time.perf_counter() - began
     size = sum(file.stat().st_size for file in (folder / "run").rglob("*") if file.is_file())
     # not ru_maxrss: a process inherits that of the one that started it

@@ -300,7 +300,7 @@ def test_the_same_seed_gives_the_same_figures(attributor, measured):
 
 
 def test_inputs_that_a_pattern_comes_from_do_not_count_for_it(attributor):
-    mined = mine_triggers(pairs(6), attributor)
+    mined = mine_triggers(attributor, pairs(6))
     assert any(pattern.rows for pattern in mined)
     found = attack_model(attributor, pairs(), mined, controls=False)
     plain = evaluate_model(attributor.model, attributor.tokenizer, pairs())

@@ -101,7 +101,7 @@ def test_the_library_in_the_readme_runs(tmp_path, monkeypatch):
         attattr.Example("A man is eating.", "Nobody is eating."),
         attattr.Example("It rains.", "It is wet."),
     ]
-    attattr.attribute_data(pairs, mnli, "runs/mnli")
+    attattr.attribute_data(mnli, pairs, "runs/mnli")
     found: dict = {}
     for block in re.findall(
         r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL

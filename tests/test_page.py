@@ -216,7 +216,7 @@ def test_effects_are_what_measure_says_of_each_edge_and_head(attributor):
     assert effects.edges == tuple(result.top_edges(5)) and effects.head_change.shape == (3, 2)
     assert effects.clean == pytest.approx(result.target.value, abs=1e-6)
     for edge, change in zip(effects.edges, effects.edge_change, strict=True):
-        mask = Mask.without_edges(result, [(edge.layer, edge.head, edge.query, edge.key)])
+        mask = Mask.without_edges(result, [(edge.site, edge.head, edge.query, edge.key)])
         clean, (value,) = measure(attributor, ("a fine film", "the man sleeps"), [mask], target=1)
         assert change == pytest.approx(clean - value, abs=1e-9) and change != 0
     clean, (value,) = measure(

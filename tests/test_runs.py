@@ -95,7 +95,7 @@ def wait_for(out: Path, shards: int, process: subprocess.Popen) -> None:
 
 
 def test_the_tables_hold_what_attribute_says(attributor, examples, tmp_path):
-    run = attribute_data(examples[:6], attributor, tmp_path / "run", work=WORK, shard_size=4)
+    run = attribute_data(attributor, examples[:6], tmp_path / "run", work=WORK, shard_size=4)
     expected = attributor.attribute(examples[:4], n_steps=4, store="edges")
     expected += attributor.attribute(examples[4:6], n_steps=4, store="edges")
     inputs = run.inputs.to_table().to_pylist()
@@ -112,7 +112,7 @@ def test_the_tables_hold_what_attribute_says(attributor, examples, tmp_path):
         strongest = edges[edges.row == number].nlargest(1, "score").iloc[0]
         best = max(result.top_edges(256), key=lambda edge: edge.score)
         assert (strongest.site, strongest["head"], strongest["query"], strongest.key) == (
-            best.layer, best.head, best.query, best.key,
+            best.site, best.head, best.query, best.key,
         )  # fmt: skip
         assert (strongest.query_token, strongest.key_token) == (best.query_token, best.key_token)
     heads = run.heads.to_table().to_pandas()
@@ -124,7 +124,7 @@ def test_dense_runs_keep_every_score(attributor, examples, tmp_path):
     from safetensors.numpy import load_file
 
     work = Work("gold", "dense", n_steps=4)
-    run = attribute_data(examples[:3], attributor, tmp_path, work=work, shard_size=3)
+    run = attribute_data(attributor, examples[:3], tmp_path, work=work, shard_size=3)
     arrays = load_file(tmp_path / "scores" / "00000.safetensors")
     expected = attributor.attribute(examples[:3], n_steps=4, target=[e.label for e in examples[:3]])
     np.testing.assert_array_equal(arrays["2.1.scores"], expected[2].sites[1].scores)
@@ -134,24 +134,24 @@ def test_dense_runs_keep_every_score(attributor, examples, tmp_path):
 
 def test_a_run_may_explain_one_label_throughout(attributor, examples, tmp_path):
     work = Work("good", "heads", n_steps=4)
-    run = attribute_data(examples[:3], attributor, tmp_path / "run", work=work)
+    run = attribute_data(attributor, examples[:3], tmp_path / "run", work=work)
     assert run.inputs.to_table()["target"].to_pylist() == ["good"] * 3
     with pytest.raises(InputError, match="unknown target 'fine': the model's labels are bad, good"):
-        attribute_data(examples[:3], attributor, tmp_path / "no", work=replace(work, target="fine"))
+        attribute_data(attributor, examples[:3], tmp_path / "no", work=replace(work, target="fine"))
     with pytest.raises(InputError, match="unknown store"):
-        attribute_data(examples[:3], attributor, tmp_path / "no", work=replace(work, store="fine"))
+        attribute_data(attributor, examples[:3], tmp_path / "no", work=replace(work, store="fine"))
     assert not (tmp_path / "no").exists()
 
 
 def test_a_second_start_computes_nothing_again(attributor, examples, tmp_path, monkeypatch):
-    first = attribute_data(examples[:6], attributor, tmp_path, work=WORK, shard_size=4)
+    first = attribute_data(attributor, examples[:6], tmp_path, work=WORK, shard_size=4)
     monkeypatch.setattr(Attributor, "attribute", lambda *_, **__: pytest.fail("computed again"))
-    assert attribute_data(examples[:6], attributor, tmp_path, work=WORK, shard_size=4) == first
+    assert attribute_data(attributor, examples[:6], tmp_path, work=WORK, shard_size=4) == first
 
 
 @pytest.mark.parametrize("harm", ["cut", "changed", "gone", "marker cut"])
 def test_a_damaged_shard_is_made_again(attributor, examples, tmp_path, harm):
-    attribute_data(examples[:6], attributor, tmp_path, work=WORK, shard_size=2)
+    attribute_data(attributor, examples[:6], tmp_path, work=WORK, shard_size=2)
     before = tables(tmp_path)
     file = tmp_path / "edges" / "00001.parquet"
     if harm == "cut":
@@ -162,7 +162,7 @@ def test_a_damaged_shard_is_made_again(attributor, examples, tmp_path, harm):
         file.unlink()
     else:
         os.truncate(tmp_path / "shards" / "00001.json", 5)
-    attribute_data(examples[:6], attributor, tmp_path, work=WORK, shard_size=2)
+    attribute_data(attributor, examples[:6], tmp_path, work=WORK, shard_size=2)
     assert tables(tmp_path) == before
 
 
@@ -179,7 +179,7 @@ def test_a_damaged_shard_is_made_again(attributor, examples, tmp_path, harm):
 def test_a_folder_of_another_run_is_refused_and_the_difference_named(
     attributor, examples, home, tmp_path, change, named
 ):
-    attribute_data(examples[:6], attributor, tmp_path / "run", work=WORK, shard_size=2)
+    attribute_data(attributor, examples[:6], tmp_path / "run", work=WORK, shard_size=2)
     rows = examples[change.pop("examples", slice(6))]
     if change.pop("model", False):
         other = Attributor.from_pretrained(str(home / "model"))
@@ -195,7 +195,7 @@ def test_a_folder_of_another_run_is_refused_and_the_difference_named(
             os.rename(home / "model", tmp_path / "model")
             os.rename(home / "aside", home / "model")
     with pytest.raises(InputError, match=named):
-        attribute_data(rows, attributor, tmp_path / "run", **{"work": WORK, "shard_size": 2} | change)
+        attribute_data(attributor, rows, tmp_path / "run", **{"work": WORK, "shard_size": 2} | change)
 
 
 def kill_and_resume(home, out, kills, seed):
@@ -292,9 +292,9 @@ def test_data_of_another_task_is_an_error_that_lists_both_sides(attributor):
     from attattr import Example
 
     with pytest.raises(InputError, match=r"entailment.*bad, good"):
-        usable([Example("a film", label="entailment")], attributor, needs_label=True)
+        usable(attributor, [Example("a film", label="entailment")], needs_label=True)
     good, bad = usable(
-        [Example("a film"), Example("a man", label="good", line=3)], attributor, needs_label=True
+        attributor, [Example("a film"), Example("a man", label="good", line=3)], needs_label=True
     )
     assert [example.label for example in good] == ["good"]
     assert bad == [Problem(0, "no label")]
@@ -303,7 +303,7 @@ def test_data_of_another_task_is_an_error_that_lists_both_sides(attributor):
 def test_a_folder_that_cannot_be_made_is_a_clear_error(attributor, examples, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(AttAttrError, match="cannot write into"):
-        attribute_data(examples[:2], attributor, tmp_path / "file" / "run", work=WORK)
+        attribute_data(attributor, examples[:2], tmp_path / "file" / "run", work=WORK)
 
 
 def test_folders_that_are_no_runs(tmp_path):
@@ -315,7 +315,7 @@ def test_folders_that_are_no_runs(tmp_path):
 
 
 def test_a_run_folder_is_data_again(attributor, examples, tmp_path):
-    attribute_data(examples[:6], attributor, tmp_path, work=WORK, shard_size=4)
+    attribute_data(attributor, examples[:6], tmp_path, work=WORK, shard_size=4)
     again, problems = read_examples(tmp_path)
     assert not problems
     assert [(e.text, e.label, e.line) for e in again] == [(e.text, e.label, e.line) for e in examples[:6]]
@@ -324,7 +324,7 @@ def test_a_run_folder_is_data_again(attributor, examples, tmp_path):
 
 def test_status_counts_up_to_the_end(attributor, examples, tmp_path):
     told = []
-    attribute_data(examples[:6], attributor, tmp_path, work=WORK, shard_size=4, progress=told.append)
+    attribute_data(attributor, examples[:6], tmp_path, work=WORK, shard_size=4, progress=told.append)
     assert (told[0].inputs_done, told[0].shards_done) == (0, 0)
     assert (told[-1].inputs_done, told[-1].shards_done, told[-1].shards) == (6, 2, 2)
     assert told[-1].worst_gap

@@ -128,7 +128,7 @@ def test_what_is_taken_out_moves_the_prediction_as_it_was_measured(client):
     effects = measure_effects(attributor, result)
     edge, loss = effects.edges[0], effects.edge_change[0]
     assert abs(loss) > 1e-5
-    asked = {"site": edge.layer, "head": edge.head, "query": [edge.query], "key": [edge.key]}
+    asked = {"site": edge.site, "head": edge.head, "query": [edge.query], "key": [edge.key]}
     change = last(client.post("/api/without", json={"id": made["id"], "edges": [asked]}))
     assert change["clean"] - change["without"] == pytest.approx(loss, abs=1e-9)
     row = next(row for row in change["probabilities"] if row[0] == made["label"])

@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import tiny
-from attattr import Attributor, attribute, shortcuts
+from attattr import Attributor, shortcuts
 from attattr.last_block import take
 from families import FAMILIES
 
@@ -25,7 +25,7 @@ def seen(monkeypatch):
         batches.append(tuple(None if found is None else found.tolist() for found in (read, kept)))
         return problem
 
-    monkeypatch.setattr(attribute.shortcuts, "taken", spy)
+    monkeypatch.setattr(shortcuts, "taken", spy)
     return batches
 
 
@@ -42,7 +42,7 @@ def test_every_family_gets_the_same_scores_without_shortcuts(name, baseline, mon
     attributor, inputs = double(family.model(), family.inputs)
     options = {"target": 1, "baseline": baseline, "n_steps": 4}
     found = attributor.attribute(inputs, **options)
-    monkeypatch.setattr(attribute.shortcuts, "taken", lambda problem: problem)
+    monkeypatch.setattr(shortcuts, "taken", lambda problem: problem)
     for short, long in zip(found, attributor.attribute(inputs, **options), strict=True):
         for a, b in zip(short.sites, long.sites, strict=True):
             np.testing.assert_allclose(a.scores, b.scores, rtol=0, atol=1e-12 * np.abs(b.scores).max())
@@ -72,7 +72,7 @@ def test_several_positions_of_one_continuation(seen, monkeypatch):
     short = attributor.attribute(inputs, target=text, n_steps=3)
     ((read, kept),) = seen
     assert read == [kept] and kept == list(range(8, 8 + count))
-    monkeypatch.setattr(attribute.shortcuts, "taken", lambda problem: problem)
+    monkeypatch.setattr(shortcuts, "taken", lambda problem: problem)
     long = attributor.attribute(inputs, target=text, n_steps=3)
     np.testing.assert_allclose(short.scores, long.scores, rtol=0, atol=1e-12 * np.abs(long.scores).max())
 
@@ -109,7 +109,7 @@ def test_rows_are_really_left_out(monkeypatch):
         return counter.get_total_flops()
 
     fewer = flop()
-    monkeypatch.setattr(attribute.shortcuts, "taken", lambda problem: problem)
+    monkeypatch.setattr(shortcuts, "taken", lambda problem: problem)
     assert fewer < 0.8 * flop()  # of three blocks, most of one
 
 

@@ -203,14 +203,14 @@ def attributor():
 
 @pytest.fixture(scope="module")
 def run(attributor, tmp_path_factory):
-    return attattr.attribute_data(pairs(), attributor, tmp_path_factory.mktemp("run") / "r", shard_size=5)
+    return attattr.attribute_data(attributor, pairs(), tmp_path_factory.mktemp("run") / "r", shard_size=5)
 
 
 @pytest.mark.parametrize("pieces", [False, True])
 @pytest.mark.parametrize("limit", [None, 5])
 def test_a_run_gives_the_patterns_of_its_examples(attributor, run, pieces, limit):
-    direct = mine_triggers(pairs(), attributor, pieces=pieces, limit=limit, seed=1)
-    from_run = mine_triggers(run, attributor, pieces=pieces, limit=limit, seed=1)
+    direct = mine_triggers(attributor, pairs(), pieces=pieces, limit=limit, seed=1)
+    from_run = mine_triggers(attributor, run, pieces=pieces, limit=limit, seed=1)
     assert [p.key for p in from_run] == [p.key for p in direct]
     assert [p.score for p in from_run] == pytest.approx([p.score for p in direct])
     assert [(p.rows, p.support, p.label, p.label_counts) for p in from_run] == [
@@ -222,7 +222,7 @@ def test_a_run_gives_the_patterns_of_its_examples(attributor, run, pieces, limit
 
 def test_patterns_are_those_of_dense_attributions_and_say_what_was_predicted(attributor):
     examples = pairs()
-    (best, *_) = mine_triggers(examples, attributor, top=1)
+    (best, *_) = mine_triggers(attributor, examples, top=1)
     dense = [pattern_of(attributor.attribute(e), gold=e.label) for e in examples]
     strongest = max((p for p in dense if p), key=lambda p: p.score)
     assert best.key == strongest.key
@@ -236,38 +236,38 @@ def test_patterns_are_those_of_dense_attributions_and_say_what_was_predicted(att
 
 
 def test_the_same_seed_gives_the_same_patterns(attributor):
-    first, again, other = (mine_triggers(pairs(), attributor, limit=4, seed=s) for s in (0, 0, 3))
+    first, again, other = (mine_triggers(attributor, pairs(), limit=4, seed=s) for s in (0, 0, 3))
     assert first == again
     assert {row for p in first for row in p.rows} != {row for p in other for row in p.rows}
 
 
 def test_progress_counts_inputs(attributor):
     told = []
-    mine_triggers(pairs(4), attributor, progress=lambda *facts: told.append(facts))
+    mine_triggers(attributor, pairs(4), progress=lambda *facts: told.append(facts))
     assert told[-1] == (4, 4)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
 
 
 def test_what_cannot_be_mined_is_said(attributor, tmp_path):
     with pytest.raises(InputError, match="all rows are labelled 'yes'"):
-        mine_triggers([Example("a film", label="yes")] * 2, attributor)
+        mine_triggers(attributor, [Example("a film", label="yes")] * 2)
     with pytest.raises(InputError, match="at least 1"):
-        mine_triggers(pairs(), attributor, top=0)
+        mine_triggers(attributor, pairs(), top=0)
     with pytest.raises(InputError, match="has none"):
-        mine_triggers(pairs(), Attributor(tiny.gpt2(), tiny.tokenizer(bert=False)))
+        mine_triggers(Attributor(tiny.gpt2(), tiny.tokenizer(bert=False)), pairs())
     for name, work, words in (
         ("heads", Work(store="heads"), "kept no edges"),
         ("gold", Work(target="gold"), "explains gold"),
     ):
-        run = attattr.attribute_data(pairs(3), attributor, tmp_path / name, work=work)
+        run = attattr.attribute_data(attributor, pairs(3), tmp_path / name, work=work)
         with pytest.raises(InputError, match=words):
-            mine_triggers(run, attributor)
+            mine_triggers(attributor, run)
 
 
 def test_a_run_of_another_model_is_refused(attributor, run):
     other = replace(run, manifest=run.manifest | {"model": {"name": "other", "digest": "1"}})
     with pytest.raises(InputError, match="another model, other"):
-        mine_triggers(other, attributor)
+        mine_triggers(attributor, other)
 
 
 # -- the command ---------------------------------------------------------------------------------------
@@ -303,7 +303,7 @@ def test_mine_writes_one_object_a_line(attributor, run, tmp_path, monkeypatch):
 def test_unlabelled_data_can_be_mined():
     attributor = Attributor(tiny.bert(), tiny.tokenizer())
     examples = [Example(e.text, e.text_pair) for e in pairs(4)]
-    found = mine_triggers(examples, attributor)
+    found = mine_triggers(attributor, examples)
     assert {p.gold for p in found} == {None}
     assert {p.label for p in found} <= {"LABEL_0", "LABEL_1", "LABEL_2"}
     assert found[0].label_totals == {}

@@ -26,7 +26,7 @@ def mined(setting: Setting, task: str) -> list[Any]:
     if not path.exists():
         sizes = setting.sizes
         found = mine_triggers(
-            setting.train(task), setting.model(task), top=sizes.patterns, limit=sizes.mined, seed=SEED
+            setting.model(task), setting.train(task), top=sizes.patterns, limit=sizes.mined, seed=SEED
         )
         lines = [json.dumps(pattern.to_json(), ensure_ascii=False) + "\n" for pattern in found]
         write_text(path, "".join(lines))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,7 +85,7 @@ def attack_model(
             raise InputError(f"the pattern {pattern.text} was mined from every row: attack other data")
     pair = any(example.text_pair is not None for example in examples)
     wanted = [pieces_of(pattern, tokenizer, insert_into, pair) for pattern in patterns]
-    encoded = encode(model, tokenizer, examples, pair=attributor.info.pair if attributor.info else None)
+    encoded = encode(model, tokenizer, examples, pair=attributor.pair)
     run = _Runner(attributor, encoded, longest_input(model, tokenizer), batch_size, progress)
     run.total = len(patterns) + 1
     clean, _ = run([], "clean")
@@ -97,7 +96,7 @@ def attack_model(
     tried.sort(key=lambda each: (each.predicted == gold)[each.other].mean())
     selection = _half(gold, seed)
     facts = {
-        "model": asdict(attributor.info) if attributor.info else {"name": type(model).__name__},
+        "model": attributor.facts,
         "insert_into": insert_into,
         "seed": seed,
         "rows": len(examples),

@@ -3,59 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, overload
 
-import torch
 from transformers import PreTrainedModel
 
-from attattr import quadrature, shortcuts, targets
-from attattr.assemble import sites_of
-from attattr.batches import batches_of, check_padding, length, out_of_memory, pad_token, rows_within_budget
+from attattr import identity, memory, targets
+from attattr.batches import check_padding, dense_bytes, length, pad_token, plan
 from attattr.capture import Capture
 from attattr.data import Example, as_examples
-from attattr.encoding import Encoded, collate, encode
-from attattr.errors import AttAttrError, InputError
-from attattr.integrate import BASELINES, Problem, integrate_site
+from attattr.encoding import Encoded, encode
+from attattr.errors import ImpossibleError, InputError
+from attattr.job import Job, Progress
 from attattr.models import ModelInfo, load
+from attattr.options import Options
 from attattr.parts import without_wrapper
-from attattr.result import Attribution, Site
-
-STORES = ("dense", "edges", "heads")
-Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to attribute; checked once."""
-
-    output: str | None
-    method: str
-    n_steps: int | str
-    tol: float
-    baseline: str
-    internal_batch_size: int | None
-    layers: tuple[int, ...] | None
-    store: str
-
-    def __post_init__(self) -> None:
-        for name, value, known in (("baseline", self.baseline, BASELINES), ("store", self.store, STORES)):
-            if value not in known:
-                raise InputError(f"unknown {name} '{value}': choose one of {', '.join(known)}")
-        if not self.tol > 0:
-            raise InputError(f"tol must be positive, not {self.tol}")
-        if self.internal_batch_size is not None and self.internal_batch_size < 1:
-            raise InputError(f"internal_batch_size must be at least 1, not {self.internal_batch_size}")
-        _ = self.stages
-
-    @property
-    def stages(self) -> tuple[quadrature.Rule, ...]:
-        if self.n_steps == "auto":
-            if self.method != "gausslegendre":
-                raise InputError(f"n_steps='auto' goes with gausslegendre; give {self.method} a number")
-            return quadrature.auto()
-        return (quadrature.fixed(self.method, self.n_steps),)  # type: ignore[arg-type]
+from attattr.result import Attribution
 
 
 class Attributor:
@@ -81,6 +45,8 @@ class Attributor:
         self.tokenizer = tokenizer
         self.info = info
         self._ways: tuple[bool, bool] | None = None  # (replay, fuse) once checked on this model
+        self._loaded = identity.changes(self.model) if info else None
+        self._digest: tuple[Any, str] | None = None
 
     @classmethod
     def from_pretrained(cls, name: str, **options: Any) -> Attributor:
@@ -90,6 +56,34 @@ class Attributor:
         """
         loaded = load(name, **options)
         return cls(loaded.model, loaded.tokenizer, info=loaded.info)
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the model's parameters and buffers: what tells two models apart, to the bit.
+
+        Computed once, and again when the weights have changed (unless through `.data`, which torch
+        does not tell): about a second for each gigabyte and core.
+        """
+        now = identity.changes(self.model)
+        if self._digest is None or self._digest[0] != now:
+            self._digest = now, identity.of_parameters(self.model)
+        return self._digest[1]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Which model it is, as results, tables and runs record it: name, digests, class, dtype."""
+        known: dict[str, Any] = {"name": self.model.config._name_or_path or type(self.model).__name__}
+        if self.info is not None:
+            known = asdict(self.info)
+            if _versions(self._loaded) != _versions(identity.changes(self.model)):
+                known |= {"digest": None, "adapter_digest": None}  # no longer what those files hold
+        dtype = str(self.model.dtype).removeprefix("torch.")
+        return known | {"class": type(self.model).__name__, "dtype": dtype, "parameters": self.digest}
+
+    @property
+    def pair(self) -> bool | None:
+        """Whether the model was trained on pairs of texts; None: unknown."""
+        return self.info.pair if self.info else None
 
     @property
     def labels(self) -> list[str]:
@@ -160,34 +154,79 @@ class Attributor:
             output, method, n_steps, tol, baseline, internal_batch_size,
             None if layers is None else tuple(layers), store,
         )  # fmt: skip
+        results = self.attributed(examples, target, options, truncate=truncate, progress=progress)
+        ordered = []
+        for found in results:
+            if isinstance(found, ImpossibleError):
+                raise found
+            ordered.append(found)
+        warn(ordered)
+        return ordered[0] if single else ordered
+
+    def attributed(
+        self,
+        examples: Sequence[Example],
+        target: Any,
+        options: Options,
+        *,
+        truncate: bool = True,
+        keep_going: bool = False,
+        progress: Progress | None = None,
+    ) -> list[Attribution | ImpossibleError]:
+        """As `attribute`, of checked options and without its warnings.
+
+        Where an input cannot be attributed even alone, its error stands in the place of a result. The
+        inputs after it are attributed all the same (`keep_going`), or are not there.
+        """
         wanted = target if isinstance(target, list) else [target] * len(examples)
         if len(wanted) != len(examples):
             raise InputError(f"{len(wanted)} targets for {len(examples)} inputs: give one, or one for each")
-        wishes = [targets.parse(each, output, self.model, self.tokenizer) for each in wanted]
-        encoded = encode(
-            self.model,
-            self.tokenizer,
-            examples,
-            truncate=truncate,
-            pair=self.info.pair if self.info else None,
-        )
+        wishes = [self._wish(each, options.output, len(examples)) for each in wanted]
+        encoded = encode(self.model, self.tokenizer, examples, truncate=truncate, pair=self.pair)
         encoded = [targets.extend(e, w, self.tokenizer) for e, w in zip(encoded, wishes, strict=True)]
-        nodes = max(1, options.stages[0].passes)
-        batches = batches_of(encoded, self.model, nodes, internal_batch_size)
-        results: dict[int, Attribution] = {}
-        with pad_token(self.model, self.tokenizer, encoded) as pad, Capture(self.model) as capture:
+        if options.store == "dense":
+            _check_room(encoded, dense_bytes(encoded, self.model, options))
+        batches = plan(encoded, self.model, options)
+        results: dict[int, Attribution | ImpossibleError] = {}
+        with Capture(self.model) as capture, pad_token(self.model, self.tokenizer, encoded) as pad:
             if self._ways is not None:
                 capture.replay, capture.fuse = self._ways
             check_padding(capture, [[encoded[i] for i in batch] for batch in batches], pad)
             for number, batch in enumerate(batches):
-                tell = _within(progress, number, len(batches))
-                job = _Job(self, capture, options, pad, tell)
+                job = Job(self, capture, options, pad, _within(progress, number, len(batches)))
                 found = job.run([encoded[i] for i in batch], [wishes[i] for i in batch])
                 results |= dict(zip(batch, found, strict=True))
+                if not keep_going and any(isinstance(each, ImpossibleError) for each in found):
+                    break
             self._ways = (capture.replay, capture.fuse)
-        ordered = [results[i] for i in range(len(encoded))]
-        _warn(ordered)
-        return ordered[0] if single else ordered
+        return [results[i] for i in range(len(encoded)) if i in results]
+
+    def _wish(self, target: Any, output: str | None, inputs: int) -> targets.Wish:
+        try:
+            return targets.parse(target, output, self.model, self.tokenizer)
+        except InputError as error:
+            if isinstance(target, tuple) and len(target) == inputs:
+                raise InputError(
+                    f"{error} (a tuple is one target for every input, a difference: give a list for one each)"
+                ) from error
+            raise
+
+
+def _versions(changes: Any) -> Any:
+    """Changes less where the parameters lie: moved, they are the same."""
+    return changes and [(i, version) for i, version, _ in changes]
+
+
+def _check_room(encoded: Sequence[Encoded], wanted: int) -> None:
+    """Scores that the machine cannot hold are refused before hours of work, not after."""
+    there = memory.of_machine()
+    if wanted > there / 2:
+        longest = max(map(length, encoded))
+        raise InputError(
+            f"store='dense' would keep {wanted / 1e9:,.1f} GB of scores ({len(encoded):,} inputs of up "
+            f"to {longest:,} tokens), this machine has {there / 1e9:,.1f} GB: use store='edges', which keeps "
+            "the strongest edges and the sums"
+        )
 
 
 def _within(progress: Progress | None, batch: int, batches: int) -> Progress:
@@ -200,113 +239,7 @@ def _within(progress: Progress | None, batch: int, batches: int) -> Progress:
     return tell
 
 
-@dataclass
-class _Job:
-    """One call of `attribute` on one batch."""
-
-    attributor: Attributor
-    capture: Capture
-    options: Options
-    pad: int
-    progress: Progress
-
-    def run(
-        self, encoded: list[Encoded], wishes: list[targets.Wish], rows: int | None = None
-    ) -> list[Attribution]:
-        """The batch; in halves where memory runs out, one input alone with fewer rows at once."""
-        rows = rows or self.options.internal_batch_size or rows_within_budget(self.attributor.model, encoded)
-        try:
-            return self._attribute(encoded, wishes, rows)
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise
-        # outside the except: the traceback would keep the failed batch's tensors alive
-        if len(encoded) > 1:
-            half = len(encoded) // 2
-            return self.run(encoded[:half], wishes[:half], rows) + self.run(
-                encoded[half:], wishes[half:], rows
-            )
-        if rows > 1:
-            return self.run(encoded, wishes, rows // 2)
-        raise AttAttrError(f"not enough memory for an input of {length(encoded[0])} tokens: shorten it")
-
-    def _attribute(self, encoded: list[Encoded], wishes: list[targets.Wish], rows: int) -> list[Attribution]:
-        model, tokenizer = self.attributor.model, self.attributor.tokenizer
-        device = next(model.parameters()).device
-        inputs = {name: value.to(device) for name, value in collate(encoded, self.pad).items()}
-        recording = self.capture.record(inputs)
-        lengths = [targets.read_length(e) for e in encoded]
-        objective, predictions = targets.resolve(wishes, recording.outputs, lengths, model, tokenizer)
-        every = torch.arange(len(encoded), device=device)
-        value = objective(recording.outputs, every)
-        if not bool(torch.isfinite(value).all()):
-            raise AttAttrError("the model's output is not finite: its weights or this input overflow")
-        problem = Problem(self.capture, recording, inputs, objective, value, rows)
-        if self.attributor._ways is None:
-            shortcuts.check_resume(problem)
-            self.attributor._ways = (self.capture.replay, self.capture.fuse)
-        problem = shortcuts.taken(problem)
-        chosen = _chosen(recording.sites, self.options.layers)
-        widths = {axis: inputs[name].shape[1] for axis, name in _TEXT_AXES.items() if name in inputs}
-        if "output" not in widths and "input" in widths:
-            widths["output"] = widths["input"]  # a decoder that is fed the input, shifted
-        sites: list[list[Site]] = [[] for _ in encoded]
-        axes = [dict(e.axes) for e in encoded]
-        for done, number in enumerate(chosen):
-            call = recording.calls[number]
-            assert call is not None
-            self.progress(done, len(chosen), call.name)
-            integral = integrate_site(
-                problem, number,
-                stages=self.options.stages, tol=self.options.tol, baseline=self.options.baseline,
-            )  # fmt: skip
-            for of, site in zip(
-                sites, sites_of(call, integral, axes, widths, self.options.store), strict=True
-            ):
-                of.append(site)
-        self.progress(len(chosen), len(chosen), "")
-        made = []
-        for i, (e, prediction) in enumerate(zip(encoded, predictions, strict=True)):
-            made.append(
-                Attribution(
-                    text=e.example.text,
-                    text_pair=e.example.text_pair,
-                    axes=axes[i],
-                    prediction=prediction,
-                    target=targets.described(objective.wishes[i], float(value[i])),
-                    sites=tuple(sites[i]),
-                    options=_plain(self.options),
-                    model=self._model_facts(),
-                    left_out=tuple(recording.left_out),
-                    truncated=e.truncated,
-                )
-            )
-        return made
-
-    def _model_facts(self) -> dict[str, Any]:
-        model, info = self.attributor.model, self.attributor.info
-        facts = asdict(info) if info else {"name": model.config._name_or_path or type(model).__name__}
-        return facts | {"class": type(model).__name__, "dtype": str(model.dtype).removeprefix("torch.")}
-
-
-_TEXT_AXES = {"input": "input_ids", "output": "decoder_input_ids"}
-
-
-def _plain(options: Options) -> dict[str, Any]:
-    facts = asdict(options)
-    return facts | {"layers": None if options.layers is None else list(options.layers)}
-
-
-def _chosen(sites: list[int], layers: tuple[int, ...] | None) -> list[int]:
-    if layers is None:
-        return sites
-    for layer in layers:
-        if not -len(sites) <= layer < len(sites):
-            raise InputError(f"layer {layer} is out of range: the model has {len(sites)} attention sites")
-    return [sites[layer] for layer in layers]
-
-
-def _warn(results: list[Attribution]) -> None:
+def warn(results: list[Attribution]) -> None:
     """What a reader of the results has to know, said once a call."""
     left_out = results[0].left_out if results else ()
     if left_out:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,6 +13,10 @@ from transformers import PreTrainedModel
 
 from attattr.capture import Capture
 from attattr.encoding import Encoded, collate
+from attattr.memory import out_of_memory
+
+if TYPE_CHECKING:
+    from attattr.options import Options
 
 BUDGET = 1 << 30  # bytes of activations a forward and backward may hold: fixed, so that batches repeat
 CACHED = 48 << 20  # bytes of one layer's activations on a CPU: beyond its caches it is a fifth slower
@@ -44,6 +48,18 @@ def batches_of(
     return batches
 
 
+def plan(encoded: list[Encoded], model: PreTrainedModel, options: Options) -> list[list[int]]:
+    """The batches in which these inputs are attributed: rows are inputs × nodes of the first rule."""
+    return batches_of(encoded, model, max(1, options.stages[0].passes), options.internal_batch_size)
+
+
+def dense_bytes(encoded: list[Encoded], model: PreTrainedModel, options: Options) -> int:
+    """What store="dense" keeps of these inputs: scores and attention of every edge."""
+    layers = _width(model, "num_hidden_layers", 12) if options.layers is None else len(options.layers)
+    each = layers * _width(model, "num_attention_heads", 12) * 2 * max(4, model.dtype.itemsize)
+    return sum(each * length(e) ** 2 for e in encoded)
+
+
 def _shapes(encoded: Encoded) -> tuple:
     """What has to be equal for two inputs to stand in one batch."""
     return tuple(
@@ -70,12 +86,6 @@ def _width(model: PreTrainedModel, name: str, default: int) -> int:
     except Exception:  # transformers' own: the layers differ in it, and the whole has no value
         return default
     return value if isinstance(value, int) and value > 0 else default
-
-
-def out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return "can't allocate memory" in str(error) or "out of memory" in str(error).lower()
 
 
 @contextlib.contextmanager
@@ -114,9 +124,14 @@ def check_padding(capture: Capture, batches: list[list[Encoded]], pad: int) -> N
             continue
         device = next(capture.model.parameters()).device
         logits = []
-        for group, i in ((batch, shortest), ([batch[shortest]], 0)):
-            inputs = {name: value.to(device) for name, value in collate(group, pad).items()}
-            logits.append(capture.record(inputs).outputs.logits[i].float())
+        try:
+            for group, i in ((batch, shortest), ([batch[shortest]], 0)):
+                inputs = {name: value.to(device) for name, value in collate(group, pad).items()}
+                logits.append(capture.record(inputs).outputs.logits[i].float())
+        except (RuntimeError, MemoryError) as error:
+            if out_of_memory(error):
+                return  # the batch will be computed in halves
+            raise
         together, alone = logits
         together = together[: len(alone)] if alone.ndim > 1 else together
         off = float((together - alone).abs().max())

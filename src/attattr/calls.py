@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 
+from attattr.memory import out_of_memory
+
 BLOCK = 1 << 26  # bytes of attention weights that are computed at a time
 FUSED_FROM = 1 << 23  # bytes of one row's weights: see _plain_is_faster
 
@@ -153,7 +155,9 @@ def _fused_agrees(output: Tensor, clean: tuple, kwargs: Mapping[str, Any]) -> bo
     """Whether sdpa can stand in: it knows neither soft-caps (raises) nor sinks (ignores them)."""
     try:
         fused = sdpa_attention_forward(*clean, **kwargs)[0]
-    except (ValueError, TypeError, RuntimeError):
+    except (ValueError, TypeError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise
         return False
     return fused.shape == output.shape and _close(fused, output)
 

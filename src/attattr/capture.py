@@ -26,7 +26,17 @@ from transformers.masking_utils import eager_mask
 from attattr.calls import Call, Recording, clean_context
 from attattr.errors import UnsupportedModelError
 from attattr.last_block import run_rows
-from attattr.parts import blocks_of, blocks_without, by_input, configs, kind_of, lists_without, wrapped
+from attattr.parts import (
+    blocks_of,
+    blocks_without,
+    by_input,
+    configs,
+    kind_of,
+    lists_without,
+    lock_of,
+    wrapped,
+)
+from attattr.precision import as_given
 from attattr.softmax import Softmaxes, head_counts, why_not
 
 IMPLEMENTATION = "attattr"
@@ -37,7 +47,12 @@ class Capture:
     """A model whose attention is intercepted, inside a `with`.
 
     Args:
-        model: in evaluation mode and without gradients of its parameters while captured.
+        model: in evaluation mode and without gradients of its parameters while captured; computed in
+            its own precision, whatever autocast, TF32 or inference mode is on outside.
+
+    One thread at a time has a model: others wait for it here. It may be captured again inside of its own
+    capture. Calling the model itself from another thread meanwhile gives the right outputs, but in
+    evaluation mode.
     """
 
     def __init__(self, model: PreTrainedModel):
@@ -52,6 +67,8 @@ class Capture:
 
     def __enter__(self) -> Capture:
         with contextlib.ExitStack() as undo:
+            undo.enter_context(lock_of(self.model))
+            undo.enter_context(as_given(self.model.device))
             self._prepare(undo)
             self._undo = undo.pop_all()
         return self
@@ -62,8 +79,16 @@ class Capture:
     def _prepare(self, undo: contextlib.ExitStack) -> None:
         for module in self.model.modules():
             undo.callback(setattr, module, "training", module.training)
+            if module._compiled_call_impl is not None:  # what was compiled knows nothing of the capture
+                undo.callback(setattr, module, "_compiled_call_impl", module._compiled_call_impl)
+                module._compiled_call_impl = None
         self.model.eval()
         for parameter in self.model.parameters():
+            if parameter.is_inference():
+                raise UnsupportedModelError(
+                    f"the weights of {type(self.model).__name__} were made under torch.inference_mode(), "
+                    "which keeps gradients from passing them: load the model outside of it"
+                )
             if parameter.requires_grad:
                 undo.callback(parameter.requires_grad_, True)
                 parameter.requires_grad_(False)
@@ -77,7 +102,9 @@ class Capture:
         undo.callback(_capture.reset, _capture.set(self))
 
     def _run_block(self, forward: Callable, args: tuple, kwargs: dict) -> Any:
-        return forward(*args, **kwargs) if self._run is None else self._run(forward, args, kwargs)
+        if self._run is None or _capture.get() is not self:  # another thread's forward is none of ours
+            return forward(*args, **kwargs)
+        return self._run(forward, args, kwargs)
 
     def _forward(self, inputs: Mapping[str, Tensor], kept: Tensor | None = None) -> Any:
         known = inspect.signature(self.model.forward).parameters.values()

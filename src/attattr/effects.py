@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attattr.errors import InputError
+from attattr.identity import belongs
 from attattr.masks import Mask, measure
 from attattr.result import Attribution, Edge
 
@@ -29,7 +30,12 @@ class Effects:
 
 
 def measure_effects(
-    attributor: Attributor, result: Attribution, *, edges: int = 50, progress: Progress | None = None
+    attributor: Attributor,
+    result: Attribution,
+    *,
+    edges: int = 50,
+    any_model: bool = False,
+    progress: Progress | None = None,
 ) -> Effects:
     """Take out each of the strongest edges, then each head, one at a time, and measure F.
 
@@ -41,17 +47,20 @@ def measure_effects(
     The attribution follows a whole layer's attention from its baseline up; this changes one edge and
     nothing else. Where both agree the model is nearly linear in that edge.
 
+    any_model: a result of another model is meant; else it is an error.
+
     Raises:
-        InputError: a result of ready tensors or of a function as target, which do not come back from a
-            result; or a model that does not fit it.
+        InputError: a result of another model; of ready tensors or of a function as target, which do not
+            come back from a result; or a model that does not fit it.
     """
+    belongs(result.model, attributor.facts, "the result", any_model=any_model)
     if result.text is None:
         raise InputError("the result does not hold its text: only a result of texts can be measured again")
     chosen = tuple(result.top_edges(edges)) if _has_edges(result) else ()
     shape = (len(result.sites), max((site.n_heads for site in result.sites), default=0))
     heads = [(l, h) for l, site in enumerate(result.sites) for h in range(site.n_heads)]  # noqa: E741
     masks = [
-        Mask.without_edges(result, [(edge.layer, edge.head, edge.query, edge.key)]) for edge in chosen
+        Mask.without_edges(result, [(edge.site, edge.head, edge.query, edge.key)]) for edge in chosen
     ] + [Mask.without_heads(shape, [place]) for place in heads]
     inputs = result.text if result.text_pair is None else (result.text, result.text_pair)
     clean, values = measure(

@@ -19,5 +19,9 @@ class UnsupportedModelError(ModelError):
     """The model's attention cannot be intercepted."""
 
 
+class ImpossibleError(AttAttrError):
+    """One input cannot be attributed, even alone; others can."""
+
+
 class FileFormatError(AttAttrError):
     """A saved file is cut short, corrupt or of a newer version."""

@@ -208,11 +208,18 @@ def wilson(right: int, n: int, level: float = 0.95) -> tuple[float, float]:
 
 @contextlib.contextmanager
 def evaluating(model: PreTrainedModel) -> Iterator[None]:
-    """Evaluation mode, then every module's training flag as it was."""
-    flags = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, flag in flags:
-            module.training = flag
+    """Evaluation mode and the model's own precision, then every module's training flag as it was.
+
+    One thread at a time has a model, as in `capture.Capture`.
+    """
+    from attattr.parts import lock_of
+    from attattr.precision import as_given
+
+    with lock_of(model), as_given(model.device):
+        flags = [(module, module.training) for module in model.modules()]
+        model.eval()
+        try:
+            yield
+        finally:
+            for module, flag in flags:
+                module.training = flag

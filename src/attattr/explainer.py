@@ -64,8 +64,7 @@ class Explainer:
         self, job: Job, name: str, texts: list[str], target: str | None, effects: bool
     ) -> dict[str, Any]:
         attributor = self._model(job, name)
-        pair = attributor.info.pair if attributor.info else None
-        if pair and len(texts) == 1:
+        if attributor.pair and len(texts) == 1:
             raise InputError("this model compares two texts: give the second one too")
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always", UserWarning)
@@ -118,10 +117,9 @@ class Explainer:
             }
             if attributor.model.can_generate() or len(attributor.labels) < 2:
                 return found | {"probabilities": None}
-            pair = attributor.info.pair if attributor.info else None
             twice = [Example(held.slim.text, held.slim.text_pair)] * 2
             masks = [Mask(), mask]
-            logits = predict(attributor.model, attributor.tokenizer, twice, masks=masks, pair=pair)
+            logits = predict(attributor.model, attributor.tokenizer, twice, masks=masks, pair=attributor.pair)
         if attributor.model.config.problem_type == "multi_label_classification":
             shares = 1 / (1 + np.exp(-logits))
         else:

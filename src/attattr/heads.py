@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -197,7 +197,7 @@ def rank_heads(
             found = Importance(found.mean / norm, found.low / norm, found.high / norm)
         importances[criterion] = found
     facts = {
-        "model": asdict(attributor.info) if attributor.info else {"name": type(attributor.model).__name__},
+        "model": attributor.facts,
         "n": len(examples),
         "reduce": reduce,
         "target": target,

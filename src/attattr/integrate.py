@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ from torch import Tensor
 
 from attattr.calls import Call, Recording, rounding
 from attattr.capture import Capture
+from attattr.errors import AttAttrError
+from attattr.precision import HALF, gradients, logit_gradient, resolution
 from attattr.quadrature import Rule, accepted
 from attattr.targets import Objective
 
@@ -35,6 +38,7 @@ class Problem:
     inputs: Mapping[str, Tensor]
     objective: Objective
     value: Tensor  # (B,) F(A), from the untouched forward
+    floor: Tensor  # (B,) what rounding leaves open of it
     rows_at_once: int  # rows of one forward and backward
 
     @cached_property
@@ -44,14 +48,26 @@ class Problem:
         for rows in torch.arange(len(self.value), device=self.value.device).split(self.rows_at_once):
             with torch.enable_grad():
                 outputs, contexts = self.capture.trace(self.recording, self.inputs, rows)
-                value = self.objective(outputs, rows).sum()
-            gradients: tuple[Tensor | None, ...] = (None,) * len(contexts)
-            if value.requires_grad:
-                gradients = torch.autograd.grad(value, list(contexts.values()), allow_unused=True)
-            for (number, context), gradient in zip(contexts.items(), gradients, strict=True):
-                known = torch.zeros_like(context) if gradient is None else gradient
-                found.setdefault(number, []).append(known.to(self.value.dtype))
+                values = self.objective(outputs, rows)
+            known = gradients(self.objective, outputs, values, rows, list(contexts.values()))
+            for number, gradient in zip(contexts, known, strict=True):
+                found.setdefault(number, []).append(gradient)
         return {number: torch.cat(parts) for number, parts in found.items()}
+
+
+class Start(NamedTuple):
+    """F at a site's baseline, and what the arithmetic leaves open of it, (B,) each."""
+
+    value: Tensor
+    floor: Tensor
+
+
+def floor_of(objective: Objective, outputs: Any, values: Tensor, rows: Tensor, dtype: torch.dtype) -> Tensor:
+    """What rounding in `dtype` leaves open of F, (R,)."""
+    if dtype not in HALF:
+        return rounding(dtype, 10) * values.abs()
+    gradient = logit_gradient(objective, outputs, rows)
+    return resolution(gradient, getattr(outputs, "logits", None), values, rounding(dtype, 4))
 
 
 class Edges:
@@ -107,6 +123,9 @@ def integrate_site(
     stages: rules in turn; inputs that a stage's acceptance rule turns down go on to the next, and
     what the last stage gives is kept whatever it is (`converged` says so). Those that reuse nodes of
     others come first.
+
+    Raises:
+        AttAttrError: no gradient reaches the site, though F changes with its attention.
     """
     call = problem.recording.calls[number]
     assert call is not None
@@ -117,39 +136,58 @@ def integrate_site(
         origin = torch.cat(parts, dim=2).transpose(1, 2).contiguous()
     path = call.context - origin  # (B, q, H, d)
     size, device = len(path), path.device
-    at_origin = torch.zeros_like(problem.value)
+    start = Start(torch.zeros_like(problem.value), torch.zeros_like(problem.value))
     if stages[0].nodes[0] != 0:
-        at_origin = _values_at(problem, number, origin)
+        start = _start_at(problem, number, origin)
 
     mean = torch.zeros_like(path, dtype=problem.value.dtype)
     gap, error = torch.zeros_like(problem.value), torch.zeros_like(problem.value)
     n_steps = torch.zeros(size, dtype=torch.long, device=device)
     converged = torch.zeros(size, dtype=torch.bool, device=device)
+    reached = torch.zeros(size, dtype=torch.bool, device=device)
     pending = torch.arange(size, device=device)
     carried: Tensor | None = None
     behind = 0  # nodes of the stages so far
+    coarseness = torch.finfo(path.dtype).eps if path.dtype in HALF else 0.0
     for stage, rule in enumerate(stages):
         later = [following.carried for following in stages[stage + 1 :] if following.carried is not None]
         reused = [weights[behind : behind + len(rule.nodes)] for weights in later]
         columns = torch.as_tensor(np.concatenate([rule.columns, *reused], axis=1))
         behind += len(rule.nodes)
-        sums, values = _weighted_gradients(problem, number, pending, origin, path, rule.nodes, columns)
+        sums, first = _weighted_gradients(problem, number, pending, origin, path, rule.nodes, columns)
         if stage == 0 and rule.nodes[0] == 0:
-            at_origin = values
+            start = first
         if carried is not None:
             sums += carried
-        change = problem.value - at_origin
-        floor = rounding(call.context.dtype, 10) * torch.maximum(problem.value.abs(), at_origin.abs())
+        change = problem.value - start.value
+        floor = torch.maximum(problem.floor, start.floor)
+        largest = torch.maximum(problem.value.abs(), start.value.abs())
+        least = rounding(largest.dtype, 10) * largest  # gradients are as exact as F's own precision allows
+        reached[pending] |= (sums != 0).transpose(0, 1).flatten(1).any(1)
         total, off, whole = _norms(edges, pending, sums[0], sums[1])
         miss = whole - change[pending]
-        good = accepted(miss.abs(), off, total, floor[pending], tol)
+        open_ = floor[pending] + coarseness * total
+        good = accepted(miss.abs(), off, total, open_, tol, least[pending])
         mean[pending], gap[pending], n_steps[pending] = sums[0], miss, rule.n_steps
         error[pending] = torch.where(total > 0, off / total, torch.zeros_like(total))
         converged[pending] = good
         pending, carried = pending[~good], sums[2:][:, ~good] if later else None
         if not len(pending):
             break
-    return Integral(edges, mean, at_origin, gap, error, n_steps, converged)
+    _check_reached(call.name, reached, problem.value, start.value, floor)
+    return Integral(edges, mean, start.value, gap, error, n_steps, converged)
+
+
+def _check_reached(name: str, reached: Tensor, value: Tensor, without: Tensor, floor: Tensor) -> None:
+    """A gradient of 0 at every node says that the site does nothing: then F must not change with it."""
+    silent = ~reached & ((value - without).abs() > floor)
+    if bool(silent.any()):
+        i = int(silent.nonzero()[0])
+        raise AttAttrError(
+            f"no gradient reaches the attention of {name}, though F is {float(value[i]):.4g} with it and "
+            f"{float(without[i]):.4g} without: the target detaches it, or the model's weights are quantised "
+            "in a way that has no gradients"
+        )
 
 
 def baseline_attention(call: Call, attention: Tensor, queries: slice, baseline: str) -> Tensor | None:
@@ -179,50 +217,58 @@ def _norms(edges: Edges, which: Tensor, mean: Tensor, embedded: Tensor) -> tuple
     return total, off, whole
 
 
-def _values_at(problem: Problem, number: int, context: Tensor) -> Tensor:
-    """F with the site's context replaced, one row an input, (B,)."""
-    parts = []
+def _start_at(problem: Problem, number: int, context: Tensor) -> Start:
+    """F with the site's context replaced, one row an input."""
+    values, floors = [], []
     with torch.no_grad():
         for rows in torch.arange(len(context), device=context.device).split(problem.rows_at_once):
             outputs = problem.capture.resume(problem.recording, problem.inputs, rows, number, context[rows])
-            parts.append(problem.objective(outputs, rows))
-    return torch.cat(parts)
+            values.append(problem.objective(outputs, rows))
+            floors.append(floor_of(problem.objective, outputs, values[-1], rows, context.dtype))
+    return Start(torch.cat(values), torch.cat(floors))
 
 
 def _weighted_gradients(
     problem: Problem, number: int, which: Tensor, origin: Tensor, path: Tensor, nodes, columns: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Σ_k columns[k, c] ∂F/∂C at node k for each input in `which`, (c, P, q, H, d), and F at node 0, (P,).
+) -> tuple[Tensor, Start]:
+    """Σ_k columns[k, c] ∂F/∂C at node k for each input in `which`, (c, P, q, H, d), and F at node 0.
 
     The last node is not computed where it is 1: there the clean forward's gradient is known.
     """
-    count = len(which)
     device, dtype = path.device, problem.value.dtype
-    sums = torch.zeros(columns.shape[1], count, *path.shape[1:], dtype=dtype, device=device)
+    sums = torch.zeros(columns.shape[1], len(which), *path.shape[1:], dtype=dtype, device=device)
+    columns = columns.to(device, dtype)
     if nodes[-1] == 1:
         clean = problem.clean_gradients[number][which]
-        sums += columns[-1].to(device, dtype)[:, None, None, None, None] * clean
+        sums += columns[-1][:, None, None, None, None] * clean
         nodes = nodes[:-1]
-    first = torch.zeros(count, dtype=dtype, device=device)
-    alphas = torch.as_tensor(nodes, dtype=torch.float64)
-    # all nodes of an input stand side by side: (input, node) pairs in reading order
-    place = torch.arange(count).repeat_interleave(len(alphas)).to(device)
-    node = torch.arange(len(alphas)).repeat(count)
-    chunks = torch.arange(len(place)).split(problem.rows_at_once) if len(place) else ()
-    for chunk in chunks:
-        rows = which[place[chunk]]
-        alpha = alphas[node[chunk]].to(device, path.dtype)[:, None, None, None]
-        context = torch.addcmul(origin[rows], alpha, path[rows]).requires_grad_()
+    first = Start(*torch.zeros(2, len(which), dtype=dtype, device=device))
+    alphas = torch.as_tensor(nodes, dtype=torch.float64).to(device, path.dtype)
+    for inputs, some in _chunks(len(which), len(nodes), problem.rows_at_once):
+        alpha = alphas[some].repeat(inputs.stop - inputs.start)  # the nodes of an input side by side
+        rows = which[inputs].repeat_interleave(some.stop - some.start)
+        context = torch.addcmul(origin[rows], alpha[:, None, None, None], path[rows]).requires_grad_()
         with torch.enable_grad():
             outputs = problem.capture.resume(problem.recording, problem.inputs, rows, number, context)
             values = problem.objective(outputs, rows)
-            total = values.sum()
-        at_first = (node[chunk] == 0).to(device)
-        first[place[chunk][at_first]] = values.detach()[at_first]
-        if not values.requires_grad:
-            continue  # nothing of what F reads comes from this site
-        (gradient,) = torch.autograd.grad(total, context)
-        weights = columns[node[chunk]].to(device, dtype)
-        for c in range(columns.shape[1]):
-            sums[c].index_add_(0, place[chunk], gradient.to(dtype) * weights[:, c, None, None, None])
+        if some.start == 0:
+            each = slice(None, None, some.stop)
+            first.value[inputs] = values.detach()[each]
+            floor = floor_of(problem.objective, outputs, values.detach(), rows, path.dtype)
+            first.floor[inputs] = floor[each]
+        (gradient,) = gradients(problem.objective, outputs, values, rows, [context])
+        # an input's nodes are summed by themselves: one that is not finite spoils no other
+        by_input = gradient.reshape(inputs.stop - inputs.start, some.stop - some.start, -1)
+        summed = (columns[some].T @ by_input).transpose(0, 1)  # (c, inputs, q·H·d)
+        sums[:, inputs] += summed.reshape(len(sums), -1, *path.shape[1:])
     return sums, first
+
+
+def _chunks(inputs: int, nodes: int, rows: int) -> Iterator[tuple[slice, slice]]:
+    """(inputs, nodes) computed together, at most `rows`: whole inputs, or an input's nodes in turn."""
+    if not nodes:
+        return
+    together, some = max(1, rows // nodes), min(rows, nodes)
+    for i in range(0, inputs, together):
+        for k in range(0, nodes, some):
+            yield slice(i, min(inputs, i + together)), slice(k, min(nodes, k + some))

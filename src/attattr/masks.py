@@ -127,14 +127,13 @@ def measure(
     """
     model, tokenizer = attributor.model, attributor.tokenizer
     wish = targets.parse(target, output, model, tokenizer)
-    pair = attributor.info.pair if attributor.info else None
-    (encoded,) = encode(model, tokenizer, as_examples([inputs]), truncate=truncate, pair=pair)
+    (encoded,) = encode(model, tokenizer, as_examples([inputs]), truncate=truncate, pair=attributor.pair)
     encoded = targets.extend(encoded, wish, tokenizer)
     device = next(model.parameters()).device
     # a mask of edges holds weights and factors of every head besides what the budget counts
     at_once = max(1, rows_within_budget(model, [encoded]) // 2)
     values: list[float] = []
-    with pad_token(model, tokenizer, [encoded]) as pad, Capture(model) as capture:
+    with Capture(model) as capture, pad_token(model, tokenizer, [encoded]) as pad:
         one = {name: value.to(device) for name, value in collate([encoded], pad).items()}
         recording = capture.record(one)
         objective, _ = targets.resolve(

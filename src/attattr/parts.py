@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,13 +14,25 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from attattr.errors import UnsupportedModelError
 
+_locks: weakref.WeakKeyDictionary[nn.Module, Any] = weakref.WeakKeyDictionary()
+_making = threading.Lock()
+
+
+def lock_of(model: nn.Module) -> Any:
+    """The model's one lock: whoever changes how it computes holds it. A thread may take it again."""
+    with _making:
+        return _locks.setdefault(model, threading.RLock())
+
 
 def without_wrapper(model: Any) -> PreTrainedModel:
-    """The transformers model inside a PEFT wrapper: unmerged adapters stay at work in it.
+    """The transformers model inside a wrapper: of torch.compile, of data parallelism, of PEFT (unmerged
+    adapters stay at work in it).
 
     Raises:
         UnsupportedModelError: the wrapper itself takes part in the forward (prompt and prefix tuning).
     """
+    while (inner := getattr(model, "_orig_mod", None) or _parallel(model)) is not None:
+        model = inner
     if not hasattr(model, "get_base_model"):
         return model
     if model.active_peft_config.is_prompt_learning:
@@ -27,6 +41,11 @@ def without_wrapper(model: Any) -> PreTrainedModel:
             "token stands for them. attattr explains adapters that change weights, such as LoRA"
         )
     return model.get_base_model()
+
+
+def _parallel(model: Any) -> Any:
+    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    return model.module if isinstance(model, wrappers) else None
 
 
 def kind_of(model: PreTrainedModel, name: str, module: nn.Module) -> str:

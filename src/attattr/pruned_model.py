@@ -46,13 +46,20 @@ def shrink(model, facts):
 
 
 def write_pruned(
-    model: PreTrainedModel, tokenizer: Any, out: str | Path, facts: dict[str, Any] | None, auto: str | None
+    model: PreTrainedModel,
+    tokenizer: Any,
+    out: str | Path,
+    facts: dict[str, Any] | None,
+    auto: str | None,
+    *,
+    of: dict[str, Any] | None = None,
 ) -> None:
     """The model's folder, whole or not at all.
 
     Args:
         facts: of `prune.sliced`; None for a masked model, which keeps its shapes.
         auto: the auto class that loads it ("AutoModelForCausalLM" …).
+        of: facts of the model it was cut from (`Attributor.facts`): its config keeps them.
 
     Raises:
         InputError: the folder is there already and not empty.
@@ -70,6 +77,10 @@ def write_pruned(
             base = type(model).__name__.removeprefix("Pruned")
             model.config.attattr_pruned = facts
             model.config.auto_map = {auto: f"{Path(FILE).stem}.Pruned{base}"}
+        if of is not None:
+            model.config.attattr_pruned_from = {
+                name: of.get(name) for name in ("name", "dtype", "parameters")
+            }
         with quiet():
             model.save_pretrained(made)
         if facts is not None:

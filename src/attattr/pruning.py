@@ -16,6 +16,7 @@ from attattr.effectiveness import Curve
 from attattr.errors import InputError
 from attattr.evaluate import Evaluation, evaluate_model, gold_indices, predict
 from attattr.heads import HeadRanking
+from attattr.identity import belongs
 from attattr.masks import Mask
 from attattr.prune import heads_to_keep
 
@@ -48,6 +49,7 @@ def prune_curves(
     examples: Sequence[Example],
     *,
     steps: int = 10,
+    any_model: bool = False,
     progress: Progress | None = None,
 ) -> PruneCurves:
     """Accuracy with 0, 1/steps … all heads taken out of the whole model, lowest importance first.
@@ -61,9 +63,13 @@ def prune_curves(
 
     Rows that the heads were ranked on are left out. Source: Hao et al. 2021, section 4.2.
 
+    any_model: a ranking of another model is meant; else it is an error.
+
     Raises:
-        InputError: no other rows are left, or they have no labels the model knows.
+        InputError: a ranking of another model; no other rows are left, or they have no labels the model
+            knows.
     """
+    belongs(ranking.facts.get("model"), attributor.facts, "the ranking", any_model=any_model)
     others = ranking.unlike(examples)
     if not others:
         raise InputError("every row was used to rank the heads: accuracy is measured on others, give more")

@@ -100,18 +100,18 @@ def auto() -> tuple[Rule, ...]:
     return (*stages, fixed("gausslegendre", 24), fixed("gausslegendre", 64))
 
 
-def accepted(gap, error, total, floor, tol: float):
+def accepted(gap, error, total, floor, tol: float, least=0.0):
     """Which rows are good enough: the gap is small *and* the embedded rule agrees.
 
     gap: |Σ Attr − (F(A) − F(A⁰))|; error: ‖Attr − Attr_embedded‖₁; total: ‖Attr‖₁; floor: what the
-    arithmetic itself cannot resolve. Any array type, elementwise. The gap alone is no bound: two
-    heads' errors may cancel in it.
+    arithmetic cannot resolve of the gap; least: scores that are nothing. Any array type, elementwise.
+    The gap alone is no bound: two heads' errors may cancel in it.
 
     >>> bool(accepted(np.array(0.0), np.array(0.4), np.array(1.0), np.array(1e-6), 1e-3))
     False
     """
     small = (gap <= tol * total) | (gap <= floor)
-    return small & ((error <= MAX_ERROR * total) | (error <= floor))
+    return small & ((error <= MAX_ERROR * total) | (error <= least))
 
 
 @cache

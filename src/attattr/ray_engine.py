@@ -6,6 +6,7 @@ that dies is started again by Ray, and its shard with it. Needs `pip install att
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
@@ -13,8 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from attattr.data import Example
+from attattr.data import Example, Problem
 from attattr.errors import AttAttrError, InputError
+from attattr.identity import belongs
 from attattr.shards import Shard, Work, make_shard
 
 CPUS_EACH = 0.5  # of Ray's account: with whole ones the tasks that feed the workers may find none left
@@ -22,12 +24,18 @@ FILES = ("inputs", "edges", "heads", "scores")
 
 
 def ray_engine(
-    model: str, opening: dict[str, Any], *, address: str | None = None, workers: int = 2
+    model: str,
+    opening: dict[str, Any],
+    *,
+    facts: dict[str, Any],
+    address: str | None = None,
+    workers: int = 2,
 ) -> Callable[[list[tuple[int, int, Sequence[Example]]], Work], Iterator[tuple[int, Shard]]]:
     """An engine for `runs.attribute_data`.
 
     Args:
         model, opening: what `models.load` takes; every worker must find the same model under it.
+        facts: of that model (`Attributor.facts`): a worker that finds another one fails.
         address: of a running cluster ("auto", "ray://host:10001"); None: one is started here.
         workers: actors, each holding the model.
 
@@ -54,7 +62,7 @@ def ray_engine(
             tasks = ray.data.from_items(items, override_num_blocks=len(items))
             done = tasks.map_batches(
                 _Worker,
-                fn_constructor_args=(model, opening, asdict(work)),
+                fn_constructor_args=(model, opening, asdict(work), facts),
                 batch_size=1,
                 compute=ray.data.ActorPoolStrategy(size=min(workers, len(items))),
                 num_cpus=CPUS_EACH,
@@ -62,7 +70,8 @@ def ray_engine(
             )
             for batch in done.iter_batches(batch_size=1, batch_format="numpy", prefetch_batches=0):
                 files = {name: bytes(batch[name][0]) for name in FILES if len(batch[name][0])}
-                shard = Shard(files, int(batch["rows"][0]), float(batch["worst_gap"][0]))
+                left_out = tuple(Problem(*each) for each in json.loads(str(batch["left_out"][0])))
+                shard = Shard(files, int(batch["rows"][0]), float(batch["worst_gap"][0]), left_out)
                 yield int(batch["number"][0]), shard
         except ray.exceptions.RayError as error:
             raise AttAttrError(f"a Ray worker failed: {_reason(error)}") from error
@@ -76,17 +85,19 @@ def ray_engine(
 class _Worker:
     """One actor: the model, loaded once, and shard after shard."""
 
-    def __init__(self, model: str, opening: dict[str, Any], work: dict[str, Any]):
+    def __init__(self, model: str, opening: dict[str, Any], work: dict[str, Any], facts: dict[str, Any]):
         from attattr.attribute import Attributor
 
         self.attributor = Attributor.from_pretrained(model, **opening)
+        belongs(facts, self.attributor.facts, f"the run, of which {socket.gethostname()} is a worker,")
         self.work = Work(**work)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         examples = [Example(**example) for example in batch["examples"][0]]
         shard = make_shard(self.attributor, examples, int(batch["first"][0]), self.work)
         files = {name: [shard.files.get(name, b"")] for name in FILES}
-        return {"number": batch["number"], "rows": [shard.rows], "worst_gap": [shard.worst_gap], **files}
+        facts = {"rows": [shard.rows], "worst_gap": [shard.worst_gap]}
+        return {"number": batch["number"], "left_out": [json.dumps(shard.left_out)], **facts, **files}
 
 
 def _connect(ray: Any, address: str | None, workers: int) -> None:

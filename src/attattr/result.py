@@ -70,8 +70,8 @@ class Edges:
 class Edge:
     """One edge: in this head, the query attends to the key, and that is worth `score` of F."""
 
-    site: str
-    layer: int  # number of the site in Attribution.sites
+    site: int  # number of the site in Attribution.sites, as in the JSON and in tables
+    name: str  # of the site
     head: int
     query: int
     key: int
@@ -124,7 +124,7 @@ class Attribution:
     ('positive', ('[CLS]', 'a', 'fine', 'film', '[SEP]'))
     >>> result.scores.shape  # sites, heads, queries, keys
     (2, 2, 5, 5)
-    >>> [(edge.layer, edge.query_token, edge.key_token, edge.score) for edge in result.top_edges(1)]
+    >>> [(edge.site, edge.query_token, edge.key_token, edge.score) for edge in result.top_edges(1)]
     [(1, '[CLS]', 'fine', 0.5)]
 
     `axes` names what attention runs over: "input", "output" (the decoder's side), "patches" …; `tokens`,
@@ -233,8 +233,8 @@ class Attribution:
                 edges.score.tolist(), edges.attention.tolist(), strict=True,
             ):  # fmt: skip
                 if score > 0 or not positive_only:
-                    found.append(Edge(site.name, layer, h, i, j, score, weight, queries[i], keys[j]))
-        found.sort(key=lambda edge: (-abs(edge.score), edge.layer, edge.head, edge.query, edge.key))
+                    found.append(Edge(layer, site.name, h, i, j, score, weight, queries[i], keys[j]))
+        found.sort(key=lambda edge: (-abs(edge.score), edge.site, edge.head, edge.query, edge.key))
         found = found[:k]
         certain = sum(abs(edge.score) >= sure for edge in found)
         if sure and certain < k:
@@ -331,9 +331,9 @@ class Attribution:
     def to_json(self, top: int = 10) -> dict[str, Any]:
         """The facts as plain JSON values (schema: docs/schema.md), with the `top` strongest edges.
 
-        >>> facts = result.to_json(top=1)
-        >>> facts["edges"]
-        [{'site': 1, 'head': 0, 'query': 0, 'key': 2, 'score': 0.5, 'attention': 0.75}]
+        >>> (edge,) = result.to_json(top=1)["edges"]
+        >>> edge["site"], edge["name"], edge["head"], edge["query"], edge["key"], edge["score"]
+        (1, 'encoder.layer.1', 0, 0, 2, 0.5)
 
         What is not finite, or not held by the store, is None.
         """

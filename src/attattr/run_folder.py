@@ -13,19 +13,23 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attattr.errors import AttAttrError, FileFormatError, InputError
+from attattr.identity import belongs
 
 if TYPE_CHECKING:
     import pyarrow.dataset
 
+    from attattr.data import Problem
     from attattr.shards import Shard
 
 FORMAT = 1
+# parts of the manifest that may differ; which model it is says `identity.belongs`
+FREE = {("data", "name"), ("model", "parameters"), ("model", "digest"), ("model", "adapter_digest")}
 SUFFIX = {"scores": ".safetensors"}
 
 
@@ -41,6 +45,12 @@ class Run:
     def complete(self) -> bool:
         """Whether every shard is there."""
         return len(self.finished) == self.manifest["shards"]["count"]
+
+    @property
+    def left_out(self) -> int:
+        """How many inputs of the finished shards could not be attributed (left_out.jsonl says why)."""
+        markers = (json.loads(_marker(self.path, n).read_text(encoding="utf-8")) for n in self.finished)
+        return sum(len(marker.get("left_out", ())) for marker in markers)
 
     @property
     def inputs(self) -> pyarrow.dataset.Dataset:
@@ -104,12 +114,14 @@ def agree(out: Path, manifest: dict[str, Any]) -> None:
         write_file(path, (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode())
         return
     old = open_run(out).manifest
+    belongs(old["model"], manifest["model"], f"the run in '{out}'")
     for name, part in manifest.items():
-        if name == "environment" or old.get(name) == part:
+        # batches follow from the rest and the device, which changes no more than rounding
+        if name in ("environment", "batches") or old.get(name) == part:
             continue
         if isinstance(part, dict) and isinstance(old.get(name), dict):
             for key in part:
-                if part[key] != old[name].get(key) and (name, key) != ("data", "name"):
+                if part[key] != old[name].get(key) and (name, key) not in FREE and key in old[name]:
                     raise InputError(
                         f"'{out}' holds another run: its {name} {key} is {_short(old[name].get(key))}, asked "
                         f"for is {_short(part[key])}; choose another folder, or ask for the same"
@@ -144,7 +156,20 @@ def write_shard(out: Path, number: int, shard: Shard) -> None:
         write_file(_file(out, name, number), content)
     files = {name: hashlib.sha256(content).hexdigest() for name, content in shard.files.items()}
     facts = {"rows": shard.rows, "worst_gap": shard.worst_gap, "files": files}
+    if shard.left_out:
+        facts["left_out"] = [problem._asdict() for problem in shard.left_out]
     write_file(_marker(out, number), (json.dumps(facts) + "\n").encode())
+
+
+def write_left_out(out: Path, problems: Sequence[Problem], shards: int) -> None:
+    """Rows that cannot be used, and inputs that the finished shards had to leave out."""
+    failed = []
+    for number in range(shards):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            failed += json.loads(_marker(out, number).read_text(encoding="utf-8")).get("left_out", [])
+    every = [problem._asdict() for problem in problems] + failed
+    lines = [json.dumps(each, ensure_ascii=False) + "\n" for each in every]
+    write_file(out / "left_out.jsonl", "".join(lines).encode())
 
 
 def _marker(out: Path, number: int) -> Path:

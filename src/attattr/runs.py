@@ -16,7 +16,17 @@ from typing import TYPE_CHECKING, Any
 from attattr import __version__
 from attattr.data import Example, Problem
 from attattr.errors import InputError
-from attattr.run_folder import FORMAT, Run, agree, locked, open_run, sound, write_file, write_shard, writing
+from attattr.run_folder import (
+    FORMAT,
+    Run,
+    agree,
+    locked,
+    open_run,
+    sound,
+    write_left_out,
+    write_shard,
+    writing,
+)
 
 if TYPE_CHECKING:
     from attattr.attribute import Attributor
@@ -43,8 +53,8 @@ class Status:
 
 
 def attribute_data(
-    examples: Sequence[Example],
     attributor: Attributor,
+    examples: Sequence[Example],
     out: str | Path,
     *,
     work: Work | None = None,
@@ -59,7 +69,7 @@ def attribute_data(
 
     >>> from attattr import Attributor, Example
     >>> examples = [Example("a fine film", label="positive"), Example("not so fine", label="negative")]
-    >>> run = attribute_data(examples, Attributor.from_pretrained("sst2"), folder / "run")
+    >>> run = attribute_data(Attributor.from_pretrained("sst2"), examples, folder / "run")
     >>> run.complete, run.inputs.to_table()["prediction"].to_pylist()
     (True, ['positive', 'negative'])
 
@@ -95,8 +105,7 @@ def attribute_data(
     with writing(out), locked(out):
         manifest = _manifest(attributor, examples, plan, work, size, data or {})
         agree(out, manifest)
-        lines = [json.dumps(problem._asdict(), ensure_ascii=False) + "\n" for problem in problems]
-        write_file(out / "left_out.jsonl", "".join(lines).encode())
+        write_left_out(out, problems, len(plan))
         for part in out.glob("*/*.part"):
             part.unlink()
         missing = [each for each in plan if not sound(out, each[0])]
@@ -114,9 +123,11 @@ def attribute_data(
 
         for number, shard in (engine or _here(attributor, within))(missing, work):
             write_shard(out, number, shard)
+            if shard.left_out:
+                write_left_out(out, problems, len(plan))
             state = replace(
                 state,
-                inputs_done=state.inputs_done + shard.rows,
+                inputs_done=state.inputs_done + shard.rows + len(shard.left_out),
                 shards_done=state.shards_done + 1,
                 worst_gap=max(state.worst_gap, shard.worst_gap, key=abs),
             )
@@ -127,7 +138,7 @@ def attribute_data(
 
 
 def usable(
-    examples: Sequence[Example], attributor: Attributor, *, needs_label: bool
+    attributor: Attributor, examples: Sequence[Example], *, needs_label: bool
 ) -> tuple[list[Example], list[Problem]]:
     """Examples whose label the model knows, and a problem for each of the others.
 
@@ -185,7 +196,7 @@ def _manifest(
         fields = [example.text, example.text_pair, example.label, example.id, example.line]
         digest.update(json.dumps(fields, ensure_ascii=False).encode() + b"\n")
     layout, padding = _layout(attributor, plan, work)
-    facts = asdict(attributor.info) if attributor.info else {"name": type(attributor.model).__name__}
+    facts = attributor.facts
     return {
         "format": FORMAT,
         "model": facts | {"labels": attributor.labels, "dtype": str(attributor.model.dtype)},
@@ -194,24 +205,28 @@ def _manifest(
         "shards": {"size": size, "count": len(plan)},
         "batches": {"inputs_each": layout, "padding_share": padding},
         "versions": {"attattr": __version__} | {name: importlib.metadata.version(name) for name in LIBRARIES},
-        "environment": {"python": platform.python_version(), "machine": platform.machine()},
+        "environment": {
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "device": str(attributor.model.device),
+        },
     }
 
 
 def _layout(attributor: Attributor, plan, work: Work) -> tuple[list[list[int]], float]:
     """How many inputs each batch of each shard has, and how much of them is padding."""
-    from attattr.attribute import Options
-    from attattr.batches import batches_of, length
+    from attattr.batches import length
+    from attattr.batches import plan as batches_of
     from attattr.encoding import encode
+    from attattr.shards import options_of
 
-    chosen = {name: value for name, value in asdict(work).items() if name != "target"}
-    nodes = len(Options(layers=None, **chosen).stages[0].nodes)
+    options = options_of(work)
     layout, real, padded = [], 0, 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # said when the shard is computed
         for _, _, rows in plan:
             encoded = encode(attributor.model, attributor.tokenizer, rows)
-            batches = batches_of(encoded, attributor.model, nodes, work.internal_batch_size)
+            batches = batches_of(encoded, attributor.model, options)
             layout.append([len(batch) for batch in batches])
             for batch in batches:
                 lengths = [length(encoded[i]) for i in batch]

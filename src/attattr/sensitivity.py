@@ -37,14 +37,13 @@ def sensitivities(
     ∂L/∂m_h at m = 1 is C_h · ∂L/∂C_h summed over positions: Michel et al. 2019, equation 5.
     """
     model, tokenizer = attributor.model, attributor.tokenizer
-    pair = attributor.info.pair if attributor.info else None
-    encoded = encode(model, tokenizer, examples, pair=pair)
+    encoded = encode(model, tokenizer, examples, pair=attributor.pair)
     order = sorted(range(len(encoded)), key=lambda i: (length(encoded[i]), i))
     most = min(32, rows_within_budget(model, [encoded[i] for i in order[-1:]]))
     device = next(model.parameters()).device
     taylor: dict[int, np.ndarray] = {}
     attention: dict[int, np.ndarray] = {}
-    with pad_token(model, tokenizer, encoded) as pad, Capture(model) as capture:
+    with Capture(model) as capture, pad_token(model, tokenizer, encoded) as pad:
         shortest = collate([encoded[order[0]]], pad)
         calls = capture.record({name: value.to(device) for name, value in shortest.items()}).calls
         sites = [number for number, call in enumerate(calls) if call is not None]

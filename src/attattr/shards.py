@@ -16,8 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import save as safetensors_bytes
 
-from attattr.attribute import Attributor, Progress
-from attattr.data import Example
+from attattr.attribute import Attributor, warn
+from attattr.data import Example, Problem
+from attattr.errors import ImpossibleError
+from attattr.job import Progress
+from attattr.options import Options
 from attattr.result import Attribution
 
 TABLES = ("inputs", "edges", "heads")
@@ -97,6 +100,7 @@ class Shard:
     files: dict[str, bytes]
     rows: int
     worst_gap: float
+    left_out: tuple[Problem, ...] = ()  # inputs that could not be attributed, even alone
 
 
 def make_shard(
@@ -108,15 +112,23 @@ def make_shard(
 ) -> Shard:
     """Attribute the examples and lay the results out as tables.
 
+    An input that cannot be attributed, even alone, is left out; the others keep their row numbers.
+
     first_row: number of the first example in the whole run.
     """
-    options = asdict(work)
-    wanted = options.pop("target")
-    targets = {"gold": [example.label for example in examples], "predicted": None}.get(wanted, wanted)
-    results = attributor.attribute(list(examples), target=targets, progress=progress, **options)
-    numbered = list(enumerate(results, first_row))
+    gold = [example.label for example in examples]
+    wanted = {"gold": gold, "predicted": None}.get(work.target, work.target)
+    found = attributor.attributed(examples, wanted, options_of(work), keep_going=True, progress=progress)
+    numbered, failed = [], []
+    for row, (result, example) in enumerate(zip(found, examples, strict=True), first_row):
+        if isinstance(result, ImpossibleError):
+            failed.append(Problem(example.line or 0, str(result)))
+        else:
+            numbered.append((row, result))
+    results = [result for _, result in numbered]
+    warn(results)
     files = {
-        "inputs": _parquet(_inputs(numbered, examples), INPUTS),
+        "inputs": _parquet(_inputs(numbered, [examples[row - first_row] for row, _ in numbered]), INPUTS),
         "heads": _parquet(_heads(numbered), HEADS),
     }
     if work.store == "edges":
@@ -131,7 +143,12 @@ def make_shard(
             }
         )
     worst = max((_worst_gap(result) for result in results), key=abs, default=0.0)
-    return Shard(files, len(results), worst)
+    return Shard(files, len(results), worst, tuple(failed))
+
+
+def options_of(work: Work) -> Options:
+    """How to attribute, without what."""
+    return Options(layers=None, **{name: value for name, value in asdict(work).items() if name != "target"})
 
 
 def _inputs(numbered: list[tuple[int, Attribution]], examples: Sequence[Example]) -> pa.Table:

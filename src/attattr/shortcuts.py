@@ -18,6 +18,7 @@ from torch import Tensor
 from attattr.calls import rounding
 from attattr.errors import UnsupportedModelError
 from attattr.last_block import hidden, with_hidden
+from attattr.memory import out_of_memory
 
 if TYPE_CHECKING:
     from attattr.integrate import Problem
@@ -50,8 +51,8 @@ def check_resume(problem: Problem) -> None:
             try:
                 with torch.no_grad():
                     again = capture.resume(recording, problem.inputs, rows, number, call.context[rows]).logits
-            except (RuntimeError, AssertionError):
-                if not capture.replay:
+            except (RuntimeError, AssertionError) as error:
+                if not capture.replay or out_of_memory(error):
                     raise
                 worst = call.name
                 break
@@ -125,7 +126,9 @@ def rows_read(problem: Problem) -> Tensor | None:
 
         try:
             capture.finish(recording, problem.inputs, last)
-        except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError):
+        except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
+            if out_of_memory(error):
+                raise
             return None  # a block that cannot be run on some of its rows
     off = (hidden(found[0]) - clean).abs().max()
     return positions if bool(off <= rounding(clean.dtype, 250) * clean.abs().max()) else None

@@ -180,7 +180,8 @@ def to_json(result: Attribution, top: int) -> dict[str, Any]:
             "left_out": list(result.left_out),
             "edges": [
                 {
-                    "site": edge.layer,
+                    "site": edge.site,
+                    "name": edge.name,
                     "head": edge.head,
                     "query": edge.query,
                     "key": edge.key,

@@ -28,8 +28,8 @@ Progress = Callable[[int, int], None]
 
 
 def mine_triggers(
-    data: Sequence[Example] | Run,
     attributor: Attributor,
+    data: Sequence[Example] | Run,
     *,
     top: int = 50,
     pieces: bool = False,
@@ -41,7 +41,7 @@ def mine_triggers(
 
     >>> from attattr import Attributor, Example
     >>> sst2 = Attributor.from_pretrained("sst2")
-    >>> (pattern,) = mine_triggers([Example("a dull film")], sst2)
+    >>> (pattern,) = mine_triggers(sst2, [Example("a dull film")])
     >>> pattern.label, 1 <= len(pattern.tokens) <= 3
     ('negative', True)
 

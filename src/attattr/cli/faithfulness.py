@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,7 +54,7 @@ def faithfulness(
     if json_file is not None:
         facts = {
             **found.to_json(),
-            "model": asdict(attributor.info) if attributor.info else None,
+            "model": attributor.facts,
             "data": the_data.data,
             "limit": the_data.limit,
             "left_out": [problem._asdict() for problem in problems],

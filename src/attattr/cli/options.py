@@ -66,6 +66,9 @@ TextColumns = Annotated[
 LabelColumn = Annotated[str | None, typer.Option(help="Column of the gold label.", metavar="NAME")]
 Split = Annotated[str | None, typer.Option(help="Split of a hub data set.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only so many rows, drawn at random.")]
+AnyModel = Annotated[
+    bool, typer.Option("--any-model", help="What was made with another model is meant, and no error.")
+]
 Seed = Annotated[int, typer.Option(help="Seed of what is drawn at random.")]
 
 

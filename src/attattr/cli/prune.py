@@ -35,6 +35,7 @@ def model(
         Literal["sliced", "masked"],
         typer.Option("--format", help="sliced: smaller and faster; masked: same size, loads anywhere."),
     ] = "sliced",
+    any_model: options.AnyModel = False,
     json_file: Json = None,
 ) -> None:
     """Prune the least important heads of a model into a folder that loads again.
@@ -52,17 +53,20 @@ def model(
         options.report(problems)
         examples = ranking.unlike(rows)
     attributor = the_model.attributor()
+    from attattr.identity import belongs
     from attattr.prune import prune_model
     from attattr.pruned_model import write_pruned
     from attattr.pruning import compare_models
 
+    of_ranking = ranking.facts.get("model")
+    belongs(of_ranking, attributor.facts, f"the ranking in '{heads}'", any_model=any_model)
     with options.working("pruning"):
         pruned = prune_model(attributor, importance, keep_heads, layout)
         report = compare_models(
             attributor.model, pruned.model, attributor.tokenizer, examples, pruned.made_up, kept=pruned.kept,
             logits_off=pruned.logits_off, ranked_on=len(ranking.rows),
         )  # fmt: skip
-        write_pruned(pruned.model, attributor.tokenizer, out, pruned.facts, pruned.auto)
+        write_pruned(pruned.model, attributor.tokenizer, out, pruned.facts, pruned.auto, of=attributor.facts)
     if json_file is not None:
         options.write_text(json_file, json.dumps(report.to_json(), indent=1) + "\n")
     if json_file != "-":

@@ -56,7 +56,7 @@ def run(
         target=target, store=store, output=output, method=method, n_steps=options.steps(method, n_steps),
         tol=tol, baseline=baseline, internal_batch_size=batch_size,
     )  # fmt: skip
-    examples, more = usable(examples, attributor, needs_label=target == "gold")
+    examples, more = usable(attributor, examples, needs_label=target == "gold")
     problems = sorted([*problems, *more])
     options.report(problems)
     if problems and strict:
@@ -65,14 +65,16 @@ def run(
     if engine == "ray":
         from attattr.ray_engine import ray_engine
 
-        compute = ray_engine(the_model.model, the_model.opening, address=ray_address, workers=workers)
+        compute = ray_engine(
+            the_model.model, the_model.opening, facts=attributor.facts, address=ray_address, workers=workers
+        )
     source = {
         "name": the_data.data, "split": the_data.split, "limit": the_data.limit,
         "seed": the_data.seed if the_data.limit else None,
     }  # fmt: skip
     with _interruptible() as stopped, _progress() as progress:
         made = attribute_data(
-            examples, attributor, out, work=work, problems=problems, data=source, shard_size=shard_size,
+            attributor, examples, out, work=work, problems=problems, data=source, shard_size=shard_size,
             engine=compute, progress=progress, stop=stopped,
         )  # fmt: skip
     _show(made)
@@ -88,6 +90,9 @@ def _show(made: Run) -> None:
         f"{made.path}: {rows:,} inputs in {len(made.finished)} of {count} shards, "
         f"{made.manifest['batches']['padding_share']:.1%} of the tokens padding"
     )
+    impossible = made.left_out
+    if impossible:
+        typer.echo(f"{impossible:,} inputs could not be attributed; left_out.jsonl says why")
     if rows:
         import pyarrow.compute as pc
 

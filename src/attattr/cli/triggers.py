@@ -57,7 +57,7 @@ def mine(
 
     with options.progress_bar("mining") as progress:
         found = mine_triggers(
-            data, attributor, top=top, pieces=pieces, limit=limit, seed=the_data.seed, progress=progress
+            attributor, data, top=top, pieces=pieces, limit=limit, seed=the_data.seed, progress=progress
         )
     lines = [json.dumps(pattern.to_json(), ensure_ascii=False) + "\n" for pattern in found]
     options.write_text(out, "".join(lines))

@@ -136,7 +136,7 @@ def _edges(result: Attribution) -> data.EdgeColumns | None:
     kept = [len(site.edges.score) for site in result.sites if site.scores is None and site.edges is not None]
     strongest = [edge for edge in result.top_edges(min([EDGES, *kept])) if edge.score]
     return data.EdgeColumns(
-        site=[edge.layer for edge in strongest],
+        site=[edge.site for edge in strongest],
         head=[edge.head for edge in strongest],
         query=[edge.query for edge in strongest],
         key=[edge.key for edge in strongest],

@@ -132,14 +132,14 @@ def _edges(result: Attribution, top: int) -> RenderableType:
     table.add_column("score", justify="right", no_wrap=True)
     table.add_column("attention", justify="right", no_wrap=True)
     for edge in edges:
-        site = result.sites[edge.layer]
+        site = result.sites[edge.site]
         between = Text(_named(result.axes[site.query_axis], edge.query))
         between.append(" → ").append(_named(result.axes[site.key_axis], edge.key))
         score = Text(
             f"{edge.score:{form}}", style=Style(color=_rgb(POSITIVE if edge.score > 0 else NEGATIVE))
         )
         kind = [site.kind.replace("_", " ")] if several else []
-        table.add_row(str(edge.layer), str(edge.head), *kind, between, score, f"{edge.attention:.3f}")
+        table.add_row(str(edge.site), str(edge.head), *kind, between, score, f"{edge.attention:.3f}")
     return Group(Text(f"Strongest {_count(len(edges), 'edge')} (layers and heads count from 0):"), table)
 
 

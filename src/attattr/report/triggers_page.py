@@ -83,7 +83,7 @@ def explained(facts: dict[str, Any], attributor: Attributor) -> dict[str, Any]:
                     "query": e.query_token,
                     "key": e.key_token,
                     "score": e.score,
-                    "layer": e.layer,
+                    "layer": e.site,
                     "head": e.head,
                 }
                 for e in result.top_edges(EDGES, positive_only=True)
