@@ -606,7 +606,7 @@ def test_the_report_shows_attributions_of_the_attacked_model(attack_file, files,
     expected = attributor.attribute(shown["text"], shown["text_pair"]).top_edges(4, positive_only=True)
     assert [edge["score"] for edge in known["edges_before"]] == [edge.score for edge in expected]
     other = json.loads(attack_file.read_text())
-    other["model"]["digest"] = "1"
+    other["model"] |= {"digest": "1", "parameters": "1"}
     with pytest.raises(InputError, match="another model"):
         explained(other, attributor)
 

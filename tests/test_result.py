@@ -261,9 +261,7 @@ def test_top_edges_are_those_of_a_full_sort(scores, k, positive_only):
     sites = tuple(handmade.site(f"s{i}", each, np.abs(each) / 4) for i, each in enumerate(scores))
     result = handmade.attribution(axes={"input": names}, sites=sites)
     found = result.top_edges(k, positive_only=positive_only)
-    assert [(e.site, e.head, e.query, e.key, e.score) for e in found] == brute_force(
-        result, k, positive_only
-    )
+    assert [(e.site, e.head, e.query, e.key, e.score) for e in found] == brute_force(result, k, positive_only)
     for edge in found:
         assert edge.attention == abs(edge.score) / 4
         assert (edge.query_token, edge.key_token) == (names.tokens[edge.query], names.tokens[edge.key])

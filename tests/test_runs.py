@@ -173,7 +173,7 @@ def test_a_damaged_shard_is_made_again(attributor, examples, tmp_path, harm):
         ({"work": Work("gold", n_steps=4)}, "options target"),
         ({"examples": slice(1, 6)}, "data rows"),
         ({"examples": slice(1, 7)}, "data sha256"),
-        ({"model": True}, "model digest"),
+        ({"model": True}, "belongs to another model"),
     ],
 )
 def test_a_folder_of_another_run_is_refused_and_the_difference_named(

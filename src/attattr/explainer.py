@@ -13,8 +13,10 @@ import numpy as np
 
 from attattr import embedded
 from attattr.attribute import Attributor
+from attattr.batches import length
 from attattr.data import Example
 from attattr.effects import measure_effects
+from attattr.encoding import encode
 from attattr.errors import InputError
 from attattr.evaluate import predict
 from attattr.masks import Mask, measure
@@ -24,6 +26,7 @@ from attattr.result import Attribution, Site
 from attattr.workline import Job
 
 MODELS = 3  # kept in memory
+LONGEST_DENSE = 512  # tokens up to which a result is held whole
 PAGES = 8  # results whose page can be opened and whose edges can be taken out
 
 
@@ -68,7 +71,9 @@ class Explainer:
             raise InputError("this model compares two texts: give the second one too")
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always", UserWarning)
-            result = attributor.attribute(*texts, target=target, progress=job.doing("attributing"))
+            result = attributor.attribute(
+                *texts, target=target, store=_store(attributor, texts), progress=job.doing("attributing")
+            )
         measured = None
         if effects:
             measured = measure_effects(attributor, result, progress=job.doing("taking out edges and heads"))
@@ -141,6 +146,14 @@ class Explainer:
         while len(self.models) > MODELS:
             self.models.popitem(last=False)
         return self.models[name]
+
+
+def _store(attributor: Attributor, texts: Sequence[str]) -> str:
+    """Every score of a text that a page can show whole; of a longer one the strongest edges."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # said when it is attributed
+        (encoded,) = encode(attributor.model, attributor.tokenizer, [Example(*texts)])
+    return "dense" if length(encoded) <= LONGEST_DENSE else "edges"
 
 
 def _mask(result: Attribution, edges: Sequence[Mapping[str, Any]], heads: Sequence[Sequence[int]]) -> Mask:

@@ -30,7 +30,7 @@ def of_parameters(model: nn.Module) -> str:
     """
     state: Mapping[str, Any] = model.state_dict()
     if any(getattr(value, "is_meta", False) for value in state.values()):
-        from accelerate.utils import get_state_dict_offloaded_model
+        from accelerate.utils.modeling import get_state_dict_offloaded_model
 
         state = get_state_dict_offloaded_model(model)
     names = sorted(state)
@@ -107,7 +107,7 @@ def _one(made: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
         return True
     if made.get("digest") and now.get("digest"):
         return same("digest", "adapter_digest")
-    return not made.get("parameters")
+    return not (made.get("parameters") or made.get("digest"))
 
 
 def _named(facts: Mapping[str, Any]) -> str:

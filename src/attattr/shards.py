@@ -222,7 +222,9 @@ def _table(columns: dict[str, list[np.ndarray]], schema: pa.Schema) -> pa.Table:
     for field in schema:
         parts = columns[field.name]
         values = np.concatenate(parts) if parts else np.zeros(0)
-        if field.type == NAME:
+        if field.type == NAME and not len(values):
+            arrays.append(pa.array([], NAME))
+        elif field.type == NAME:
             arrays.append(pa.array(values, pa.string()).dictionary_encode())
         else:
             arrays.append(pa.array(values).cast(field.type))

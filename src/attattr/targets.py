@@ -5,6 +5,7 @@ A `Wish` is what the user asked of one input; an `Objective` reads F from the ou
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -202,6 +203,9 @@ def _value(
     logits: Tensor, first: Tensor | None, wishes: list[Wish], kind: str, output: str, multi_label: bool
 ) -> Tensor:
     each = torch.arange(len(wishes), device=logits.device)
+    given = logits.dtype
+    if given == torch.float32 and logits.device.type != "mps":
+        logits = logits.double()  # in float32 the gradient of a probability within 1e-7 of 1 is noise
     if kind == "continuation":
         assert first is not None
         sums = []
@@ -210,7 +214,7 @@ def _value(
             scores = logits[r, first[r] + steps].log_softmax(-1)
             sums.append(scores[steps, torch.tensor(wish.index, device=logits.device)].sum())
         total = torch.stack(sums)
-        return total.exp() if output == "probability" else total
+        return (total.exp() if output == "probability" else total).to(given)
     scores = logits if first is None else logits[each, first]
     if output == "probability":
         scores = scores.sigmoid() if multi_label else scores.softmax(-1)
@@ -218,7 +222,7 @@ def _value(
         scores = torch.nn.functional.logsigmoid(scores) if multi_label else scores.log_softmax(-1)
     index = torch.tensor([wish.index for wish in wishes], device=logits.device)
     values = scores[each, index[:, 0]]
-    return values - scores[each, index[:, 1]] if kind == "difference" else values
+    return (values - scores[each, index[:, 1]] if kind == "difference" else values).to(given)
 
 
 def _of_callable(function: Callable[[Any], Tensor], outputs: Any, count: int) -> Tensor:
@@ -261,10 +265,10 @@ def _decode(tokenizer: Any, token: int) -> str:
 
 def _class(target: Any, model: PreTrainedModel, tokenizer: Any) -> tuple[tuple[int, ...], str]:
     names = labels_of(model)
-    if isinstance(target, int) and not isinstance(target, bool):
+    if _is_whole(target):
         if not -len(names) <= target < len(names):
             raise InputError(f"target {target} is out of range: the model has {len(names)} labels")
-        return (target % len(names),), names[target]
+        return (int(target) % len(names),), names[int(target)]
     if isinstance(target, str):
         exact = [i for i, name in enumerate(names) if name == target]
         loose = exact or [i for i, name in enumerate(names) if name.lower() == target.lower()]
@@ -273,12 +277,19 @@ def _class(target: Any, model: PreTrainedModel, tokenizer: Any) -> tuple[tuple[i
     raise InputError(f"unknown target '{target}': the model's labels are {', '.join(names)}")
 
 
+def _is_whole(target: Any) -> bool:
+    """A whole number, of numpy or torch too, and no truth value."""
+    if isinstance(target, Tensor) and target.ndim == 0 and not target.is_floating_point():
+        return target.dtype != torch.bool
+    return isinstance(target, numbers.Integral) and not isinstance(target, bool)
+
+
 def _token(target: Any, model: PreTrainedModel, tokenizer: Any) -> tuple[tuple[int, ...], str]:
-    if isinstance(target, int) and not isinstance(target, bool):
+    if _is_whole(target):
         size = model.get_output_embeddings().weight.shape[0]
         if not 0 <= target < size:
             raise InputError(f"token {target} is out of range: the vocabulary has {size} entries")
-        return (target,), _decode(tokenizer, target)
+        return (int(target),), _decode(tokenizer, int(target))
     if isinstance(target, str) and tokenizer is not None:
         ids = tuple(tokenizer(target, add_special_tokens=False)["input_ids"])
         if ids:

@@ -15,6 +15,7 @@ import numpy as np
 
 from attattr.data import Example
 from attattr.errors import InputError
+from attattr.identity import belongs
 from attattr.patterns import Pattern, PatternToken, with_counts
 from attattr.result import Attribution, Edges
 from attattr.run_folder import Run
@@ -261,6 +262,4 @@ def _check_run(run: Run, attributor: Attributor) -> None:
         raise InputError(f"the run in '{run.path}' explains {asked['target']}, not the prediction: {again}")
     if attributor.model.config.is_encoder_decoder:
         raise InputError("of an encoder-decoder, mine the data itself: a run does not tell its sites apart")
-    for name in ("digest", "adapter_digest", "tokenizer_digest"):
-        if made_by.get(name) != getattr(attributor.info, name, None):
-            raise InputError(f"the run in '{run.path}' is of another model, {made_by['name']}: name that one")
+    belongs(made_by, attributor.facts, f"the run in '{run.path}'")

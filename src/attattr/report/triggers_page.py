@@ -59,14 +59,12 @@ def explained(facts: dict[str, Any], attributor: Attributor) -> dict[str, Any]:
     """
     from attattr.data import Example
     from attattr.encoding import encode, longest_input
-    from attattr.errors import InputError
+    from attattr.identity import belongs
     from attattr.insertion import insert, pieces_of
     from attattr.patterns import pattern_from
 
-    model, tokenizer, info = attributor.model, attributor.tokenizer, attributor.info
-    for name in ("digest", "adapter_digest"):
-        if facts["model"].get(name) != getattr(info, name, None):
-            raise InputError(f"the attack was on another model, {facts['model']['name']}: name that one")
+    model, tokenizer = attributor.model, attributor.tokenizer
+    belongs(facts["model"], attributor.facts, "the attack")
     examples = []
     for shown in facts["examples"]:
         before = Example(shown["text"], shown["text_pair"])
