@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attattr import __version__
+from attattr import __version__, files
 from attattr.data import Example, Problem
 from attattr.errors import InputError
-from attattr.run_folder import FORMAT, Run, agree, locked, open_run, sound, write_file, write_shard, writing
+from attattr.run_folder import FORMAT, Run, agree, locked, open_run, sound, write_shard, writing
 
 if TYPE_CHECKING:
     from attattr.attribute import Attributor
@@ -87,7 +87,7 @@ def attribute_data(
     size = shard_size or SHARD_SIZE[work.store]
     if size < 1:
         raise InputError(f"the shard size must be at least 1, not {size}")
-    out = Path(out)
+    out = files.local(out)
     plan = [
         (number, first, examples[first : first + size])
         for number, first in enumerate(range(0, len(examples), size))
@@ -96,8 +96,8 @@ def attribute_data(
         manifest = _manifest(attributor, examples, plan, work, size, data or {})
         agree(out, manifest)
         lines = [json.dumps(problem._asdict(), ensure_ascii=False) + "\n" for problem in problems]
-        write_file(out / "left_out.jsonl", "".join(lines).encode())
-        for part in out.glob("*/*.part"):
+        files.write(out / "left_out.jsonl", "".join(lines))
+        for part in (*out.glob(files.PARTS), *out.glob(f"*/{files.PARTS}")):
             part.unlink()
         missing = [each for each in plan if not sound(out, each[0])]
         state = Status(
