@@ -69,10 +69,11 @@ def _replace(target: Path, data: bytes, old: os.stat_result | None) -> None:
 
 def _give(file: BinaryIO, old: os.stat_result) -> None:
     """The mode of the file that is replaced, and its owner where that is allowed."""
-    if (old.st_uid, old.st_gid) != (os.getuid(), os.getgid()):
+    new = os.fstat(file.fileno())
+    if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
         with contextlib.suppress(PermissionError):
             os.fchown(file.fileno(), old.st_uid, old.st_gid)
-    os.fchmod(file.fileno(), stat.S_IMODE(old.st_mode))
+    os.fchmod(file.fileno(), old.st_mode & 0o777)  # as any writing does, it takes a setuid bit away
 
 
 def _write_into(target: Path, data: bytes) -> None:
