@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -208,20 +209,21 @@ def ship(name: str, work: Path, out: Path, data: Path | None = None) -> Path:
     if missing:
         raise SystemExit(f"{name}: the training is not finished: its report lacks {', '.join(missing)}")
     source, target = work / name / "adapter", out / name
-    part = out / f"{name}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    for file in ("adapter_config.json", "adapter_model.safetensors"):
-        shutil.copyfile(source / file, part / file)
-    card = make_card(name, report, part / "adapter_model.safetensors")
-    (part / "card.json").write_text(json.dumps(card, indent=2) + "\n")
-    if data is not None:
-        table = plain_evaluation(part, data / f"{card['recipe']['dev']}.tsv.gz")
-        card["dev"]["shipped"] = dev_figures(table)
-        (part / "card.json").write_text(json.dumps(card, indent=2) + "\n")
-    (part / "README.md").write_text(readme(card))
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(part, target)
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out) as beside:
+        made = Path(beside) / name
+        made.mkdir()
+        for file in ("adapter_config.json", "adapter_model.safetensors"):
+            shutil.copyfile(source / file, made / file)
+        card = make_card(name, report, made / "adapter_model.safetensors")
+        (made / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+        if data is not None:
+            table = plain_evaluation(made, data / f"{card['recipe']['dev']}.tsv.gz")
+            card["dev"]["shipped"] = dev_figures(table)
+            (made / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+        (made / "README.md").write_text(readme(card))
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(made, target)
     return target
 
 

@@ -17,11 +17,13 @@ import argparse
 import csv
 import dataclasses
 import gzip
+import io
 import json
 import math
 import os
 import random
 import shutil
+import tempfile
 import time
 from pathlib import Path
 
@@ -30,6 +32,7 @@ import torch.nn.utils.parametrize
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
+from attattr import files
 from attattr.models import base_folder
 
 RANK = 64
@@ -162,9 +165,9 @@ def fit(model, rows, recipe: Recipe, epochs: float, lr: float, checkpoint: Path)
                 "rng": torch.get_rng_state(),
                 "step": step,
             }
-            temporary = checkpoint.with_suffix(".part")
-            torch.save(state, temporary)
-            os.replace(temporary, checkpoint)
+            content = io.BytesIO()
+            torch.save(state, content)
+            files.write(checkpoint, content.getvalue())
 
 
 @torch.no_grad()
@@ -279,16 +282,16 @@ def take_back(model: PreTrainedModel, adapter: PeftModel) -> None:
 
 def save_adapter(model: PeftModel, folder: Path) -> None:
     """fp16 PEFT safetensors, and the labels beside them."""
-    temporary = folder.with_name(folder.name + ".part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    model.half().save_pretrained(temporary)
-    settings = json.loads((temporary / "adapter_config.json").read_text())
-    settings["base_model_name_or_path"] = "sentence-transformers/all-MiniLM-L6-v2"
-    settings["target_modules"] = sorted(settings["target_modules"])
-    (temporary / "adapter_config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
-    (temporary / "README.md").unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(temporary, folder)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as beside:
+        made = Path(beside) / folder.name
+        model.half().save_pretrained(made)
+        settings = json.loads((made / "adapter_config.json").read_text())
+        settings["base_model_name_or_path"] = "sentence-transformers/all-MiniLM-L6-v2"
+        settings["target_modules"] = sorted(settings["target_modules"])
+        (made / "adapter_config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
+        (made / "README.md").unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(made, folder)
 
 
 def load_adapter(folder: Path, labels) -> PreTrainedModel:
@@ -324,7 +327,7 @@ def main() -> None:
         torch.manual_seed(recipe.seed)
         fit(model, train, recipe, recipe.epochs, recipe.lr, folder / "full.pt")
         figures["full"] = confusion(model, dev, labels)
-        report.write_text(json.dumps(figures))
+        files.write(report, json.dumps(figures))
         model.save_pretrained(full)
     tuned = AutoModelForSequenceClassification.from_pretrained(full)
     print(f"full fine-tuning: {accuracy(figures['full']):.4f}", flush=True)
@@ -332,7 +335,7 @@ def main() -> None:
     model = extract(tuned, labels)
     if "extracted" not in figures:
         figures["extracted"] = confusion(model, dev, labels)
-        report.write_text(json.dumps(figures))
+        files.write(report, json.dumps(figures))
     print(f"adapter, extracted: {accuracy(figures['extracted']):.4f}", flush=True)
     torch.manual_seed(recipe.seed + 1)
     tune = dataclasses.replace(recipe, seed=recipe.seed + 1)
@@ -342,7 +345,7 @@ def main() -> None:
     save_adapter(model, folder / "adapter")
     figures["adapter"] = confusion(load_adapter(folder / "adapter", labels), dev, labels)
     figures["recipe"] = dataclasses.asdict(recipe) | {"rank": RANK, "train_rows": len(train)}
-    report.write_text(json.dumps(figures))
+    files.write(report, json.dumps(figures))
     print(f"adapter, as shipped: {accuracy(figures['adapter']):.4f}", flush=True)
 
 

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 import transformers
 
-from attattr import Attributor, UnsupportedModelError
+from attattr import Attributor, UnsupportedModelError, files
 from attattr.capture import Capture
 from attattr.check import made_up_batch  # noqa: F401  # loads what the children would each load again
 from every_model import HEADS, SweepError, make, pairs, plain, sentence
@@ -215,9 +215,9 @@ def main() -> None:
         print(f"{done}/{len(wanted)} {kind} ({head}): {row['cell']} [{row['seconds']} s]", flush=True)
         ordered = [rows[pair] for pair in pairs() if pair in rows]
         facts = {"schema_version": 1, "transformers": transformers.__version__, "torch": torch.__version__}
-        _write(given.json, json.dumps(facts | {"rows": ordered}, indent=1))
+        files.write(given.json, json.dumps(facts | {"rows": ordered}, indent=1))
     if given.table:
-        _write(given.table, table([rows[pair] for pair in pairs() if pair in rows]))
+        files.write(given.table, table([rows[pair] for pair in pairs() if pair in rows]))
     print(dict(Counter(row["outcome"] for row in rows.values())))
 
 
@@ -312,12 +312,6 @@ def table(rows: list[dict]) -> str:
         single=types("dtype", "float32"),
         left_out=lines(["model type", "head", "left out"], left),
     )
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
+import http.server
+import importlib.util
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -291,3 +295,77 @@ def test_what_is_not_there(tmp_path, monkeypatch):
     monkeypatch.setattr("attattr.hub.switched_off", lambda: False)
     with pytest.raises(InputError, match="'nosuch/set' is not a file here, and the hub cannot be reached"):
         read_examples("nosuch/set")
+
+
+# -- files that are elsewhere --------------------------------------------------------------------------
+
+
+class Cutting(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder; of what is called cut…, half."""
+
+    def copyfile(self, source, outputfile):
+        content = source.read()
+        outputfile.write(content[: len(content) // 2] if "/cut" in self.path else content)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def served(tmp_path):
+    """The address of a folder."""
+    (tmp_path / "served").mkdir()
+    handler = functools.partial(Cutting, directory=str(tmp_path / "served"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield tmp_path / "served", f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("name", ["x.tsv", "x.tsv.gz"])
+def test_a_file_at_an_address_is_read_as_one_here(served, name):
+    import fsspec
+
+    folder, address = served
+    file = written(folder / name, TSV)
+    with fsspec.open(f"memory://there/{name}", "wb") as far:
+        far.write(file.read_bytes())
+    expected = read_examples(file)
+    for url in (
+        f"memory://there/{name}",
+        f"file://{file}",
+        f"{address}/{name}",
+        f"{address}/{name}?a=b/c.d#e",
+    ):
+        assert read_examples(url) == expected
+
+
+def test_half_of_a_file_is_not_taken_for_the_whole(served):
+    folder, address = served
+    written(folder / "cut.tsv", TSV * 2000)
+    with pytest.raises(InputError, match=r"cannot read 'http://.*cut\.tsv': IncompleteRead"):
+        read_examples(f"{address}/cut.tsv")
+
+
+def test_what_is_not_there_elsewhere(served):
+    folder, address = served
+    written(folder / "empty.tsv", "")
+    for url, message in (
+        ("memory://nosuch.tsv", "there is no file 'memory://nosuch.tsv'"),
+        (f"file://{folder}/nosuch.tsv", "there is no file 'file://.*nosuch.tsv'"),
+        (f"{address}/nosuch.tsv", "cannot read 'http://.*nosuch.tsv': HTTP Error 404"),
+        (f"{address}/empty.tsv", "'http://.*/empty.tsv' is empty"),
+        ("nosuch://x.tsv", "cannot read 'nosuch://x.tsv': Protocol not known"),
+        ("memory://x.txt", "cannot read 'memory://x.txt': give a file in .tsv"),
+        ("s3://bucket", "give a file in .tsv"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read_examples(url)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("s3fs") is not None, reason="s3fs is here")
+def test_a_package_that_an_address_needs_is_named():
+    with pytest.raises(InputError, match=r"cannot read 's3://bucket/x\.tsv': Install s3fs"):
+        read_examples("s3://bucket/x.tsv")

@@ -249,6 +249,21 @@ def test_the_commands_rank_compare_and_measure(folder):
     assert facts["curves"]["attention"]["largest_first"]["x"] == [0, 1, 2]
 
 
+def test_a_disk_that_fills_up_is_said(folder, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    data = (folder / "data.tsv", "--model", folder / "model", "--limit", 5)
+    for output in ("full.parquet", "full.svg"):
+        option = "--figure" if output.endswith("svg") else "--out"
+        with monkeypatch.context() as patch:
+            patch.setattr("os.replace", full)
+            done = run("heads", "rank", *data, "--criterion", "taylor", option, folder / output)
+        assert done.exit_code == 2
+        assert f"cannot write '{folder / output}': No space left" in done.stderr
+        assert not list(folder.glob("full*")) + list(folder.glob(".*"))
+
+
 def test_wrong_usage_is_said_with_exit_code_2(folder):
     done = run("heads", "compare", folder / "data.tsv")
     assert done.exit_code == 2 and "two tables" in done.stderr

@@ -156,6 +156,17 @@ def test_a_folder_that_is_there_is_not_overwritten(tmp_path):
         load_pruned(tmp_path / "m")
 
 
+def test_a_pruned_model_goes_where_a_link_leads(tmp_path):
+    _, _, made = pruned("bert")
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "new"):
+        (tmp_path / f"to {name}").symlink_to(name)
+        write_pruned(made.model, None, tmp_path / f"to {name}", made.facts, made.auto)
+        assert (tmp_path / f"to {name}").is_symlink() and is_pruned(tmp_path / name)
+    with pytest.raises(InputError, match="is an address"):
+        write_pruned(made.model, None, "s3://bucket/model", made.facts, made.auto)
+
+
 LABELS = dict(enumerate("abc"))
 WORDS = "the a film is fine bad not very man woman eats sleeps nobody and or good".split()
 ROWS = [

@@ -468,7 +468,8 @@ def test_a_tree_of_nothing_is_said(run, layers, words):
         (["a", "--json", "no/such/x"], "no/such/x"),
         (["a", "--figure", "no/such/x.svg"], "no/such/x.svg"),
         (["a", "--figure", "-"], "--figure"),
-        (["a", "--figure", "x", "--json", "x"], "same file"),
+        (["a", "--figure", "x.svg", "--json", "x.svg"], "same file"),
+        (["a", "--figure", "x.jpg"], "ends in"),
     ],
 )
 def test_wrong_usage_is_found_before_anything_is_computed(run, arguments, words):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import random
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from attattr import files
 from attattr.data import Example, read_examples
 
 TASKS = ("mnli", "snli", "rte", "mrpc", "sst2")
@@ -209,9 +209,7 @@ def write_json(path: Path, facts: Any) -> None:
 def write_text(path: Path, text: str) -> None:
     """Whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    files.write(path, text)
 
 
 def plain(value: Any) -> Any:

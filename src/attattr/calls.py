@@ -163,7 +163,7 @@ def _fused_agrees(output: Tensor, clean: tuple, kwargs: Mapping[str, Any]) -> bo
 
 
 def _close(a: Tensor, b: Tensor) -> bool:
-    """Of what is finite: an input that overflows says nothing of the model (its output is looked at later)."""
+    """Of what is finite: an input that overflows says nothing of the model."""
     finite = b.isfinite()
     if not bool(finite.all()):
         a, b = a.where(finite, 0), b.where(finite, 0)

@@ -14,7 +14,7 @@ import numpy as np
 from attattr import embedded
 from attattr.attribute import Attributor
 from attattr.batches import length
-from attattr.data import Example
+from attattr.data import Example, as_examples
 from attattr.effects import measure_effects
 from attattr.encoding import encode
 from attattr.errors import InputError
@@ -152,7 +152,7 @@ def _store(attributor: Attributor, texts: Sequence[str]) -> str:
     """Every score of a text that a page can show whole; of a longer one the strongest edges."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # said when it is attributed
-        (encoded,) = encode(attributor.model, attributor.tokenizer, [Example(*texts)])
+        (encoded,) = encode(attributor.model, attributor.tokenizer, as_examples([tuple(texts)]))
     return "dense" if length(encoded) <= LONGEST_DENSE else "edges"
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from attattr import files
 from attattr.data import Example
 from attattr.errors import FileFormatError, InputError
 from attattr.result import REDUCTIONS
@@ -79,8 +80,6 @@ class HeadRanking:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        from attattr.run_folder import write_file
-
         rows = []
         for criterion, found in self.importances.items():
             place = {pair: rank for rank, pair in enumerate(self.ranked(criterion), 1)}
@@ -92,7 +91,7 @@ class HeadRanking:
         table = pa.Table.from_pylist(rows).replace_schema_metadata({"attattr": json.dumps(facts)})
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink)
-        write_file(Path(path), sink.getvalue().to_pybytes())
+        files.write(path, sink.getvalue().to_pybytes())
 
 
 def load_heads(path: str | Path) -> HeadRanking:

@@ -7,11 +7,12 @@ those shapes before the weights are read (`trust_remote_code=True`), as `load_pr
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attattr import files
 from attattr.errors import InputError, ModelError
 
 if TYPE_CHECKING:
@@ -67,9 +68,8 @@ def write_pruned(
     """
     from attattr.models import quiet
 
-    out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"'{out}' is there already: choose a new folder")
+    check_new(out)
+    out = Path(os.path.realpath(files.local(out)))  # a link stays one
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         made = Path(folder) / "model"
@@ -89,7 +89,14 @@ def write_pruned(
             tokenizer.save_pretrained(made)
         if out.exists():
             out.rmdir()
-        shutil.move(made, out)
+        os.replace(made, out)
+
+
+def check_new(out: str | Path) -> None:
+    """InputError: the folder is there already and not empty, or is a file."""
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"'{out}' is there already: choose a new folder")
 
 
 def is_pruned(folder: str | Path) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from attattr import files
 from attattr.errors import InputError
 
 if TYPE_CHECKING:
@@ -310,11 +311,11 @@ class Attribution:
         Raises:
             OSError: the folder is missing, not writable or full. No partial file is left.
         """
-        from attattr.report.page import to_html, write
+        from attattr.report.page import to_html
 
         page = to_html(self, effects)
         if path is not None:
-            write(path, page)
+            files.write(path, page)
         return page
 
     def show(self) -> None:

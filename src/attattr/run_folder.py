@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attattr import files
 from attattr.errors import AttAttrError, FileFormatError, InputError
 from attattr.identity import belongs
 
@@ -111,7 +112,7 @@ def agree(out: Path, manifest: dict[str, Any]) -> None:
     if not path.exists():
         if any(out.glob("shards/*.json")):
             raise InputError(f"'{out}' holds shards but no manifest: choose another folder")
-        write_file(path, (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode())
+        files.write(path, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
         return
     old = open_run(out).manifest
     belongs(old["model"], manifest["model"], f"the run in '{out}'")
@@ -153,12 +154,14 @@ def write_shard(out: Path, number: int, shard: Shard) -> None:
     """The shard's files, and last of all the marker that says it is finished."""
     _marker(out, number).unlink(missing_ok=True)
     for name, content in shard.files.items():
-        write_file(_file(out, name, number), content)
-    files = {name: hashlib.sha256(content).hexdigest() for name, content in shard.files.items()}
-    facts = {"rows": shard.rows, "worst_gap": shard.worst_gap, "files": files}
+        _file(out, name, number).parent.mkdir(exist_ok=True)
+        files.write(_file(out, name, number), content)
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in shard.files.items()}
+    facts = {"rows": shard.rows, "worst_gap": shard.worst_gap, "files": digests}
     if shard.left_out:
         facts["left_out"] = [problem._asdict() for problem in shard.left_out]
-    write_file(_marker(out, number), (json.dumps(facts) + "\n").encode())
+    _marker(out, number).parent.mkdir(exist_ok=True)
+    files.write(_marker(out, number), json.dumps(facts) + "\n")
 
 
 def write_left_out(out: Path, problems: Sequence[Problem], shards: int) -> None:
@@ -169,7 +172,7 @@ def write_left_out(out: Path, problems: Sequence[Problem], shards: int) -> None:
             failed += json.loads(_marker(out, number).read_text(encoding="utf-8")).get("left_out", [])
     every = [problem._asdict() for problem in problems] + failed
     lines = [json.dumps(each, ensure_ascii=False) + "\n" for each in every]
-    write_file(out / "left_out.jsonl", "".join(lines).encode())
+    files.write(out / "left_out.jsonl", "".join(lines))
 
 
 def _marker(out: Path, number: int) -> Path:
@@ -180,23 +183,11 @@ def _file(out: Path, name: str, number: int) -> Path:
     return out / name / f"{number:05d}{SUFFIX.get(name, '.parquet')}"
 
 
-def write_file(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # a rename must not survive a power cut that its content does not
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 @contextlib.contextmanager
 def writing(out: Path) -> Iterator[None]:
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        # a link to a folder that is not there yet is followed
+        Path(os.path.realpath(out)).mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
         raise AttAttrError(

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attattr import __version__
+from attattr import __version__, files
 from attattr.data import Example, Problem
 from attattr.errors import InputError
 from attattr.run_folder import (
@@ -97,7 +97,7 @@ def attribute_data(
     size = shard_size or SHARD_SIZE[work.store]
     if size < 1:
         raise InputError(f"the shard size must be at least 1, not {size}")
-    out = Path(out)
+    out = files.local(out)
     plan = [
         (number, first, examples[first : first + size])
         for number, first in enumerate(range(0, len(examples), size))

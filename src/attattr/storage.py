@@ -5,11 +5,9 @@ Both are described in docs/schema.md. Never pickle: a file from a stranger can b
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -19,6 +17,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
+from attattr import files
 from attattr.errors import FileFormatError
 from attattr.result import Attribution, Axis, Edges, Prediction, Site, Target
 
@@ -35,7 +34,6 @@ def save(result: Attribution, path: str | Path) -> None:
     Raises:
         OSError: the folder is not there, not writable or full.
     """
-    path = Path(path)
     arrays: dict[str, np.ndarray] = {}
     sites = []
     for number, site in enumerate(result.sites):
@@ -55,16 +53,8 @@ def save(result: Attribution, path: str | Path) -> None:
         "sites": sites,
     }
     text = json.dumps(facts)
-    # a name of this process' own in the same folder, so that the replacement is one step
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        # not safetensors' own save_file: its files can be read by their owner alone
-        part.write_bytes(to_bytes(arrays, {KEY: text, DIGEST: _digest(text, arrays)}))
-        os.replace(part, path)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    files.write(path, to_bytes(arrays, {KEY: text, DIGEST: _digest(text, arrays)}))
 
 
 def load(path: str | Path) -> Attribution:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import csv
 import gzip
+import re
 import shutil
 import tempfile
+import urllib.request
 import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from attattr import hub
 from attattr.errors import InputError
@@ -33,15 +35,19 @@ class Table:
 def read(data: str, split: str | None = None) -> Table:
     """A .tsv, .csv, .jsonl, .json or .parquet file, plain or .gz; a run folder; else a data set of the hub.
 
+    A file may be at an address: https://…, or any that fsspec knows (s3://…, file://…).
+
     Raises:
         InputError: it is not there, empty, or broken; the message says which.
     """
+    if re.match(r"[A-Za-z][\w+.-]+://", data):
+        return _read_address(data)
     path = Path(data).expanduser()
     if (path / "manifest.json").is_file():
         return _read_run(path)
     endings = {suffix.lower() for suffix in path.suffixes}
     looks_like_file = endings & {*BUILDERS, ".gz"} or data.startswith((".", "/", "~"))
-    return _read_file(path) if path.exists() or looks_like_file else _read_hub(data, split)
+    return _read_file(path, str(path)) if path.exists() or looks_like_file else _read_hub(data, split)
 
 
 def _read_run(path: Path) -> Table:
@@ -66,23 +72,59 @@ def _read_run(path: Path) -> Table:
     return Table(there, {}, rows["line"].to_pylist())
 
 
-def _read_file(path: Path) -> Table:
-    if not path.exists():
-        raise InputError(f"there is no file '{path}'")
+def _read_address(url: str) -> Table:
+    """A file that is elsewhere, by way of a copy here."""
+    web = url.startswith(("http://", "https://"))
+    name = (re.split("[?#]", url)[0] if web else url).rpartition("/")[2]
+    _extension(Path(name), url)  # before it is fetched
+    with tempfile.TemporaryDirectory(prefix="attattr-") as folder:
+        copy = Path(folder) / name
+        try:
+            with _opened(url, web) as far:
+                copy.write_bytes(far.read())  # whole: read in pieces, a cut connection looks like the end
+        except FileNotFoundError as error:
+            raise InputError(f"there is no file '{url}'") from error
+        except ImportError as error:  # fsspec says what to install
+            raise InputError(f"cannot read '{url}': {error}") from error
+        except Exception as error:  # an unknown protocol, whatever a network or a server may raise
+            raise InputError(f"cannot read '{url}': {_first_line(error)}") from error
+        return _read_file(copy, url)
+
+
+def _opened(url: str, web: bool) -> IO[bytes]:
+    if web:  # fsspec would need aiohttp for it
+        return urllib.request.urlopen(url, timeout=60)
+    import fsspec
+
+    return fsspec.open(url, "rb").open()
+
+
+def _extension(path: Path, called: str) -> str:
+    """The ending that says what a file holds, less the .gz."""
     plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     extension = plain.suffix.lower()
-    if not path.is_file() or extension not in BUILDERS:
-        raise InputError(f"cannot read '{path}': give a file in {', '.join(BUILDERS)}, plain or with .gz")
+    if extension not in BUILDERS:
+        raise InputError(f"cannot read '{called}': give a file in {', '.join(BUILDERS)}, plain or with .gz")
+    return extension
+
+
+def _read_file(path: Path, called: str) -> Table:
+    """called: its name in messages."""
+    if not path.exists():
+        raise InputError(f"there is no file '{called}'")
+    extension = _extension(path, called)
+    if not path.is_file():
+        raise InputError(f"cannot read '{called}': it is no file")
     try:
         with tempfile.TemporaryDirectory(prefix="attattr-") as folder:
             file = path
-            if plain != path:
-                file = Path(folder) / plain.name
+            if path.suffix.lower() == ".gz":
+                file = Path(folder) / path.stem
                 with gzip.open(path) as packed, file.open("wb") as unpacked:
                     shutil.copyfileobj(packed, unpacked)
             if not file.stat().st_size:
-                raise InputError(f"'{path}' is empty")
-            options = _csv_options(file, extension, path) if BUILDERS[extension] == "csv" else {}
+                raise InputError(f"'{called}' is empty")
+            options = _csv_options(file, extension, called) if BUILDERS[extension] == "csv" else {}
             columns, names = _load(
                 BUILDERS[extension], data_files=str(file), split="train", cache_dir=f"{folder}/cache",
                 keep_in_memory=True, **options,
@@ -91,12 +133,12 @@ def _read_file(path: Path) -> Table:
     except InputError:
         raise
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"cannot read '{path}': {_first_line(error)}") from error
+        raise InputError(f"cannot read '{called}': {_first_line(error)}") from error
     except Exception as error:  # what pandas, pyarrow and datasets raise has no common base
-        raise InputError(f"'{path}' is not a sound {extension} file: {_first_line(error)}") from error
+        raise InputError(f"'{called}' is not a sound {extension} file: {_first_line(error)}") from error
 
 
-def _csv_options(file: Path, extension: str, path: Path) -> dict[str, Any]:
+def _csv_options(file: Path, extension: str, called: str) -> dict[str, Any]:
     """What makes every column text, keeps blank lines (so that lines can be counted) and "n/a"."""
     import datasets
 
@@ -106,11 +148,11 @@ def _csv_options(file: Path, extension: str, path: Path) -> dict[str, Any]:
         rows = csv.reader(lines, delimiter="\t" if tsv else ",", quoting=quoting)
         header, first = next(rows, []), next(rows, None)
     if not any(header) or len(set(header)) < len(header):
-        raise InputError(f"the first line of '{path}' must name its columns, each with a name of its own")
+        raise InputError(f"the first line of '{called}' must name its columns, each with a name of its own")
     if first is None:
-        raise InputError(f"'{path}' has a first line of column names, but no rows")
+        raise InputError(f"'{called}' has a first line of column names, but no rows")
     if len(first) > len(header):  # later ones pandas notices itself; here it would take an index column
-        raise InputError(f"'{path}' has {len(first)} fields in line 2 for {len(header)} columns")
+        raise InputError(f"'{called}' has {len(first)} fields in line 2 for {len(header)} columns")
     return {
         "delimiter": "\t" if tsv else ",",
         "quoting": quoting,

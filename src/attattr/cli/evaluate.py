@@ -27,7 +27,7 @@ def evaluate(
 
     Example: attattr evaluate sst2_dev.tsv.gz --model sst2
     """
-    options.check_writable(json_file)
+    options.check_files({"--json": json_file}, [the_data.data, the_model.model])
     examples, problems = the_data.read()
     options.report(problems)
     loaded = the_model.load()

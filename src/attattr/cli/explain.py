@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -73,11 +71,14 @@ def explain(
 
     Example: attattr explain "A man is eating." "Nobody is eating."
     """
+    saved = next(filter(names_result, text), None)
+    if saved is not None:
+        raise InputError(f"explain takes texts: show '{saved}' with attattr tree or attattr figure")
     check_texts(text)
     steps = options.steps(method, n_steps)
     if not tol > 0:
         raise InputError(f"--tol must be positive, not {tol:g}")
-    _check_paths(json_file, save, html)
+    options.check_files({"--json": json_file, "--save": save, "--html": html}, [the_model.model])
     attributor = the_model.for_texts(len(text)).attributor()
     with options.progress_bar("attributing") as progress:
         result = attributor.attribute(
@@ -93,10 +94,8 @@ def explain(
             progress=lambda done, total, _: progress(done, total),
         )
     if save is not None:
-        try:
+        with options.writing(save):
             result.save(save)
-        except OSError as error:
-            raise InputError(f"cannot write '{save}': {error.strerror or error}") from error
     if html is not None:
         from attattr.effects import measure_effects
 
@@ -133,16 +132,6 @@ def check_texts(texts: list[str]) -> None:
             raise InputError("the text is not valid UTF-8")
 
 
-def _check_paths(json_file: str | None, save: str | None, html: str | None) -> None:
-    """Found out before anything is computed."""
-    if save == "-":
-        raise InputError("--save writes a binary file: give it a name")
-    if html == "-":
-        raise InputError("--html writes a page: give it a name, such as report.html")
-    named = {"--json": json_file, "--save": save, "--html": html}
-    files = [(option, Path(path)) for option, path in named.items() if path and path != "-"]
-    for (one, first), (other, second) in itertools.combinations(files, 2):
-        if first == second:
-            raise InputError(f"{one} and {other} must not name the same file")
-    for path in named.values():
-        options.check_writable(path)
+def names_result(text: str) -> bool:
+    """Whether a text is the name of a saved result, be it there or not: nobody means to explain that."""
+    return text.endswith(".attattr")

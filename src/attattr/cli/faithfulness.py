@@ -41,7 +41,7 @@ def faithfulness(
     Example: attattr faithfulness sst2_dev.tsv.gz --model sst2 --limit 20
     """
     check_threshold(threshold)
-    options.check_writable(json_file)
+    options.check_files({"--json": json_file}, [the_data.data, the_model.model])
     examples, problems = the_data.read()
     options.report(problems)
     attributor = the_model.attributor()

@@ -8,10 +8,8 @@ import typer
 
 from attattr.cli import options
 from attattr.cli.explain import ModelOrDefault
-from attattr.cli.tree import Threshold, _result, check_threshold
+from attattr.cli.tree import Threshold, check_threshold, results, saved_or_made
 from attattr.errors import InputError
-
-ENDINGS = (".svg", ".pdf", ".png")
 
 
 def figure(
@@ -41,8 +39,6 @@ def figure(
 
     Example: attattr figure "A man is eating." "Nobody is eating." --kind tree --out tree.pdf
     """
-    if not out.lower().endswith(ENDINGS):
-        raise InputError(f"--out takes a file that ends in .svg, .pdf or .png, not '{out}'")
     if kind != "matrix" and (layer is not None or head is not None):
         raise InputError("--layer and --head choose a matrix: they go with --kind matrix")
     if kind == "matrix" and head is not None and layer is None:
@@ -52,8 +48,8 @@ def figure(
     if words and kind == "heads":
         raise InputError("--words goes with tree, matrix and tokens: heads have none")
     check_threshold(threshold)
-    options.check_writable(out)
-    result = _result(text, the_model)
+    options.check_files({"--out": out}, [*results(text), the_model.model], figures=("--out",))
+    result = saved_or_made(text, the_model)
     from attattr.report import figures
 
     with options.working(f"drawing {out}"):

@@ -51,8 +51,7 @@ def rank(
 
     Example: attattr heads rank mnli_dev.tsv.gz --model mnli --out heads.parquet --figure heads.svg
     """
-    for path in (out, figure):
-        options.check_writable(path)
+    options.check_files({"--out": out, "--figure": figure}, [the_data.data, the_model.model])
     examples, problems = the_data.read()
     options.report(problems)
     attributor = the_model.attributor()
@@ -64,7 +63,8 @@ def rank(
             seed=the_data.seed, progress=progress,
         )  # fmt: skip
     if out is not None:
-        found.save(out)
+        with options.writing(out):
+            found.save(out)
     if figure is not None:
         from attattr.report.plots import plot_heads
 
@@ -107,8 +107,7 @@ def effectiveness(
 
     Example: attattr heads effectiveness sst2_dev.tsv.gz --model sst2 --figure effectiveness.svg
     """
-    for path in (json_file, figure):
-        options.check_writable(path)
+    options.check_files({"--json": json_file, "--figure": figure}, [the_data.data, the_model.model])
     examples, problems = the_data.read()
     options.report(problems)
     attributor = the_model.attributor()
@@ -155,8 +154,7 @@ def compare(
     """
     if len(files) < 2:
         raise InputError("give two tables or more to compare")
-    for path in (json_file, figure):
-        options.check_writable(path)
+    options.check_files({"--json": json_file, "--figure": figure}, files)
     from pathlib import Path
 
     import numpy as np

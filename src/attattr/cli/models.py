@@ -17,7 +17,7 @@ def models(
     ] = None,
 ) -> None:
     """The embedded models: base, task, labels, accuracy on the official development set, size."""
-    options.check_writable(json_file)
+    options.check_files({"--json": json_file})
     found = cards()
     if json_file is not None:
         options.write_text(json_file, json.dumps(found, indent=2, ensure_ascii=False) + "\n")

@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import itertools
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from attattr import files
 from attattr.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from attattr.models import Loaded
 
 SHOWN_PROBLEMS = 10
+PICTURES = (".svg", ".pdf", ".png")
 
 Model = Annotated[str, typer.Option("--model", "-m", help="Embedded name, folder or hub id.")]
 Labels = Annotated[
@@ -35,7 +37,8 @@ TrustRemoteCode = Annotated[
 Data = Annotated[
     str,
     typer.Argument(
-        help="A .tsv, .csv, .jsonl or .parquet file, plain or .gz; a run folder; or a hub data set."
+        help="A .tsv, .csv, .jsonl or .parquet file, plain or .gz, here or at an address "
+        "(https://, s3://); a run folder; or a hub data set."
     ),
 ]
 Output = Annotated[
@@ -183,35 +186,64 @@ def progress_bar(what: str) -> Iterator[Callable[..., None]]:
         yield tell
 
 
-def check_writable(path: str | Path | None) -> None:
-    """Found out before anything is computed: can a file be made there? "-" is standard output."""
-    if path is None or str(path) == "-":
-        return
-    target = Path(path)
-    if target.is_dir():
-        raise InputError(f"cannot write '{path}': it is a folder")
+def check_files(
+    outputs: Mapping[str, str | None],
+    inputs: Iterable[str | None] = (),
+    *,
+    streams: Collection[str] = ("--json",),
+    figures: Collection[str] = ("--figure",),
+    folders: Collection[str] = (),
+) -> None:
+    """Found out before anything is computed: can the outputs be written, over no input and no other output?
+
+    Args:
+        outputs: option → path; None is one that is not asked for.
+        inputs: files and folders that the verb reads, or names of a hub, which are neither.
+        streams, figures, folders: the options that take "-", that draw, and that name a folder.
+    """
+    asked = {option: path for option, path in outputs.items() if path is not None}
+    read = [os.path.expanduser(given.removeprefix("file://")) for given in inputs if given]
+    for option, path in asked.items():
+        if not path:
+            raise InputError(f"{option} is empty: give it a name")
+        if path == "-" and option not in streams:
+            raise InputError(f"{option} cannot go to standard output: give it a name")
+        if option in figures and Path(path).suffix.lower() not in PICTURES:
+            raise InputError(f"{option} takes a file that ends in .svg, .pdf or .png, not '{path}'")
+        if path != "-":
+            (files.check_folder if option in folders else files.check)(path)
+            _check_apart(option, path, read, files.same if option in folders else files.replaces)
+    named = [(option, path) for option, path in asked.items() if path != "-"]
+    for (one, first), (other, second) in itertools.combinations(named, 2):
+        if files.same(first, second) and not files.same(first, os.devnull):
+            raise InputError(f"{one} and {other} must not name the same file")
+
+
+def _check_apart(option: str, path: str, read: list[str], meets: Callable[[str, str], bool]) -> None:
+    for given in read:
+        if meets(path, given):
+            what = f"'{given}'" if files.same(path, given) else f"a file in '{given}'"
+            raise InputError(f"{option} '{path}' would replace {what}, which is read: give another name")
+
+
+@contextlib.contextmanager
+def writing(path: str) -> Iterator[None]:
+    """What goes wrong in writing there, as a sentence."""
     try:
-        with tempfile.TemporaryFile(dir=target.parent):
-            pass
+        yield
+    except BrokenPipeError:  # the reader has gone
+        raise
     except OSError as error:
         raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
 
 
-def write_text(path: str | Path, text: str) -> None:
+def write_text(path: str, text: str) -> None:
     """Text into a file, whole or not at all; "-" is standard output."""
-    if str(path) == "-":
+    if path == "-":
         sys.stdout.write(text)
         return
-    check_writable(path)
-    target = Path(path)
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, target)
-    except OSError as error:
-        raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
+    with writing(path):
+        files.write(path, text)
 
 
 def steps(method: str, n_steps: str) -> int | str:

@@ -42,7 +42,12 @@ def model(
 
     Example: attattr prune model --model mnli --heads heads.parquet --keep-heads 0.5 --out mnli-half
     """
-    options.check_writable(json_file)
+    options.check_files(
+        {"--json": json_file, "--out": out}, [heads, the_model.model, the_data.data], folders=("--out",)
+    )
+    from attattr.pruned_model import check_new, write_pruned
+
+    check_new(out)
     from attattr.heads import load_heads
 
     ranking = load_heads(heads)
@@ -55,7 +60,6 @@ def model(
     attributor = the_model.attributor()
     from attattr.identity import belongs
     from attattr.prune import prune_model
-    from attattr.pruned_model import write_pruned
     from attattr.pruning import compare_models
 
     of_ranking = ranking.facts.get("model")
@@ -66,7 +70,10 @@ def model(
             attributor.model, pruned.model, attributor.tokenizer, examples, pruned.made_up, kept=pruned.kept,
             logits_off=pruned.logits_off, ranked_on=len(ranking.rows),
         )  # fmt: skip
-        write_pruned(pruned.model, attributor.tokenizer, out, pruned.facts, pruned.auto, of=attributor.facts)
+        with options.writing(out):
+            write_pruned(
+                pruned.model, attributor.tokenizer, out, pruned.facts, pruned.auto, of=attributor.facts
+            )
     if json_file is not None:
         options.write_text(json_file, json.dumps(report.to_json(), indent=1) + "\n")
     if json_file != "-":
@@ -112,8 +119,7 @@ def curve(
 
     Example: attattr prune curve mnli_dev.tsv.gz --model mnli --limit 2000 --figure curve.svg
     """
-    for path in (json_file, figure):
-        options.check_writable(path)
+    options.check_files({"--json": json_file, "--figure": figure}, [the_data.data, the_model.model])
     examples, problems = the_data.read()
     options.report(problems)
     attributor = the_model.attributor()

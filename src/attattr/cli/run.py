@@ -47,6 +47,7 @@ def run(
     """
     if engine not in ("local", "ray"):
         raise InputError(f"unknown engine '{engine}': choose local or ray")
+    options.check_files({"--out": out}, [the_data.data, the_model.model], folders=("--out",))
     examples, problems = the_data.read()
     attributor = the_model.attributor()
     from attattr.runs import attribute_data, usable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attattr.cli import options
-from attattr.cli.explain import ModelOrDefault, check_texts
+from attattr.cli.explain import ModelOrDefault, check_texts, names_result
 from attattr.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,13 +43,8 @@ def tree(
     Example: attattr tree "A man is eating." "Nobody is eating."
     """
     check_threshold(threshold)
-    if figure == "-":
-        raise InputError("--figure writes a picture: give it a name")
-    if figure is not None and json_file is not None and Path(figure) == Path(json_file):
-        raise InputError("--json and --figure must not name the same file")
-    for path in (json_file, figure):
-        options.check_writable(path)
-    result = _result(text, the_model)
+    options.check_files({"--json": json_file, "--figure": figure}, [*results(text), the_model.model])
+    result = saved_or_made(text, the_model)
     from attattr.tree import build_tree, merge_words
 
     found = build_tree(merge_words(result) if words else result, threshold=threshold)
@@ -83,18 +78,26 @@ def check_threshold(threshold: float) -> None:
         raise InputError(f"--threshold must be from 0 to below 1, not {threshold:g}")
 
 
-def _result(texts: list[str], the_model: ModelOrDefault) -> Attribution:
+def saved_or_made(texts: list[str], the_model: ModelOrDefault) -> Attribution:
     """The saved result that a single argument names, or what the model says of the texts."""
-    if len(texts) == 1 and _is_file(texts[0]):
+    saved = results(texts)
+    if saved and len(texts) > 1:
+        raise InputError(f"'{saved[0]}' is a saved result: give it alone")
+    if saved:
         if the_model.model is not None:
-            raise InputError(f"'{texts[0]}' is a saved result: it takes no --model")
+            raise InputError(f"'{saved[0]}' is a saved result: it takes no --model")
         from attattr.storage import load
 
-        return load(texts[0])
+        return load(saved[0])
     check_texts(texts)
     attributor = the_model.for_texts(len(texts)).attributor()
     with options.progress_bar("attributing") as progress:
         return attributor.attribute(*texts, progress=lambda done, total, _: progress(done, total))
+
+
+def results(texts: list[str]) -> list[str]:
+    """Those that name a saved result: by its ending, or a single one because there is such a file."""
+    return [text for text in texts if names_result(text) or (len(texts) == 1 and _is_file(text))]
 
 
 def _is_file(text: str) -> bool:

@@ -40,7 +40,7 @@ def mine(
 
     Example: attattr triggers mine mnli_train.tsv.gz --model mnli --out patterns.jsonl
     """
-    options.check_writable(out)
+    options.check_files({"--out": out}, [the_data.data, the_model.model], streams=("--out",))
     from attattr.run_folder import Run, open_run
 
     data: Run | list
@@ -87,7 +87,7 @@ def attack(
 
     Example: attattr triggers attack mnli_dev_matched.tsv.gz --model mnli --patterns patterns.jsonl
     """
-    options.check_writable(json_file)
+    options.check_files({"--json": json_file}, [the_data.data, the_model.model, patterns])
     from attattr.patterns import read_patterns
 
     found = read_patterns(patterns)
@@ -138,10 +138,10 @@ def report(
         ".html": triggers_page.page, ".md": triggers_table.markdown, ".csv": triggers_table.as_csv,
         ".json": triggers_table.as_json,
     }  # fmt: skip
+    options.check_files({"--out": out}, [attack_file, the_model.model])
     suffix = Path(out).suffix.lower()
     if suffix not in ways:
         raise InputError(f"--out takes a file in {', '.join(ways)}, not '{out}'")
-    options.check_writable(out)
     try:
         facts = json.loads(Path(attack_file).read_text(encoding="utf-8"))
         version = facts["schema_version"]

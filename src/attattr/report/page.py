@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import html
 import json
-import os
 import sys
 import tempfile
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from attattr import files
 from attattr.report import page_data as data
 from attattr.report.page_facts import ROOM, printable, report
 from attattr.result import Attribution
@@ -61,18 +60,6 @@ def to_html(result: Attribution, effects: Effects | None = None) -> str:
 """
 
 
-def write(path: str | Path, page: str) -> None:
-    """The page into a file, whole or not at all."""
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(page, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
-
-
 def frame(result: Attribution) -> str:
     """The page inside an <iframe>, for a notebook."""
     page = html.escape(to_html(result))
@@ -87,7 +74,7 @@ def show(result: Attribution) -> None:
         notebook.display.display(result)
         return
     path = Path(tempfile.mkdtemp(prefix="attattr-")) / "report.html"
-    write(path, to_html(result))
+    files.write(path, to_html(result))
     webbrowser.open(path.as_uri())
 
 

@@ -7,7 +7,7 @@ make the same bytes.
 from __future__ import annotations
 
 import contextlib
-import os
+import io
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from attattr import files
 from attattr.errors import InputError
 
 if TYPE_CHECKING:
@@ -268,18 +269,15 @@ def figure(path: str | Path, width: float, height: float, *, laid_out: bool = Fa
     with matplotlib.rc_context(style):
         drawn = Figure(figsize=(width, height), layout=None if laid_out else "constrained")
         yield drawn
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with _missing_glyphs(kind):
-                drawn.savefig(
-                    part, format=kind, dpi=300, bbox_inches="tight", pad_inches=0.03, metadata=METADATA[kind]
-                )
-            os.replace(part, path)
-        except OSError as error:
-            raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink()
+        picture = io.BytesIO()
+        with _missing_glyphs(kind):
+            drawn.savefig(
+                picture, format=kind, dpi=300, bbox_inches="tight", pad_inches=0.03, metadata=METADATA[kind]
+            )
+    try:
+        files.write(path, picture.getvalue())
+    except OSError as error:
+        raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
 
 
 @contextlib.contextmanager
