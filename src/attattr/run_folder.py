@@ -1,10 +1,12 @@
 """The folder of a data-set run: what lies in it, reading it back, and writing so that nothing is lost.
 
 manifest.json            what was asked of which model and data; a run is resumed only if it is equal
-shards/00000.json        a finished shard: its files and their digests (written last)
+shards/00000.json        a finished shard: its rows, its files and their digests (written last)
 inputs/00000.parquet     one row an input          edges/00000.parquet   one row a kept edge
 heads/00000.parquet      one row a head            scores/00000.safetensors   store="dense" only
 left_out.jsonl           rows of the data that could not be used, with their line and why
+
+What is damaged is refused when it is read, and computed again when the run is resumed.
 """
 
 from __future__ import annotations
@@ -13,11 +15,15 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from pydantic import BaseModel, Field
+
+from attattr import digests
+from attattr.checked import parse, shaped, signed, unsigned
 from attattr.errors import AttAttrError, FileFormatError, InputError
 
 if TYPE_CHECKING:
@@ -27,15 +33,60 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 SUFFIX = {"scores": ".safetensors"}
+AGAIN = "start the run again, which computes what is damaged anew"
+Whole = Annotated[int, Field(ge=0)]
+
+
+class _Model(BaseModel):
+    name: str
+
+
+class _Data(BaseModel):
+    rows: Whole
+
+
+class _Options(BaseModel):
+    store: Literal["edges", "heads", "dense"]
+    target: str
+
+
+class _Shards(BaseModel):
+    size: Annotated[int, Field(ge=1)]
+    count: Whole
+
+
+class _Batches(BaseModel):
+    padding_share: float
+
+
+class _Manifest(BaseModel):
+    """What is read of a manifest."""
+
+    model: _Model
+    data: _Data
+    options: _Options
+    shards: _Shards
+    batches: _Batches
+
+
+class _Marker(BaseModel):
+    rows: Whole
+    worst_gap: float
+    files: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder read back. The tables are pyarrow datasets: nothing is read until it is asked for."""
+    """A run folder read back. The tables are pyarrow datasets: nothing is read until it is asked for.
+
+    A table that is asked for the first time has its files compared with their digests.
+    """
 
     path: Path
     manifest: dict[str, Any]
     finished: tuple[int, ...] = field(repr=False)  # numbers of the finished shards
+    _digests: Mapping[Path, str] = field(repr=False)
+    _sound: set[Path] = field(default_factory=set, repr=False, compare=False)  # files found as written
 
     @property
     def complete(self) -> bool:
@@ -44,7 +95,11 @@ class Run:
 
     @property
     def inputs(self) -> pyarrow.dataset.Dataset:
-        """One row an input: texts, gold, prediction, probabilities, tokens, gaps."""
+        """One row an input: texts, gold, prediction, probabilities, tokens, gaps.
+
+        Raises:
+            FileFormatError: a file is not as it was written, or gone; as for the other tables.
+        """
         return self._table("inputs")
 
     @property
@@ -64,35 +119,92 @@ class Run:
     def _table(self, name: str) -> pyarrow.dataset.Dataset:
         import pyarrow.dataset
 
-        from attattr import shards
+        from attattr.run_schemas import SCHEMAS
 
         if name == "edges" and self.manifest["options"]["store"] != "edges":
             raise InputError(
                 f"the run in '{self.path}' kept no edges: it was made with --store "
                 f"{self.manifest['options']['store']}"
             )
-        files = [str(_file(self.path, name, number)) for number in self.finished]
-        schema = {"inputs": shards.INPUTS, "edges": shards.EDGES, "heads": shards.HEADS}[name]
-        return pyarrow.dataset.dataset(files, schema=schema, format="parquet")
+        files = [_file(self.path, name, number) for number in self.finished]
+        for file in files:
+            if file not in self._sound:
+                _check(file, self._digests[file], SCHEMAS[name])
+                self._sound.add(file)
+        return pyarrow.dataset.dataset(list(map(str, files)), schema=SCHEMAS[name], format="parquet")
 
 
 def open_run(path: str | Path) -> Run:
     """A run folder, finished or not, as lazy tables.
 
     Raises:
-        FileFormatError: not a run folder, or of a newer format.
+        FileFormatError: not a run folder, damaged, or of a newer format.
     """
     path = Path(path)
+    manifest = _manifest(path)
+    files: dict[int, dict[str, str]] = {}
+    for number in _numbers(path, manifest["shards"]["count"]):
+        try:
+            files[number] = _files(path, number, manifest)
+        except (OSError, ValueError) as error:
+            marker = _marker(path, number)
+            raise FileFormatError(f"'{marker}' is damaged ({error}): {AGAIN}") from error
+    known = {_file(path, name, n): digest for n, of in files.items() for name, digest in of.items()}
+    return Run(path, manifest, tuple(files), known)
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    """What the manifest says, without its digest; one from before there were digests has none."""
+    file = path / "manifest.json"
     try:
-        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        facts = parse(file.read_text(encoding="utf-8"))
+        if isinstance(facts, dict) and facts.get("format", FORMAT) != FORMAT:
+            raise FileFormatError(
+                f"'{path}' is a run of format {facts['format']}, not {FORMAT}: upgrade attattr"
+            )
+        facts, _ = unsigned(facts)
+        known = shaped(_Manifest, facts)
+        if known.shards.count != -(-known.data.rows // known.shards.size):
+            raise ValueError(f"{known.data.rows} rows do not make {known.shards.count} shards")
+    except OSError as error:
         raise FileFormatError(f"'{path}' is not a run folder: no manifest.json can be read in it") from error
-    if manifest.get("format") != FORMAT:
+    except ValueError as error:
         raise FileFormatError(
-            f"'{path}' is a run of format {manifest.get('format')}, not {FORMAT}: upgrade attattr"
-        )
-    count = manifest["shards"]["count"]
-    return Run(path, manifest, tuple(n for n in range(count) if _marker(path, n).is_file()))
+            f"'{file}' is damaged ({error}): put it back, or make the run in another folder"
+        ) from error
+    return facts
+
+
+def _numbers(path: Path, count: int) -> list[int]:
+    """Of the shards that have a marker; looked for in the folder, since `count` may be anything."""
+    found = {int(marker.stem) for marker in path.glob("shards/*.json") if marker.stem.isdecimal()}
+    return sorted(n for n in found if n < count and _marker(path, n).is_file())
+
+
+def _files(out: Path, number: int, manifest: Mapping[str, Any]) -> dict[str, str]:
+    """A finished shard's files and their digests. OSError, ValueError: its marker says nothing of the kind."""
+    from attattr.run_schemas import FILES
+
+    facts, _ = unsigned(parse(_marker(out, number).read_text(encoding="utf-8")))
+    marker = shaped(_Marker, facts)
+    size, rows = manifest["shards"]["size"], manifest["data"]["rows"]
+    if marker.rows != min(size, rows - number * size):
+        raise ValueError(f"a shard of {marker.rows} rows has no place there")
+    if marker.files.keys() != FILES[manifest["options"]["store"]]:
+        raise ValueError(f"it names the files {', '.join(marker.files) or 'of no table'}")
+    return marker.files
+
+
+def _check(file: Path, digest: str, schema: pyarrow.Schema) -> None:
+    import pyarrow
+    import pyarrow.parquet as pq
+
+    try:
+        if digests.sha256(file) == digest and pq.read_schema(file).equals(schema):
+            return
+    except (OSError, pyarrow.ArrowException) as error:
+        raise FileFormatError(f"'{file}' cannot be read ({error}): {AGAIN}") from error
+    raise FileFormatError(f"'{file}' is not as it was written: {AGAIN}")
 
 
 def agree(out: Path, manifest: dict[str, Any]) -> None:
@@ -101,9 +213,9 @@ def agree(out: Path, manifest: dict[str, Any]) -> None:
     if not path.exists():
         if any(out.glob("shards/*.json")):
             raise InputError(f"'{out}' holds shards but no manifest: choose another folder")
-        write_file(path, (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode())
+        write_file(path, (json.dumps(signed(manifest), indent=1, ensure_ascii=False) + "\n").encode())
         return
-    old = open_run(out).manifest
+    old = _manifest(out)
     for name, part in manifest.items():
         if name == "environment" or old.get(name) == part:
             continue
@@ -125,16 +237,19 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def sound(out: Path, number: int) -> bool:
+def sound(out: Path, number: int, manifest: Mapping[str, Any]) -> bool:
     """Whether a shard is finished and its files are as they were written."""
     try:
-        files = json.loads(_marker(out, number).read_text(encoding="utf-8"))["files"]
-        return all(
-            hashlib.sha256(_file(out, name, number).read_bytes()).hexdigest() == digest
-            for name, digest in files.items()
-        )
-    except (OSError, ValueError, KeyError, AttributeError):
+        files = _files(out, number, manifest)
+        return all(digests.sha256(_file(out, name, number)) == digest for name, digest in files.items())
+    except (OSError, ValueError):
         return False
+
+
+def forget(out: Path, numbers: Iterable[int]) -> None:
+    """Shards that are to be computed again are not finished."""
+    for number in numbers:
+        _marker(out, number).unlink(missing_ok=True)
 
 
 def write_shard(out: Path, number: int, shard: Shard) -> None:
@@ -144,7 +259,7 @@ def write_shard(out: Path, number: int, shard: Shard) -> None:
         write_file(_file(out, name, number), content)
     files = {name: hashlib.sha256(content).hexdigest() for name, content in shard.files.items()}
     facts = {"rows": shard.rows, "worst_gap": shard.worst_gap, "files": files}
-    write_file(_marker(out, number), (json.dumps(facts) + "\n").encode())
+    write_file(_marker(out, number), (json.dumps(signed(facts)) + "\n").encode())
 
 
 def _marker(out: Path, number: int) -> Path:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from attattr import __version__
 from attattr.data import Example, Problem
 from attattr.errors import InputError
-from attattr.run_folder import FORMAT, Run, agree, locked, open_run, sound, write_file, write_shard, writing
+from attattr.run_folder import FORMAT, Run, agree, forget, locked, open_run, sound, write_file, write_shard, writing
 
 if TYPE_CHECKING:
     from attattr.attribute import Attributor
@@ -99,7 +99,8 @@ def attribute_data(
         write_file(out / "left_out.jsonl", "".join(lines).encode())
         for part in out.glob("*/*.part"):
             part.unlink()
-        missing = [each for each in plan if not sound(out, each[0])]
+        missing = [each for each in plan if not sound(out, each[0], manifest)]
+        forget(out, (number for number, _, _ in missing))
         state = Status(
             inputs_done=len(examples) - sum(len(rows) for _, _, rows in missing),
             inputs=len(examples),
