@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 SUFFIX = {"scores": ".safetensors"}
 AGAIN = "start the run again, which computes what is damaged anew"
+MANIFEST = ("format", "model", "data", "options", "shards", "batches", "versions", "environment")  # keys
 Whole = Annotated[int, Field(ge=0)]
 
 
@@ -162,7 +163,7 @@ def _manifest(path: Path) -> dict[str, Any]:
             raise FileFormatError(
                 f"'{path}' is a run of format {facts['format']}, not {FORMAT}: upgrade attattr"
             )
-        facts, _ = unsigned(facts)
+        facts, _ = unsigned(facts, MANIFEST)
         known = shaped(_Manifest, facts)
         if known.shards.count != -(-known.data.rows // known.shards.size):
             raise ValueError(f"{known.data.rows} rows do not make {known.shards.count} shards")
@@ -182,10 +183,11 @@ def _numbers(path: Path, count: int) -> list[int]:
 
 
 def _files(out: Path, number: int, manifest: Mapping[str, Any]) -> dict[str, str]:
-    """A finished shard's files and their digests. OSError, ValueError: its marker says nothing of the kind."""
+    """A finished shard's files and their digests. OSError, ValueError: its marker does not tell them."""
     from attattr.run_schemas import FILES
 
-    facts, _ = unsigned(parse(_marker(out, number).read_text(encoding="utf-8")))
+    text = _marker(out, number).read_text(encoding="utf-8")
+    facts, _ = unsigned(parse(text), known=_Marker.model_fields)
     marker = shaped(_Marker, facts)
     size, rows = manifest["shards"]["size"], manifest["data"]["rows"]
     if marker.rows != min(size, rows - number * size):

@@ -16,7 +16,18 @@ from typing import TYPE_CHECKING, Any
 from attattr import __version__
 from attattr.data import Example, Problem
 from attattr.errors import InputError
-from attattr.run_folder import FORMAT, Run, agree, forget, locked, open_run, sound, write_file, write_shard, writing
+from attattr.run_folder import (
+    FORMAT,
+    Run,
+    agree,
+    forget,
+    locked,
+    open_run,
+    sound,
+    write_file,
+    write_shard,
+    writing,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from attattr.attribute import Attributor

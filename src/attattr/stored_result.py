@@ -81,8 +81,10 @@ def _site(number: int, site: _SiteFacts, axes: Mapping[str, Axis], arrays: Mappi
         "query_sum": (heads, queries),
         "key_sum": (heads, keys),
     }
-    own = {name: arrays.get(f"{number}.{name}") for name in ARRAYS}
-    found = {name: array and _read(f"{number}.{name}", array, shapes[name]) for name, array in own.items()}
+    found: dict[str, Any] = dict.fromkeys(ARRAYS)
+    for name, shape in shapes.items():
+        if f"{number}.{name}" in arrays:
+            found[name] = _read(f"{number}.{name}", arrays[f"{number}.{name}"], shape)
     edges = None
     if f"{number}.edges.{EDGES[0]}" in arrays:
         of_edges = {name: arrays[f"{number}.edges.{name}"] for name in EDGES}

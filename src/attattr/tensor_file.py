@@ -6,7 +6,8 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, BinaryIO, Literal
+from io import BufferedReader
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, Field
@@ -31,7 +32,7 @@ class _Entry(BaseModel):
 class Stored:
     """An array that still lies in its file, at `start`."""
 
-    file: BinaryIO
+    file: BufferedReader
     dtype: np.dtype
     shape: tuple[int, ...]
     start: int
@@ -49,12 +50,12 @@ class Stored:
         """
         array = np.empty(self.shape, self.dtype)
         self.file.seek(self.start)
-        if self.file.readinto(array.reshape(-1).view(np.uint8)) != self.size:
+        if self.file.readinto(array.reshape(-1).view(np.uint8).data) != self.size:
             raise ValueError("it is cut short")
         return array
 
 
-def contents(file: BinaryIO) -> tuple[dict[str, str], dict[str, Stored]]:
+def contents(file: BufferedReader) -> tuple[dict[str, str], dict[str, Stored]]:
     """The metadata of a safetensors file, and its arrays, none of them read.
 
     Raises:
