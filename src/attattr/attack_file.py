@@ -124,7 +124,7 @@ def read_attack(path: str | Path) -> dict[str, Any]:
         raise FileFormatError(f"'{path}' is damaged ({error}): attack again") from error
     if not proven:
         warnings.warn(
-            f"'{path}' has no \"sha256\", so that damage would not be noticed: attack again to have one",
+            f"'{path}' has no \"sha256\": damage would go unnoticed; attack again to have one",
             stacklevel=2,
         )
     return facts

@@ -93,7 +93,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...], tuple[str,
         raise FileFormatError(f"'{path}' is damaged ({error}): rank the heads again") from error
     if digest is None:
         warnings.warn(
-            f"'{path}' has no checksum, damage would not be noticed: rank the heads again to have one",
+            f"'{path}' has no checksum: damage would go unnoticed; rank the heads again to have one",
             stacklevel=3,
         )
     rest = {name: value for name, value in facts.items() if name not in ("version", "sites", "rows")}

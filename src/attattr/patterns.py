@@ -113,7 +113,7 @@ def read_patterns(path: str | Path) -> list[Pattern]:
     if unsure:
         warnings.warn(
             f"{len(unsure)} of {len(patterns)} patterns in '{path}' (first: line {unsure[0]}) have no "
-            '"sha256", so that damage would not be noticed: mine them again to have one',
+            '"sha256": damage would go unnoticed; mine them again to have one',
             stacklevel=2,
         )
     return patterns
