@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 
 import tiny
 from attattr import Attributor, Example, InputError, Pattern, PatternToken, attack_model, evaluate_model
+from attattr.checked import signed
 from attattr.cli import app, options
 from attattr.controls import leaks, random_controls, word_controls
 from attattr.encoding import encode
@@ -474,7 +475,7 @@ def files(attributor, tmp_path, monkeypatch):
     monkeypatch.setattr(options.TheModel, "attributor", lambda self: attributor)
     rows = [f"{e.text}\t{e.text_pair}\t{e.label}" for e in pairs()]
     (tmp_path / "data.tsv").write_text("\n".join(["sentence1\tsentence2\tlabel", *rows]))
-    (tmp_path / "patterns.jsonl").write_text("".join(json.dumps(p.to_json()) + "\n" for p in PATTERNS))
+    (tmp_path / "patterns.jsonl").write_text("".join(p.line() for p in PATTERNS))
     return tmp_path
 
 
@@ -500,7 +501,7 @@ def test_attack_shows_a_table_and_writes_the_figures(files, attributor):
 
 def test_attack_says_what_is_wrong(files):
     (files / "one.tsv").write_text("sentence1\tsentence2\tlabel\na\tfilm\tLABEL_1\nthe\tfilm\tLABEL_1")
-    (files / "other.jsonl").write_text('{"tokens": [{"token": "Ġmath", "segment": 0, "position": 0.5}]}')
+    (files / "other.jsonl").write_text(Pattern((PatternToken(0, 0.5, "Ġmath"),), pieces=True).line())
     for data, patterns, words in (
         ("one.tsv", "patterns.jsonl", "all rows are labelled"),
         ("data.tsv", "other.jsonl", "another tokenizer"),
@@ -519,7 +520,7 @@ def test_attack_says_what_is_wrong(files):
 def attack_file(files, attributor, right):
     found = attack_model(attributor, right, PATTERNS, seed=1)
     path = files / "attack.json"
-    path.write_text(json.dumps(found.to_json() | {"data": "d.tsv"}))
+    path.write_text(json.dumps(signed(found.to_json() | {"data": "d.tsv"})))
     return path
 
 
@@ -612,9 +613,14 @@ def test_the_report_shows_attributions_of_the_attacked_model(attack_file, files,
 
 
 def test_a_report_of_something_else_is_refused(files, attack_file):
-    for name, content in (("a", "nonsense"), ("b", "[]"), ("c", '{"schema_version": "9"}')):
-        (files / name).write_text(content)
-        outcome = invoke("report", files / name, "--out", files / "r.md")
-        assert outcome.exit_code == 2
-        assert outcome.stderr.startswith("Error: ")
+    facts = json.loads(attack_file.read_text())
+    facts["worst"]["report_rows"] += 1
+    for content, code, words in (
+        ("nonsense", 1, "not what"), ("[]", 2, "no attack"), ('{"schema_version": "9"}', 2, "no attack"),
+        (json.dumps(facts), 1, "checksum differs"),
+    ):  # fmt: skip
+        (files / "x").write_text(content)
+        outcome = invoke("report", files / "x", "--out", files / "r.md")
+        assert outcome.exit_code == code
+        assert outcome.stderr.startswith("Error: ") and words in outcome.stderr
     assert invoke("report", attack_file, "--out", files / "r.pdf").exit_code == 2

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 import attattr
 import handmade
 import tiny
-from attattr import Attributor, Example, InputError, Pattern, PatternToken, Work
+from attattr import Attributor, Example, FileFormatError, InputError, Pattern, PatternToken, Work
 from attattr.cli import app, options
-from attattr.patterns import read_patterns, word_of, words_of
+from attattr.patterns import pattern_from, read_patterns, word_of, words_of
 from attattr.triggers import merged, mine_triggers, pattern_of
 
 
@@ -147,8 +147,9 @@ def test_a_line_of_the_file_is_as_documented(tmp_path):
         "score": 0.5, "support": 3, "label": "neutral", "gold": "entailment"
     }  # fmt: skip
     path = tmp_path / "patterns.jsonl"
-    path.write_text(json.dumps(line) + "\n\n" + '{"tokens": [{"token": "a", "segment": 1, "position": 1}]}')
-    first, second = read_patterns(path)
+    path.write_text(pattern.line() + "\n" + '{"tokens": [{"token": "a", "segment": 1, "position": 1}]}')
+    with pytest.warns(UserWarning, match=r"1 of 2 patterns.*line 3"):
+        first, second = read_patterns(path)
     assert first.to_json() == json.loads(json.dumps(line)) | {"rows": (), "label_counts": ()} | {
         "tokens": sorted(line["tokens"], key=lambda token: token["token"])
     }
@@ -164,6 +165,10 @@ def test_a_line_of_the_file_is_as_documented(tmp_path):
         ("nonsense", "line 1"),
         ('{"tokens": [{"token": "a", "segment": 2, "position": 0.5}]}', "segment 0 or 1"),
         ('{"tokens": [{"token": "a", "segment": 0, "position": 1.5}]}', "position from 0 to 1"),
+        ('{"tokens": [{"token": "a", "segment": 0, "position": 1}], "scope": 1}', "unknown key 'scope'"),
+        ('{"tokens": [{"token": "a", "segment": 0, "position": 1}], "label": 1}', "label: .*string"),
+        ('{"tokens": [{"token": "a", "segment": 0, "position": 1}], "label_counts": [{}, {}]}', "not of 1"),
+        ("[" * 100_000, "nests too deeply"),
     ],
 )
 def test_a_file_that_is_none_is_named(tmp_path, content, words):
@@ -173,6 +178,31 @@ def test_a_file_that_is_none_is_named(tmp_path, content, words):
         read_patterns(path)
     with pytest.raises(InputError, match="cannot read"):
         read_patterns(tmp_path / "none")
+
+
+def test_lines_can_be_picked_but_not_changed(tmp_path):
+    path = tmp_path / "patterns.jsonl"
+    words = ("with", "not\x85\u2028", "no")
+    lines = [a_pattern(word, score=0.5, model={"name": "m"}).line() for word in words]
+    path.write_text(lines[2] + lines[1], encoding="utf-8")
+    assert [pattern.tokens[0].token for pattern in read_patterns(path)] == ["no", "not\x85\u2028"]
+    assert read_patterns(path)[0].model == {"name": "m"}
+    changed = lines[0].replace("0.5", "0.25")
+    path.write_text(lines[2] + changed, encoding="utf-8")
+    with pytest.raises(FileFormatError, match=r'line 2 of .* was changed .* remove its "sha256"'):
+        read_patterns(path)
+    facts = json.loads(changed)
+    del facts["sha256"]
+    path.write_text(json.dumps(facts))
+    with pytest.warns(UserWarning, match='no "sha256"'):
+        assert read_patterns(path)[0].tokens[0].position == 0.25
+
+
+def test_counts_stay_with_their_tokens_however_these_are_sorted(tmp_path):
+    tokens = [{"token": word, "segment": 0, "position": place} for word, place in (("b", 0.75), ("a", 0.25))]
+    pattern = pattern_from({"tokens": tokens, "label_counts": [{"x": 1}, {"y": 2}]})
+    assert [token.token for token in pattern.tokens] == ["a", "b"]
+    assert pattern.label_counts == ({"y": 2}, {"x": 1})
 
 
 def test_words_are_counted_without_case_and_accents():

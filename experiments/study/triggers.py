@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -28,8 +27,7 @@ def mined(setting: Setting, task: str) -> list[Any]:
         found = mine_triggers(
             setting.model(task), setting.train(task), top=sizes.patterns, limit=sizes.mined, seed=SEED
         )
-        lines = [json.dumps(pattern.to_json(), ensure_ascii=False) + "\n" for pattern in found]
-        write_text(path, "".join(lines))
+        write_text(path, "".join(pattern.line() for pattern in found))
     return read_patterns(path)
 
 

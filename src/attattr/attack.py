@@ -16,6 +16,7 @@ from attattr.controls import Control, word_controls
 from attattr.data import Example
 from attattr.errors import InputError
 from attattr.evaluate import gold_indices, predict
+from attattr.identity import belongs
 from attattr.insertion import Piece, insert, pieces_of
 from attattr.patterns import Pattern
 
@@ -37,6 +38,7 @@ def attack_model(
     words_from: Sequence[Example] | None = None,
     seed: int = 0,
     batch_size: int = 32,
+    any_model: bool = False,
     progress: Progress | None = None,
 ) -> Attack:
     """Insert each pattern into the examples, and see what is still right; its own do not count.
@@ -57,11 +59,12 @@ def attack_model(
         controls: also random and frequent words at the places of the worst pattern, and for each class
             a universal trigger found with gradients on the selection half.
         words_from: where words are counted for the controls; None: the examples.
+        any_model: patterns that were mined on another model are meant; else they are an error.
         progress: called with (inputs done, inputs in all, what is being done).
 
     Raises:
-        InputError: examples of one label, or without; a pattern that was mined from all of them; patterns
-            of another tokenizer, or for a second text where there is none.
+        InputError: patterns of another model; examples of one label, or without; a pattern that was mined
+            from all of them; patterns of another tokenizer, or for a second text where there is none.
     """
     from attattr.encoding import encode, longest_input
     from attattr.heads import digest
@@ -74,6 +77,8 @@ def attack_model(
         raise InputError("there are no patterns to attack with")
     if not examples:
         raise InputError("there are no rows to attack")
+    for pattern in patterns:
+        belongs(pattern.model, attributor.facts, f"the pattern {pattern.text}", any_model=any_model)
     labels, gold = gold_indices(model, examples)
     if len(set(gold.tolist())) < 2:
         raise InputError(f"all rows are labelled '{examples[0].label}': give data of two labels or more")

@@ -14,16 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attattr import files
 from attattr.data import Example
-from attattr.errors import FileFormatError, InputError
+from attattr.errors import InputError
 from attattr.result import REDUCTIONS
 
 if TYPE_CHECKING:
     from attattr.attribute import Attributor
 
 CRITERIA = ("attattr", "taylor", "taylor_normalized", "attention", "accuracy_drop", "random")
-SCHEMA_VERSION = "1"
 RESAMPLES = 1000
 Progress = Callable[[int, int, str], None]
 
@@ -77,49 +75,22 @@ class HeadRanking:
         Raises:
             OSError: it cannot be written.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        from attattr.heads_table import write
 
-        rows = []
-        for criterion, found in self.importances.items():
-            place = {pair: rank for rank, pair in enumerate(self.ranked(criterion), 1)}
-            for (site, head), rank in sorted(place.items()):
-                numbers = {k: float(getattr(found, k)[site, head]) for k in ("mean", "low", "high")}
-                about = {"criterion": criterion, "site": site, "name": self.sites[site], "head": head}
-                rows.append(about | {"importance": numbers.pop("mean")} | numbers | {"rank": rank})
-        facts = {"version": SCHEMA_VERSION, "sites": self.sites, "rows": self.rows, **self.facts}
-        table = pa.Table.from_pylist(rows).replace_schema_metadata({"attattr": json.dumps(facts)})
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink)
-        files.write(path, sink.getvalue().to_pybytes())
+        write(self, Path(path))
 
 
 def load_heads(path: str | Path) -> HeadRanking:
-    """Read what `HeadRanking.save` wrote.
+    """Read what `HeadRanking.save` wrote. A table without a digest is taken with a warning.
 
     Raises:
-        FileFormatError: it is not such a file.
+        FileFormatError: it is not such a file, or is damaged.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    from attattr.heads_table import read
 
-    try:
-        table = pq.read_table(path)
-        facts = json.loads((table.schema.metadata or {})[b"attattr"])
-        sites, rows = tuple(facts.pop("sites")), tuple(facts.pop("rows"))
-        version = facts.pop("version")
-    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
-        raise FileFormatError(f"'{path}' is not a table of `attattr heads rank`") from error
-    if version != SCHEMA_VERSION:
-        raise FileFormatError(f"'{path}' is of version {version}, not {SCHEMA_VERSION}: upgrade attattr")
-    columns = table.to_pydict()
-    importances = {}
-    for criterion in dict.fromkeys(columns["criterion"]):
-        own = [i for i, name in enumerate(columns["criterion"]) if name == criterion]
-        shape = (len(sites), len(own) // len(sites))
-        found = {name: np.array([columns[name][i] for i in own]) for name in ("importance", "low", "high")}
-        importances[criterion] = Importance(*(values.reshape(shape) for values in found.values()))
-    return HeadRanking(importances, sites, rows, facts)
+    importances, sites, rows, facts = read(Path(path))
+    made = {criterion: Importance(*values) for criterion, values in importances.items()}
+    return HeadRanking(made, sites, rows, facts)
 
 
 def rank_heads(

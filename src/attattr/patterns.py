@@ -8,14 +8,18 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
+from attattr.checked import DIGEST, parse, shaped, signed, unsigned
 from attattr.data import Example
-from attattr.errors import InputError
+from attattr.errors import FileFormatError, InputError
 
 
 @dataclass(frozen=True, order=True)
@@ -33,7 +37,8 @@ class Pattern:
 
     support: inputs it was found in. label: what they were predicted as, gold: what they are (of the
     strongest). rows: digests of those inputs. label_counts: for each token, how many inputs of each
-    label have that word in that text (None: unknown); label_totals: inputs of each label.
+    label have that word in that text (None: unknown); label_totals: inputs of each label. model: the one
+    it was mined on (None: unknown).
     """
 
     tokens: tuple[PatternToken, ...]
@@ -45,6 +50,7 @@ class Pattern:
     rows: tuple[str, ...] = ()
     label_counts: tuple[Mapping[str, int] | None, ...] = ()
     label_totals: Mapping[str, int] = field(default_factory=dict)
+    model: Mapping[str, Any] | None = None
 
     @property
     def key(self) -> tuple[tuple[str, int], ...]:
@@ -57,36 +63,81 @@ class Pattern:
         return " + ".join(f"{t.token}@{t.position:.2f}{' (2nd)' * t.segment}" for t in self.tokens)
 
     def to_json(self) -> dict[str, Any]:
-        """One line of a file of patterns."""
+        """What a line of a file of patterns says, but for its digest."""
         tokens = [{"token": t.token, "segment": t.segment, "position": t.position} for t in self.tokens]
         return vars(self) | {"tokens": tokens}
+
+    def line(self) -> str:
+        """A line of a file of patterns: JSON with a digest of its own, so that lines can be picked."""
+        return json.dumps(signed(self.to_json()), ensure_ascii=False) + "\n"
+
+
+KEYS = tuple(f.name for f in fields(Pattern))
+
+
+class _Facts(BaseModel):
+    """A line of a file, but for its tokens."""
+
+    score: float | None = None
+    support: int | None = None
+    label: str | None = None
+    gold: str | None = None
+    pieces: bool = False
+    rows: tuple[str, ...] = ()
+    label_counts: tuple[dict[str, int] | None, ...] = ()
+    label_totals: dict[str, int] = {}
+    model: dict[str, Any] | None = None
 
 
 def read_patterns(path: str | Path) -> list[Pattern]:
     """Patterns from a file, one JSON object a line; only "tokens" has to be there.
 
+    Lines without "sha256" are taken with a warning.
+
     Raises:
         InputError: no such file, or a line that is no pattern (it is named).
+        FileFormatError: a line that was changed since it was written.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the patterns in '{path}': {error}") from error
-    patterns = []
+    patterns, unsure = [], []
     for number, line in enumerate(lines, 1):
         if line.strip():
-            try:
-                patterns.append(pattern_from(json.loads(line)))
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
-                raise InputError(
-                    f"line {number} of '{path}' is no pattern ({error}): see docs/triggers.md"
-                ) from error
+            pattern, proven = _pattern(line, f"line {number} of '{path}'")
+            patterns.append(pattern)
+            unsure += [] if proven else [number]
     if not patterns:
         raise InputError(f"'{path}' holds no patterns")
+    if unsure:
+        warnings.warn(
+            f"{len(unsure)} of {len(patterns)} patterns in '{path}' (first: line {unsure[0]}) have no "
+            '"sha256": damage would go unnoticed; mine them again to have one',
+            stacklevel=2,
+        )
     return patterns
 
 
-def pattern_from(facts: dict[str, Any]) -> Pattern:
+def _pattern(line: str, where: str) -> tuple[Pattern, bool]:
+    """The pattern of a line, and whether its digest says that it is as it was written."""
+    try:
+        facts = parse(line)
+        unknown = sorted(facts.keys() - {*KEYS, DIGEST})
+        if unknown:
+            raise ValueError(f"unknown key {unknown[0]!r}")
+        pattern = pattern_from(facts)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{where} is no pattern ({error}): see docs/triggers.md") from error
+    try:
+        return pattern, unsigned(facts, KEYS)[1]
+    except ValueError as error:
+        raise FileFormatError(
+            f'{where} was changed since it was written: if that is meant, remove its "{DIGEST}"'
+        ) from error
+
+
+def pattern_from(facts: Mapping[str, Any]) -> Pattern:
     """A pattern from its line in a file. ValueError, TypeError or KeyError: it is none."""
     tokens = []
     for token in facts["tokens"]:
@@ -96,12 +147,16 @@ def pattern_from(facts: dict[str, Any]) -> Pattern:
         tokens.append(PatternToken(int(segment), position, text))
     if not tokens:
         raise ValueError("it has no tokens")
-    known = {name: facts[name] for name in ("label", "gold", "label_totals") if name in facts}
+    known = shaped(_Facts, {name: facts[name] for name in facts if name in KEYS})
+    if known.label_counts and len(known.label_counts) != len(tokens):
+        raise ValueError(f"it has label_counts of {len(known.label_counts)} tokens, not of {len(tokens)}")
+    order = sorted(range(len(tokens)), key=lambda i: tokens[i])
     return Pattern(
-        tuple(sorted(tokens)), float(facts.get("score") or 0), int(facts.get("support") or 1),
-        pieces=bool(facts.get("pieces", False)), rows=tuple(facts.get("rows", ())),
-        label_counts=tuple(facts.get("label_counts", ())), **known,
-    )  # fmt: skip
+        tuple(tokens[i] for i in order),
+        **dict(known)
+        | {"score": known.score or 0.0, "support": known.support or 1}
+        | {"label_counts": tuple(known.label_counts[i] for i in order if known.label_counts)},
+    )
 
 
 def words_of(text: str) -> list[str]:

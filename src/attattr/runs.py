@@ -20,6 +20,7 @@ from attattr.run_folder import (
     FORMAT,
     Run,
     agree,
+    forget,
     locked,
     open_run,
     sound,
@@ -105,10 +106,11 @@ def attribute_data(
     with writing(out), locked(out):
         manifest = _manifest(attributor, examples, plan, work, size, data or {})
         agree(out, manifest)
-        write_left_out(out, problems, len(plan))
-        for part in out.glob("*/*.part"):
+        write_left_out(out, problems, manifest)
+        for part in (*out.glob(files.PARTS), *out.glob(f"*/{files.PARTS}")):
             part.unlink()
-        missing = [each for each in plan if not sound(out, each[0])]
+        missing = [each for each in plan if not sound(out, each[0], manifest)]
+        forget(out, (number for number, _, _ in missing))
         state = Status(
             inputs_done=len(examples) - sum(len(rows) for _, _, rows in missing),
             inputs=len(examples),
@@ -124,7 +126,7 @@ def attribute_data(
         for number, shard in (engine or _here(attributor, within))(missing, work):
             write_shard(out, number, shard)
             if shard.left_out:
-                write_left_out(out, problems, len(plan))
+                write_left_out(out, problems, manifest)
             state = replace(
                 state,
                 inputs_done=state.inputs_done + shard.rows + len(shard.left_out),

@@ -5,27 +5,25 @@ Both are described in docs/schema.md. Never pickle: a file from a stranger can b
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from attattr import files
+from attattr.checked import parse
 from attattr.errors import FileFormatError
-from attattr.result import Attribution, Axis, Edges, Prediction, Site, Target
+from attattr.result import Attribution, Axis
+from attattr.stored_result import ARRAYS, EDGES, attribution
+from attattr.tensor_file import contents, digest
 
 FORMAT_VERSION = "1"  # of files
 SCHEMA_VERSION = "1"  # of to_json
 KEY, DIGEST = "attattr", "sha256"  # entries of the safetensors metadata
-ARRAYS = ("scores", "attention", "head_sum", "head_max", "head_abs", "query_sum", "key_sum")
-EDGES = tuple(field.name for field in fields(Edges))
 
 
 def save(result: Attribution, path: str | Path) -> None:
@@ -54,7 +52,7 @@ def save(result: Attribution, path: str | Path) -> None:
     }
     text = json.dumps(facts)
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    files.write(path, to_bytes(arrays, {KEY: text, DIGEST: _digest(text, arrays)}))
+    files.write(path, to_bytes(arrays, {KEY: text, DIGEST: digest(text, arrays)}))
 
 
 def load(path: str | Path) -> Attribution:
@@ -72,57 +70,22 @@ def load(path: str | Path) -> Attribution:
     if not path.is_file():
         raise FileFormatError(f"there is no file '{path}'")
     try:
-        with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
+        with path.open("rb") as file:
+            metadata, arrays = contents(file)
             if KEY not in metadata:
                 raise FileFormatError(f"'{path}' is a safetensors file, but not one of attattr's results")
-            facts = json.loads(metadata[KEY])
+            facts = parse(metadata[KEY])
             if facts["version"] != FORMAT_VERSION:
                 raise FileFormatError(
                     f"'{path}' has format {facts['version']}, this attattr reads {FORMAT_VERSION}: upgrade it"
                 )
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if metadata.get(DIGEST) != _digest(metadata[KEY], arrays):
-            raise ValueError("its checksum differs")
-        return _build(facts, arrays)
-    except FileFormatError:
-        raise
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+            if metadata.get(DIGEST) != digest(metadata[KEY], arrays):
+                raise ValueError("its checksum differs")
+            return attribution(facts, arrays)
+    except (ValueError, KeyError, TypeError, OSError) as error:
         raise FileFormatError(
             f"'{path}' is not a whole attattr result (cut short, damaged or something else): {error}"
         ) from error
-
-
-def _digest(text: str, arrays: Mapping[str, np.ndarray]) -> str:
-    """What proves a file undamaged: over its JSON, then its arrays by name."""
-    state = hashlib.sha256(text.encode())
-    for name in sorted(arrays):
-        state.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
-        state.update(arrays[name].tobytes())
-    return state.hexdigest()
-
-
-def _build(facts: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Attribution:
-    axes = {name: Axis(**{k: tuple(v) for k, v in axis.items()}) for name, axis in facts["axes"].items()}
-    sites = []
-    for number, plain in enumerate(facts["sites"]):
-        edges = None
-        if f"{number}.edges.{EDGES[0]}" in arrays:
-            edges = Edges(*(arrays[f"{number}.edges.{name}"] for name in EDGES))
-        found: dict[str, Any] = {name: arrays.get(f"{number}.{name}") for name in ARRAYS}
-        sites.append(Site(edges=edges, **found, **plain))
-    target = facts["target"]
-    plain = {field.name: facts[field.name] for field in fields(Attribution)}
-    return Attribution(
-        **plain
-        | {
-            "axes": axes,
-            "prediction": Prediction(**facts["prediction"]),
-            "target": Target(**target | {"index": tuple(target["index"])}),
-            "sites": tuple(sites),
-            "left_out": tuple(facts["left_out"]),
-        }
-    )
 
 
 def to_json(result: Attribution, top: int) -> dict[str, Any]:

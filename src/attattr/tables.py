@@ -39,6 +39,7 @@ def read(data: str, split: str | None = None) -> Table:
 
     Raises:
         InputError: it is not there, empty, or broken; the message says which.
+        FileFormatError: a run folder that is damaged.
     """
     if re.match(r"[A-Za-z][\w+.-]+://", data):
         return _read_address(data)
@@ -52,21 +53,13 @@ def read(data: str, split: str | None = None) -> Table:
 
 def _read_run(path: Path) -> Table:
     """The inputs of a run folder (runs.py), as far as it has come."""
-    import pyarrow
-    import pyarrow.parquet as pq
+    from attattr.run_folder import open_run
 
-    names = {"text": "text", "text_pair": "text_pair", "gold": "label", "id": "id"}
-    finished = sorted(marker.stem for marker in path.glob("shards/*.json"))
-    if not finished:
+    run = open_run(path)
+    if not run.finished:
         raise InputError(f"the run in '{path}' has no finished shard yet: start it again")
-    try:
-        parts = [
-            pq.read_table(path / "inputs" / f"{number}.parquet", columns=[*names, "line"])
-            for number in finished
-        ]
-    except (OSError, pyarrow.ArrowException) as error:
-        raise InputError(f"the run in '{path}' is damaged ({_first_line(error)}): start it again") from error
-    rows = pyarrow.concat_tables(parts)
+    names = {"text": "text", "text_pair": "text_pair", "gold": "label", "id": "id"}
+    rows = run.inputs.to_table(columns=[*names, "line"])
     columns = {new: rows[old].to_pylist() for old, new in names.items()}
     there = {name: values for name, values in columns.items() if any(v is not None for v in values)}
     return Table(there, {}, rows["line"].to_pylist())

@@ -80,7 +80,9 @@ def mine_triggers(
         patterns += [pattern] if pattern else []
     if not patterns:
         raise InputError("no input has an edge of positive attribution between tokens of the text")
-    return with_counts(merged(patterns)[:top], examples)
+    facts = attributor.facts
+    model = {name: facts.get(name) for name in ("name", "dtype", "digest", "adapter_digest", "parameters")}
+    return [replace(pattern, model=model) for pattern in with_counts(merged(patterns)[:top], examples)]
 
 
 def pattern_of(

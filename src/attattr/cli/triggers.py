@@ -59,8 +59,7 @@ def mine(
         found = mine_triggers(
             attributor, data, top=top, pieces=pieces, limit=limit, seed=the_data.seed, progress=progress
         )
-    lines = [json.dumps(pattern.to_json(), ensure_ascii=False) + "\n" for pattern in found]
-    options.write_text(out, "".join(lines))
+    options.write_text(out, "".join(pattern.line() for pattern in found))
     if out != "-":
         _show_patterns(found)
         typer.echo(f"Wrote {len(found)} patterns to {out}.", err=True)
@@ -81,6 +80,7 @@ def attack(
     no_controls: Annotated[
         bool, typer.Option("--no-controls", help="Leave out random, frequent and universal triggers.")
     ] = False,
+    any_model: options.AnyModel = False,
     batch_size: options.BatchSize = 32,
 ) -> None:
     """Insert patterns into DATA: what accuracy they cost, by class, beside controls.
@@ -96,17 +96,19 @@ def attack(
     every = replace(the_data, limit=None).read()[0] if the_data.limit else examples
     attributor = the_model.attributor()
     from attattr.attack import attack_model
+    from attattr.checked import signed
 
     with options.progress_bar("attacking") as progress:
         measured = attack_model(
             attributor, examples, found, insert_into=insert_into, controls=not no_controls,
-            words_from=every, seed=the_data.seed, batch_size=batch_size, progress=progress,
+            words_from=every, seed=the_data.seed, batch_size=batch_size, any_model=any_model,
+            progress=progress,
         )  # fmt: skip
     source = {"data": the_data.data, "limit": the_data.limit, "patterns_file": patterns}
     facts = measured.to_json() | source
     facts["left_out"] = [problem._asdict() for problem in problems]
     # a pipe may not take every character: there, only ASCII
-    text = json.dumps(facts, indent=2, ensure_ascii=json_file == "-", allow_nan=False) + "\n"
+    text = json.dumps(signed(facts), indent=2, ensure_ascii=json_file == "-", allow_nan=False) + "\n"
     if json_file is not None:
         options.write_text(json_file, text)
     if json_file != "-":
@@ -132,6 +134,7 @@ def report(
 
     Example: attattr triggers report attack.json --out triggers.html --model mnli
     """
+    from attattr.attack_file import read_attack
     from attattr.report import triggers_page, triggers_table
 
     ways = {
@@ -142,13 +145,7 @@ def report(
     suffix = Path(out).suffix.lower()
     if suffix not in ways:
         raise InputError(f"--out takes a file in {', '.join(ways)}, not '{out}'")
-    try:
-        facts = json.loads(Path(attack_file).read_text(encoding="utf-8"))
-        version = facts["schema_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"'{attack_file}' is not what `triggers attack --json` writes ({error})") from error
-    if version != "1" or "worst" not in facts:
-        raise InputError(f"'{attack_file}' is no attack, or of another version of attattr")
+    facts = read_attack(attack_file)
     if the_model.model is not None:
         facts = triggers_page.explained(facts, the_model.attributor())
     options.write_text(out, ways[suffix](facts))

@@ -100,8 +100,10 @@ def _lead(facts: Mapping[str, Any]) -> str:
     falls = {
         label: clean["per_class"][label] - top["per_class"][label]
         for label in labels
-        if clean["per_class"][label] is not None
+        if clean["per_class"][label] is not None and top["per_class"][label] is not None
     }
+    if not falls:  # no row of any class is left on the reporting half
+        return ""
     hit = max(falls, key=lambda label: falls[label])
     return (
         f'<p class="lead">The worst pattern, <mark>{escape(words(top["tokens"]))}</mark>, takes accuracy '

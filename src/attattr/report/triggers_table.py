@@ -66,7 +66,7 @@ def rows_of(facts: Mapping[str, Any]) -> list[Row]:
     drawn = [control for control in facts["controls"] if control["kind"] == "random"]
     if drawn:
         reports = [control["report"] for control in drawn]
-        lowest = min(drawn, key=lambda control: control["report"]["accuracy"])
+        lowest = min(drawn, key=lambda control: control["report"]["accuracy"] or 0)  # None: no rows at all
         found.append(
             Row(
                 "control", f"random words, equally frequent (mean of {len(drawn)})", None,
