@@ -19,9 +19,12 @@ HOSTILE = (
 
 
 def random_result(
-    n: int, layers: int = 12, heads: int = 12, seed: int = 0, readout: bool = True
+    n: int, layers: int = 12, heads: int = 12, seed: int = 0, readout: bool = True, exact: bool = False
 ) -> Attribution:
-    """Heavy-tailed scores and attention of n tokens, some of them pieces of words."""
+    """Heavy-tailed scores and attention of n tokens, some of them pieces of words.
+
+    exact: scores are multiples of 1/256, so that their sums are the same on every processor.
+    """
     rng = np.random.default_rng(seed)
     names = ["word", *(f"##s{i}" if rng.random() < 0.2 else f"token{i}" for i in range(1, n - 2))]
     sites = []
@@ -31,6 +34,8 @@ def random_result(
         scores = (rng.normal(0.2, 1, (heads, n, n)) * attention * rng.exponential(size=n) ** 2).astype(
             np.float32
         )
+        if exact:
+            scores = np.round(scores * 256) / 256
         if readout and layer == layers - 1:
             scores[:, 1:] = 0
         sites.append(handmade.site(f"encoder.layer.{layer}", scores, attention))
@@ -60,7 +65,7 @@ def trees() -> str:
     for seed in range(12):
         rng = np.random.default_rng(seed)
         size = {"n": int(rng.integers(3, 14)), "layers": int(rng.integers(1, 6))}
-        result = random_result(**size, heads=2, seed=seed, readout=bool(seed % 4))
+        result = random_result(**size, heads=2, seed=seed, readout=bool(seed % 4), exact=True)
         level = page_facts.report(result).tokens
         for threshold in (0.05, 0.2, 0.4):
             edges = build_tree(result, threshold=threshold).edges
