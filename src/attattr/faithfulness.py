@@ -262,7 +262,7 @@ def _bootstrap(n: int, seed: int) -> Callable[[np.ndarray], Estimate]:
 
 def _class(outputs: Any) -> Any:
     """The predicted class of each input, as a target."""
-    return outputs.logits.argmax(-1).double()
+    return outputs.logits.argmax(-1)
 
 
 def _array(array: np.ndarray | None) -> np.ndarray:

@@ -257,10 +257,13 @@ def check_pruned(
 ) -> float:
     """Largest difference of the pruned model's logits from masking the original's, both in float64.
 
+    Computed on the CPU: MPS has no float64.
+
     Raises:
         UnsupportedModelError: they differ by more than TOLERANCE, or the pruned model does not run.
     """
-    whole, small = (copy.deepcopy(each).double().eval() for each in (model, pruned))
+    whole, small = (copy.deepcopy(each).cpu().double().eval() for each in (model, pruned))
+    inputs = {name: value.cpu() for name, value in inputs.items()}
     inputs = {name: value.double() if value.is_floating_point() else value for name, value in inputs.items()}
     with Capture(whole) as capture:
         sites = capture.record(inputs).sites
