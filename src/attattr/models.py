@@ -113,12 +113,12 @@ def load(
                 raise ModelError(f"there is no folder '{name}'; the embedded models are {', '.join(NAMES)}")
             else:
                 loaded = _from_hub(name, revision, trust_remote_code, precision)
+        model: Any = loaded.model  # torch's own types of `to` do not fit transformers' wrapper
+        model.to(device=place, dtype=precision).eval()
     except AttAttrError:
         raise
-    except Exception as error:  # files, network, JSON, safetensors, shapes: no common base
+    except Exception as error:  # files, network, JSON, safetensors, shapes, memory: no common base
         raise _explained(name, error) from error
-    model: Any = loaded.model  # torch's own types of `to` do not fit transformers' wrapper
-    model.to(device=place, dtype=precision).eval()
     _check_finite(loaded.model, name)
     if labels is not None:
         _rename(loaded.model, labels, name)
@@ -325,10 +325,10 @@ def _device(device: Any, dtype: torch.dtype) -> torch.device:
 
 
 def _check_finite(model: PreTrainedModel, name: str) -> None:
-    import torch
+    from attattr.quantised import finite
 
     for tensor, parameter in model.named_parameters():
-        if not bool(torch.isfinite(parameter).all()):
+        if not finite(parameter.data):
             raise ModelError(f"the weights of '{name}' are not finite in {tensor} ({parameter.dtype})")
 
 

@@ -22,6 +22,7 @@ from attattr.check import made_up_batch as made_up
 from attattr.errors import InputError, UnsupportedModelError
 from attattr.masks import Mask, masked_forward
 from attattr.models import auto_class
+from attattr.quantised import quantised
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -94,6 +95,10 @@ def prune_model(
     if layout not in ("sliced", "masked"):
         raise InputError(f"unknown format '{layout}': choose sliced or masked")
     model = attributor.model
+    if packed := quantised(model):
+        raise UnsupportedModelError(
+            f"{next(iter(packed))} is quantised: prune the model before that, and quantise what is left"
+        )
     batch = {
         name: value.repeat(8, *[1] * (value.ndim - 1)) for name, value in made_up(attributor, seed).items()
     }
