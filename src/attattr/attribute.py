@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from attattr import quadrature, shortcuts, targets
 from attattr.assemble import sites_of
+from attattr.attributions import Attributions
 from attattr.batches import batches_of, check_padding, length, out_of_memory, pad_token, rows_within_budget
 from attattr.capture import Capture
 from attattr.data import Example, as_examples
@@ -24,6 +25,7 @@ from attattr.result import Attribution, Site
 
 STORES = ("dense", "edges", "heads")
 Progress = Callable[[int, int, str], None]
+Input = str | tuple[str, str] | Mapping[str, Any] | Example
 
 
 @dataclass(frozen=True)
@@ -97,13 +99,9 @@ class Attributor:
         return targets.labels_of(self.model)
 
     @overload
-    def attribute(
-        self, inputs: str | Mapping[str, Any] | Example, text_pair: str | None = None, **options: Any
-    ) -> Attribution: ...
+    def attribute(self, inputs: Input, text_pair: str | None = None, **options: Any) -> Attribution: ...
     @overload
-    def attribute(
-        self, inputs: Sequence[Any], text_pair: str | None = None, **options: Any
-    ) -> list[Attribution]: ...
+    def attribute(self, inputs: Sequence[Input], text_pair: None = None, **options: Any) -> Attributions: ...
     def attribute(  # type: ignore[misc]  # the overloads leave the options to this signature
         self,
         inputs: Any,
@@ -185,7 +183,7 @@ class Attributor:
                 found = job.run([encoded[i] for i in batch], [wishes[i] for i in batch])
                 results |= dict(zip(batch, found, strict=True))
             self._ways = (capture.replay, capture.fuse)
-        ordered = [results[i] for i in range(len(encoded))]
+        ordered = Attributions(results[i] for i in range(len(encoded)))
         _warn(ordered)
         return ordered[0] if single else ordered
 

@@ -16,6 +16,7 @@ from attattr.capture import Capture
 from attattr.errors import InputError
 from attattr.quantised import plain_parts
 from attattr.result import Attribution
+from attattr.shown import brief, counted
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,15 @@ class Check:
     fused: tuple[bool, ...]  # per site: layers that are passed through may use fused attention
     costs: tuple[Cost, ...]
     off: float | None  # ‖scores − scores of `exact`‖₁ / ‖scores of `exact`‖₁, where that was given
+
+    def __repr__(self) -> str:
+        holds = "from the zero baseline" if self.zero_usable else "from the uniform baseline alone"
+        return brief(
+            self,
+            f"complete {holds}" if self.holds else "not complete",
+            counted(len(self.zero.sites), "site"),
+            f"{len(self.zero.left_out)} left out",
+        )
 
     @property
     def holds(self) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 
 from attattr.data import Example
 from attattr.errors import InputError
+from attattr.shown import brief, counted, short
 
 
 @dataclass(frozen=True, order=True)
@@ -45,6 +46,11 @@ class Pattern:
     rows: tuple[str, ...] = ()
     label_counts: tuple[Mapping[str, int] | None, ...] = ()
     label_totals: Mapping[str, int] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        label = "" if self.label is None else f"for {short(self.label, 20)}"
+        score = f"score {self.score:.3g}"
+        return brief(self, short(self.text, 80), score, f"in {counted(self.support, 'row')}", label)
 
     @property
     def key(self) -> tuple[tuple[str, int], ...]:

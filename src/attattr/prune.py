@@ -23,6 +23,7 @@ from attattr.errors import InputError, UnsupportedModelError
 from attattr.masks import Mask, masked_forward
 from attattr.models import auto_class
 from attattr.quantised import quantised
+from attattr.shown import brief
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -71,6 +72,10 @@ class Pruned:
     facts: dict[str, Any] | None
     auto: str  # auto class that loads it
     made_up: dict[str, Tensor]  # the batch it was checked on
+
+    def __repr__(self) -> str:
+        kept = f"{int(self.kept.sum())} of {self.kept.size} heads kept"
+        return brief(self, type(self.model).__name__, kept, f"within {self.logits_off:.0e} of masking")
 
 
 def prune_model(

@@ -18,6 +18,7 @@ from attattr.evaluate import Evaluation, evaluate_model, gold_indices, predict
 from attattr.heads import HeadRanking
 from attattr.masks import Mask
 from attattr.prune import heads_to_keep
+from attattr.shown import brief, counted
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +37,14 @@ class PruneCurves:
     curves: dict[str, Curve]
     ranked_on: int
     measured_on: int
+
+    def __repr__(self) -> str:
+        return brief(
+            self,
+            ", ".join(self.curves),
+            f"ranked on {counted(self.ranked_on, 'row')}",
+            f"measured on {self.measured_on:,}",
+        )
 
     def to_json(self) -> dict[str, Any]:
         curves = {name: asdict(curve) | {"area": curve.area} for name, curve in self.curves.items()}

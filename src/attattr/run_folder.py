@@ -14,11 +14,12 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attattr.errors import AttAttrError, FileFormatError, InputError
+from attattr.shown import brief, counted, short
 
 if TYPE_CHECKING:
     import pyarrow.dataset
@@ -35,7 +36,11 @@ class Run:
 
     path: Path
     manifest: dict[str, Any]
-    finished: tuple[int, ...] = field(repr=False)  # numbers of the finished shards
+    finished: tuple[int, ...]  # numbers of the finished shards
+
+    def __repr__(self) -> str:
+        done = f"{len(self.finished)} of {counted(self.manifest['shards']['count'], 'shard')}"
+        return brief(self, short(str(self.path), 80), done)
 
     @property
     def complete(self) -> bool:
