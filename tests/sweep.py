@@ -14,7 +14,6 @@ import json
 import multiprocessing
 import os
 import resource
-import sys
 import time
 import traceback
 import warnings
@@ -321,4 +320,4 @@ def _write(path: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

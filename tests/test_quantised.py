@@ -50,7 +50,7 @@ class Wrapped(torch.Tensor):
         return super().__torch_function__(func, types, args, kwargs or {})
 
     @classmethod
-    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):  # type: ignore[override]
         if func is torch.ops.aten.detach.default:
             return cls(args[0].whole, args[0].scale)
         raise NotImplementedError(f"{func}: no storage, no isfinite, no transpose")

@@ -10,6 +10,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ class Held(torch.Tensor):
     def __new__(cls, held: torch.Tensor) -> Held:
         if held.dtype == torch.float64:
             raise TypeError(f"the device {NAME} has no float64")
-        made = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        made = torch.Tensor._make_wrapper_subclass(
             cls, held.size(), strides=held.stride(), storage_offset=held.storage_offset(),
             dtype=held.dtype, device=torch.device(NAME, 0),
         )  # fmt: skip
@@ -48,7 +49,7 @@ class Held(torch.Tensor):
         return self.held.tolist()
 
     @classmethod
-    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):  # type: ignore[override]
         return computed(func, args, kwargs or {})
 
 
@@ -101,7 +102,7 @@ def measured() -> Iterator[Callable[[], Any]]:
     yield lambda: image.attribute(pixels).sites
     yield lambda: attributor(tiny.llama).attribute("the film is", target="good film").sites
     for layout in ("sliced", "masked"):
-        yield lambda layout=layout: attattr.prune_model(one, np.eye(3, 2), 0.5, layout).logits_off < 1e-6
+        yield partial(attattr.prune_model, one, np.eye(3, 2), 0.5, layout)
     yield lambda: attattr.measure_faithfulness(one, EXAMPLES[:1]).flips
     yield lambda: attattr.rank_heads(one, EXAMPLES, criteria=["attattr", "taylor", "attention"]).importances
     yield lambda: attattr.evaluate_model(one.model, one.tokenizer, EXAMPLES).n == 2

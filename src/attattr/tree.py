@@ -16,7 +16,7 @@ from attattr.result import Attribution, Axis, Site
 from attattr.shown import brief, counted, short
 
 if TYPE_CHECKING:
-    import networkx  # type: ignore[import-untyped]
+    import networkx
 
 SCHEMA_VERSION = "1"
 QUANTILES = (0.05, 0.25, 0.75, 0.95)
