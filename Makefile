@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c const
 
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test test-slow test-ui ui bench sweep study check clean
+.PHONY: demo test test-slow test-ui ui bench sweep study lint check clean
 
 demo: $(VENV)/.installed  ## explain an NLI pair and a film-review sentence
 	$(BIN)/attattr explain "A woman is playing the violin on a crowded street." "Nobody is making music."
@@ -37,11 +37,13 @@ sweep: $(VENV)/.installed-dev  ## every model type of transformers: docs/models.
 study: $(VENV)/.installed-dev  ## the paper's claims measured: docs/study.md (hours; resumes; PARTS=1,3 for some)
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python experiments/study.py $(if $(PARTS),--parts $(PARTS))
 
-check: $(VENV)/.installed-dev  ## lint, format, types, tests
+lint: $(VENV)/.installed-dev  ## style, format, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+
+check: lint  ## all that a change has to pass: lint, then the tests
+	$(MAKE) --no-print-directory test
 
 clean:
 	rm -rf $(VENV) ui/node_modules build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -59,7 +59,7 @@ def passes(rules: Sequence[Rule], kept: int) -> dict[int, float]:
     found, behind, nodes = {}, 0.0, np.zeros(0)
     for stage, rule in enumerate(rules):
         new = len(rule.nodes) - (len(nodes) if stage < kept else 0)
-        cost = NODE * new
+        cost: float = NODE * new
         if stage == 0:
             cost += ORIGIN * (0 not in rule.nodes) + (CLEAN - NODE) * bool(np.isclose(rule.nodes, 1).any())
         behind, nodes = behind + cost, rule.nodes

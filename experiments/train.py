@@ -311,8 +311,8 @@ def main() -> None:
     folder = args.work / args.task
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(base_folder())
-    train = [row for name in recipe.train for row in read(args.data / f"{name}.tsv.gz")]
-    train = encode(tokenizer, train, labels)
+    rows = [row for name in recipe.train for row in read(args.data / f"{name}.tsv.gz")]
+    train = encode(tokenizer, rows, labels)
     dev = encode(tokenizer, read(args.data / f"{recipe.dev}.tsv.gz"), labels)
     print(f"{args.task}: {len(train)} training rows, {len(dev)} dev rows", flush=True)
     report = folder / "report.json"
@@ -320,15 +320,15 @@ def main() -> None:
 
     full = folder / "full"
     if not (full / "config.json").exists():
-        model = fresh(labels)
+        whole = fresh(labels)
         if recipe.start:
-            start_from(model, args.work / recipe.start / "full")
-        model.bert.embeddings.requires_grad_(False)
+            start_from(whole, args.work / recipe.start / "full")
+        whole.bert.embeddings.requires_grad_(False)
         torch.manual_seed(recipe.seed)
-        fit(model, train, recipe, recipe.epochs, recipe.lr, folder / "full.pt")
-        figures["full"] = confusion(model, dev, labels)
+        fit(whole, train, recipe, recipe.epochs, recipe.lr, folder / "full.pt")
+        figures["full"] = confusion(whole, dev, labels)
         files.write(report, json.dumps(figures))
-        model.save_pretrained(full)
+        whole.save_pretrained(full)
     tuned = AutoModelForSequenceClassification.from_pretrained(full)
     print(f"full fine-tuning: {accuracy(figures['full']):.4f}", flush=True)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -30,15 +31,16 @@ def patched(model, replace):
 
     implementation = model.config._attn_implementation
     model.set_attn_implementation("eager")
+    modules: dict[str, Any] = dict(sys.modules)
     for name in {type(module).__module__ for module in model.modules()}:
-        if hasattr(sys.modules[name], "eager_attention_forward"):
-            originals[name] = sys.modules[name].eager_attention_forward
-            sys.modules[name].eager_attention_forward = make(originals[name])
+        if hasattr(modules[name], "eager_attention_forward"):
+            originals[name] = modules[name].eager_attention_forward
+            modules[name].eager_attention_forward = make(originals[name])
     try:
         yield
     finally:
         for name, function in originals.items():
-            sys.modules[name].eager_attention_forward = function
+            modules[name].eager_attention_forward = function
         model.set_attn_implementation(implementation)
 
 

@@ -35,7 +35,7 @@ def random_result(
             np.float32
         )
         if exact:
-            scores = np.round(scores * 256) / 256
+            scores = (np.round(scores * 256) / 256).astype(np.float32)
         if readout and layer == layers - 1:
             scores[:, 1:] = 0
         sites.append(handmade.site(f"encoder.layer.{layer}", scores, attention))

@@ -14,7 +14,6 @@ import json
 import multiprocessing
 import os
 import resource
-import sys
 import time
 import traceback
 import warnings
@@ -315,4 +314,4 @@ def table(rows: list[dict]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -14,6 +14,7 @@ PUBLIC = [
     "Attack",
     "Attribution",
     "AttributionTree",
+    "Attributions",
     "Attributor",
     "Axis",
     "Check",

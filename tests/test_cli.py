@@ -243,9 +243,9 @@ def test_the_traceback_is_there_for_who_asks(run, monkeypatch):
 
 
 def shown(result, top=10, colour=False, width=80, **settings):
-    console = Console(file=io.StringIO(), width=width, **settings)
-    console.print(view(result, top, colour=colour))
-    return console.file.getvalue()
+    said = io.StringIO()
+    Console(file=said, width=width, **settings).print(view(result, top, colour=colour))
+    return said.getvalue()
 
 
 def test_the_view_holds_every_fact():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import random
 from collections.abc import Callable
@@ -116,12 +117,13 @@ def refused_or_equal(case: Case, file: Path, times: int, *more: type[Exception])
     whole, expected = file.read_bytes(), case.read()
     draw = random.Random(file.name)
     refused = 0
+    errors: Any = (FileFormatError, *more)
     for _ in range(times):
         content = damaged(whole, draw)
         file.write_bytes(content)
         try:
             found = case.read()
-        except (FileFormatError, *more):
+        except errors:
             refused += 1
         else:
             assert same(found, expected) or _picked(found, expected, content), content
@@ -141,10 +143,8 @@ def result_files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
     for store in STORES:
         handmade.attribution(store).save(folder / f"{store}.attattr")
-    return {
-        store: Case(folder / f"{store}.attattr", lambda at=folder / f"{store}.attattr": attattr.load(at))
-        for store in STORES
-    }
+    paths = {store: folder / f"{store}.attattr" for store in STORES}
+    return {store: Case(path, functools.partial(attattr.load, path)) for store, path in paths.items()}
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ WORK = {store: Work(n_steps=4, store=store) for store in STORES}
 @pytest.fixture(scope="module", params=STORES)
 def run_folder(request, attributor, tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "run"
-    attribute_data(ROWS, attributor, out, work=WORK[request.param], shard_size=2)
+    attribute_data(attributor, ROWS, out, work=WORK[request.param], shard_size=2)
     (out / ".lock").unlink(missing_ok=True)
     (out / "left_out.jsonl").unlink()
 
@@ -453,12 +453,12 @@ def use(result: attattr.Attribution) -> None:
 @pytest.fixture
 def a_run(attributor, tmp_path):
     out = tmp_path / "run"
-    attribute_data(ROWS, attributor, out, work=WORK["edges"], shard_size=2)
+    attribute_data(attributor, ROWS, out, work=WORK["edges"], shard_size=2)
     return out
 
 
 def again(out: Path, attributor: Attributor):
-    return attribute_data(ROWS, attributor, out, work=WORK["edges"], shard_size=2)
+    return attribute_data(attributor, ROWS, out, work=WORK["edges"], shard_size=2)
 
 
 def test_a_file_is_compared_with_its_digest_once_an_opened_run(a_run, monkeypatch):
@@ -482,7 +482,7 @@ def test_a_changed_table_is_refused_by_every_reader_and_made_again(a_run, attrib
     with pytest.raises(FileFormatError, match=rf"{table}/00001\.parquet' is not as it was.*run again"):
         getattr(open_run(a_run), table)
     with pytest.raises(FileFormatError):
-        mine_triggers(open_run(a_run), attributor)
+        mine_triggers(attributor, open_run(a_run))
     if table == "inputs":
         with pytest.raises(FileFormatError):
             read_examples(a_run)
@@ -529,7 +529,7 @@ def test_a_marker_of_the_wrong_shape_is_refused_and_its_shard_made_again(a_run, 
 def test_a_run_that_ends_before_a_damaged_shard_is_reached_can_be_read(a_run, attributor):
     for number in (0, 1):
         (a_run / "shards" / f"{number:05d}.json").write_text("[]")
-    run = attribute_data(ROWS, attributor, a_run, work=WORK["edges"], shard_size=2, stop=lambda: True)
+    run = attribute_data(attributor, ROWS, a_run, work=WORK["edges"], shard_size=2, stop=lambda: True)
     assert run.finished == (0,) and not run.complete
 
 

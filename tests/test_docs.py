@@ -87,9 +87,18 @@ def test_links_in_the_documents_lead_somewhere():
                 assert (document.parent / link).exists(), f"{document.name} links to {link}"
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "test-slow", "check"])
+@pytest.mark.parametrize("target", ["demo", "test", "test-slow", "lint", "check"])
 def test_targets_named_in_the_documents_exist(target):
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_what_gates_a_change_stands_in_the_readme_and_holds_lint_and_tests():
+    gate = re.findall(r"^make (\S+)$", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert gate == ["check"] and "make check" in readme and "make test" in readme
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(r"^check: lint .*\n\t\$\(MAKE\) --no-print-directory test$", makefile, re.MULTILINE)
+    assert all(f"$(BIN)/{tool}" in makefile for tool in ("ruff check .", "ruff format --check .", "mypy\n"))
 
 
 def test_the_library_in_the_readme_runs(tmp_path, monkeypatch):

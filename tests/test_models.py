@@ -31,7 +31,9 @@ def wordpiece(**kwargs):
     made.normalizer = normalizers.BertNormalizer()
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     made.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    return t.BertTokenizerFast(tokenizer_object=made, model_max_length=12, **kwargs)
+    return t.BertTokenizerFast(  # type: ignore[attr-defined]  # transformers makes the name when asked
+        tokenizer_object=made, model_max_length=12, **kwargs
+    )
 
 
 def byte_level():

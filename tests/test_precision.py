@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -146,7 +148,7 @@ def test_autocast_outside_changes_nothing(attributor):
 
 
 def test_coarse_products_are_off_inside_and_as_they_were_outside(attributor):
-    backends = torch.backends
+    backends: Any = torch.backends
     places = (backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul)
     seen = []
 

@@ -307,23 +307,23 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(attributor, examples, tmp
 
 
 def test_what_a_killed_run_left_is_cleared_away_and_no_more(attributor, examples, tmp_path):
-    attribute_data(examples[:2], attributor, tmp_path, work=WORK)
+    attribute_data(attributor, examples[:2], tmp_path, work=WORK)
     left = [tmp_path / files.PARTS.replace("*", "0"), tmp_path / "edges" / files.PARTS.replace("*", "1")]
     mine = [tmp_path / "film.part", tmp_path / "edges" / "film.part"]
     for path in (*left, *mine):
         path.write_text("")
-    attribute_data(examples[:2], attributor, tmp_path, work=WORK)
+    attribute_data(attributor, examples[:2], tmp_path, work=WORK)
     assert [path.exists() for path in (*left, *mine)] == [False, False, True, True]
 
 
 def test_a_run_goes_where_a_link_leads_but_to_no_address(attributor, examples, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "link").symlink_to("real")
-    assert attribute_data(examples[:2], attributor, "link", work=WORK).complete
+    assert attribute_data(attributor, examples[:2], "link", work=WORK).complete
     assert open_run(tmp_path / "real").complete and (tmp_path / "link").is_symlink()
     for out in ("", "s3://bucket/run"):
         with pytest.raises(InputError, match=r"is empty|is an address"):
-            attribute_data(examples[:2], attributor, out, work=WORK)
+            attribute_data(attributor, examples[:2], out, work=WORK)
     assert sorted(os.listdir()) == ["link", "real"]
 
 

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -418,7 +419,8 @@ def test_the_server_ends_while_it_works(slow):
         thread = threading.Thread(target=lambda: client.post("/api/explain", json=QUESTION))
         thread.start()
         wait_for(lambda: slow.began == 1)
-        client.app.state.line.close()
+        app: Any = client.app
+        app.state.line.close()
         wait_for(lambda: slow.ended == 1)
         thread.join(10)
         assert not thread.is_alive()

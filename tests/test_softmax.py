@@ -82,7 +82,7 @@ def test_scores_are_the_literal_integral_over_the_attention():
                     return put
             return made
 
-        nn.functional.softmax = softmax
+        nn.functional.softmax = softmax  # type: ignore[assignment]
         try:
             return model(**batched(example)).logits.softmax(-1)[0, 1]
         finally:

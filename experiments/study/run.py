@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from attattr.errors import AttAttrError
@@ -29,7 +30,7 @@ def measure(setting: Setting, parts: Sequence[int], tasks: Sequence[str]) -> lis
                 if task is None or task.split("-")[0] in tasks:
                     began = time.perf_counter()
                     try:
-                        setting.unit(name, lambda make=make, task=task: make(setting, task))
+                        setting.unit(name, partial(make, setting, task))
                     except AttAttrError as error:
                         failed.append(name)
                         print(f"part {number}: {name} failed: {error}", file=sys.stderr, flush=True)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from attattr.attack import attack_model as attack_model
     from attattr.attack_result import Attack as Attack
     from attattr.attribute import Attributor as Attributor
+    from attattr.attributions import Attributions as Attributions
     from attattr.check import Check as Check
     from attattr.check import check_model as check_model
     from attattr.data import Example as Example
@@ -72,6 +73,7 @@ _HOMES = {
     "attack": ("attack_model",),
     "attack_result": ("Attack",),
     "attribute": ("Attributor",),
+    "attributions": ("Attributions",),
     "check": ("Check", "check_model"),
     "data": ("Example", "read_examples"),
     "effectiveness": ("Effectiveness", "measure_effectiveness"),

@@ -14,6 +14,7 @@ from attattr.controls import Control, leaks
 from attattr.data import Example
 from attattr.evaluate import score
 from attattr.patterns import Pattern
+from attattr.shown import brief, counted
 
 SCHEMA_VERSION = "1"
 WORST = 3  # patterns reported as the worst, of all inputs and of each class
@@ -42,6 +43,10 @@ class Attack:
     examples: tuple[Example, ...]
     facts: dict[str, Any]
     shown: tuple[dict[str, Any], ...] = ()
+
+    def __repr__(self) -> str:
+        clean = f"clean accuracy {(self.clean == self.gold).mean():.1%}" if len(self.gold) else ""
+        return brief(self, counted(len(self.attacked), "pattern"), counted(len(self.gold), "row"), clean)
 
     def worst(self, label: str | None = None, k: int = WORST) -> list[int]:
         """Numbers of the k patterns of lowest accuracy on the selection half, of one class or all."""

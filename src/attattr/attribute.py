@@ -10,6 +10,7 @@ from typing import Any, overload
 from transformers import PreTrainedModel
 
 from attattr import identity, memory, targets
+from attattr.attributions import Attributions
 from attattr.batches import check_padding, dense_bytes, length, pad_token, plan
 from attattr.capture import Capture
 from attattr.data import Example, as_examples
@@ -20,6 +21,8 @@ from attattr.models import ModelInfo, load
 from attattr.options import Options
 from attattr.parts import without_wrapper
 from attattr.result import Attribution
+
+Input = str | tuple[str, str] | Mapping[str, Any] | Example
 
 
 class Attributor:
@@ -91,13 +94,9 @@ class Attributor:
         return targets.labels_of(self.model)
 
     @overload
-    def attribute(
-        self, inputs: str | Mapping[str, Any] | Example, text_pair: str | None = None, **options: Any
-    ) -> Attribution: ...
+    def attribute(self, inputs: Input, text_pair: str | None = None, **options: Any) -> Attribution: ...
     @overload
-    def attribute(
-        self, inputs: Sequence[Any], text_pair: str | None = None, **options: Any
-    ) -> list[Attribution]: ...
+    def attribute(self, inputs: Sequence[Input], text_pair: None = None, **options: Any) -> Attributions: ...
     def attribute(  # type: ignore[misc]  # the overloads leave the options to this signature
         self,
         inputs: Any,
@@ -155,7 +154,7 @@ class Attributor:
             None if layers is None else tuple(layers), store,
         )  # fmt: skip
         results = self.attributed(examples, target, options, truncate=truncate, progress=progress)
-        ordered = []
+        ordered = Attributions()
         for found in results:
             if isinstance(found, ImpossibleError):
                 raise found

@@ -14,7 +14,9 @@ from attattr import quadrature
 from attattr.attribute import Attributor
 from attattr.capture import Capture
 from attattr.errors import InputError
+from attattr.quantised import plain_parts
 from attattr.result import Attribution
+from attattr.shown import brief, counted
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,15 @@ class Check:
     fused: tuple[bool, ...]  # per site: layers that are passed through may use fused attention
     costs: tuple[Cost, ...]
     off: float | None  # ‖scores − scores of `exact`‖₁ / ‖scores of `exact`‖₁, where that was given
+
+    def __repr__(self) -> str:
+        holds = "from the zero baseline" if self.zero_usable else "from the uniform baseline alone"
+        return brief(
+            self,
+            f"complete {holds}" if self.holds else "not complete",
+            counted(len(self.zero.sites), "site"),
+            f"{len(self.zero.left_out)} left out",
+        )
 
     @property
     def holds(self) -> bool:
@@ -152,10 +163,10 @@ def _bytes(attributor: Attributor, example: dict[str, torch.Tensor]) -> int:
     held: dict[int, int] = {}
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
-        held[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        held.update(_storages(tensor))
         return tensor
 
-    weights = {p.untyped_storage().data_ptr(): p.untyped_storage().nbytes() for p in model.parameters()}
+    weights = {place: size for p in model.parameters() for place, size in _storages(p.data).items()}
     inputs = _batch(example, model.device)
     with Capture(model) as capture:
         recording = capture.record(inputs)
@@ -170,3 +181,9 @@ def _bytes(attributor: Attributor, example: dict[str, torch.Tensor]) -> int:
         del outputs
     held = {pointer: size for pointer, size in held.items() if pointer not in weights}
     return sum(weights.values()) + sum(held.values()) + 4 * square
+
+
+def _storages(tensor: torch.Tensor) -> dict[int, int]:
+    """Bytes of each piece of memory of a tensor, by address."""
+    storages = [part.untyped_storage() for part in plain_parts(tensor)]
+    return {storage.data_ptr(): storage.nbytes() for storage in storages}

@@ -12,6 +12,7 @@ from attattr.data import Example
 from attattr.errors import InputError
 from attattr.evaluate import gold_indices, predict, wilson
 from attattr.masks import Mask
+from attattr.shown import brief, counted
 
 if TYPE_CHECKING:
     from attattr.attribute import Attributor
@@ -54,6 +55,9 @@ class Effectiveness:
 
     curves: dict[str, dict[str, Curve]]
     n: int
+
+    def __repr__(self) -> str:
+        return brief(self, ", ".join(self.curves), counted(self.n, "row"))
 
     def to_json(self) -> dict[str, Any]:
         return {"schema_version": "1", "leak_free": RANKINGS, **asdict(self)}

@@ -11,6 +11,7 @@ from attattr.errors import InputError
 from attattr.identity import belongs
 from attattr.masks import Mask, measure
 from attattr.result import Attribution, Edge
+from attattr.shown import brief, counted
 
 if TYPE_CHECKING:
     from attattr.attribute import Attributor, Progress
@@ -27,6 +28,15 @@ class Effects:
     edges: tuple[Edge, ...]
     edge_change: np.ndarray
     head_change: np.ndarray
+
+    def __repr__(self) -> str:
+        heads = int(np.isfinite(self.head_change).sum())
+        return brief(
+            self,
+            f"F {self.clean:.3f}",
+            f"without {counted(len(self.edges), 'edge')}",
+            f"without {counted(heads, 'head')}",
+        )
 
 
 def measure_effects(

@@ -13,6 +13,7 @@ import numpy as np
 
 from attattr.data import Example
 from attattr.errors import InputError
+from attattr.shown import brief, counted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -41,6 +42,15 @@ class Evaluation:
     labels: tuple[str, ...]  # in the model's index order
     per_class: dict[str, Score]  # rows whose gold label it is
     confusion: tuple[tuple[int, ...], ...]  # [gold][predicted], counts
+
+    def __repr__(self) -> str:
+        low, high = self.interval
+        return brief(
+            self,
+            f"accuracy {self.accuracy:.1%} ({low:.1%} – {high:.1%})",
+            counted(self.n, "row"),
+            counted(len(self.labels), "label"),
+        )
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -12,6 +12,7 @@ from attattr.data import Example
 from attattr.errors import InputError
 from attattr.masks import Mask, measure
 from attattr.result import Attribution
+from attattr.shown import brief, counted
 from attattr.tree import build_tree, layer_scores
 
 if TYPE_CHECKING:
@@ -67,6 +68,13 @@ class Faithfulness:
     flips: dict[str, dict[str, Estimate]] | None
     deletion: dict[str, FaithfulnessCurve]
     insertion: dict[str, FaithfulnessCurve]
+
+    def __repr__(self) -> str:
+        ours = {
+            name: getattr(self, name)["attribution"] for name in ("keep", "remove", "deletion", "insertion")
+        }
+        means = (f"{name} {getattr(of, 'area', of).mean:.3f}" for name, of in ours.items())
+        return brief(self, counted(self.n, "row"), f"clean {self.clean.mean:.3f}", ", ".join(means))
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values (schema: docs/tree.md)."""
@@ -262,7 +270,7 @@ def _bootstrap(n: int, seed: int) -> Callable[[np.ndarray], Estimate]:
 
 def _class(outputs: Any) -> Any:
     """The predicted class of each input, as a target."""
-    return outputs.logits.argmax(-1).double()
+    return outputs.logits.argmax(-1)
 
 
 def _array(array: np.ndarray | None) -> np.ndarray:

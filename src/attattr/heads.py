@@ -17,6 +17,7 @@ import numpy as np
 from attattr.data import Example
 from attattr.errors import InputError
 from attattr.result import REDUCTIONS
+from attattr.shown import brief, counted, short
 
 if TYPE_CHECKING:
     from attattr.attribute import Attributor
@@ -37,6 +38,10 @@ class Importance:
     low: np.ndarray
     high: np.ndarray
 
+    def __repr__(self) -> str:
+        ends = f"{self.mean.min():.3g} to {self.mean.max():.3g}" if self.mean.size else ""
+        return brief(self, f"{' × '.join(map(str, self.mean.shape))} heads", ends)
+
 
 @dataclass(frozen=True)
 class HeadRanking:
@@ -46,6 +51,14 @@ class HeadRanking:
     sites: tuple[str, ...]
     rows: tuple[str, ...]
     facts: dict[str, Any]  # model, reduce, target, seed
+
+    def __repr__(self) -> str:
+        return brief(
+            self,
+            ", ".join(self.importances),
+            counted(len(self.sites), "site"),
+            counted(len(self.rows), "row"),
+        )
 
     def of(self, criterion: str | None = None) -> Importance:
         """One criterion's importance; None: the first.
@@ -239,6 +252,16 @@ class Correlation:
     spearman: float
     spearman_interval: tuple[float, float]
     heads: int
+
+    def __repr__(self) -> str:
+        names = " and ".join(short(name) for name in self.names)
+        (low, high), (least, most) = self.pearson_interval, self.spearman_interval
+        return brief(
+            self,
+            names,
+            f"Pearson {self.pearson:.2f} ({low:.2f} to {high:.2f})",
+            f"Spearman {self.spearman:.2f} ({least:.2f} to {most:.2f})",
+        )
 
 
 def correlate(

@@ -20,6 +20,7 @@ from attattr.capture import Capture
 from attattr.data import as_examples
 from attattr.encoding import Encoded, collate, encode
 from attattr.errors import InputError
+from attattr.shown import brief, counted
 
 if TYPE_CHECKING:
     from attattr.attribute import Attributor, Progress
@@ -34,6 +35,11 @@ class Mask:
 
     heads: np.ndarray | None = None
     edges: Mapping[int, np.ndarray] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        heads = 0 if self.heads is None else int((self.heads != 1).sum())
+        edges = sum(int((kept != 1).sum()) for kept in self.edges.values())
+        return brief(self, f"{counted(heads, 'head')} changed", f"{counted(edges, 'edge')} changed")
 
     @staticmethod
     def without_edges(result: Any, edges: Sequence[tuple[int, int | None, int, int]]) -> Mask:

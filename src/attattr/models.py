@@ -113,12 +113,12 @@ def load(
                 raise ModelError(f"there is no folder '{name}'; the embedded models are {', '.join(NAMES)}")
             else:
                 loaded = _from_hub(name, revision, trust_remote_code, precision)
+        model: Any = loaded.model  # torch's own types of `to` do not fit transformers' wrapper
+        model.to(device=place, dtype=precision).eval()
     except AttAttrError:
         raise
-    except Exception as error:  # files, network, JSON, safetensors, shapes: no common base
+    except Exception as error:  # files, network, JSON, safetensors, shapes, memory: no common base
         raise _explained(name, error) from error
-    model: Any = loaded.model  # torch's own types of `to` do not fit transformers' wrapper
-    model.to(device=place, dtype=precision).eval()
     _check_finite(loaded.model, name)
     if labels is not None:
         _rename(loaded.model, labels, name)
@@ -150,6 +150,9 @@ def _from(where: str, name: str, options: dict[str, Any], dtype: torch.dtype) ->
     auto = _head(config, name)
     # the config's own commit: what is loaded next cannot be of another one
     commit = getattr(config, "_commit_hash", None)
+    if commit is None and not folder.is_dir():  # a class of the model's own does not note it
+        stored = _cached(where, options["revision"])
+        commit = stored.name if stored else None
     options = options | ({"revision": commit} if commit else {})
     kind = getattr(transformers, auto)
     if is_pruned(folder):  # in place of the code in its folder, which does the same
@@ -233,7 +236,8 @@ def _adapter(
         embedded=is_embedded,
         pair=card.get("pair"),
     )
-    return Loaded(model, _tokenizer(auto, where if own else start, {} if own else of_base), info)
+    of_own = options | {"trust_remote_code": trust}
+    return Loaded(model, _tokenizer(auto, where if own else start, of_own if own else of_base), info)
 
 
 def auto_class(model: PreTrainedModel) -> str:
@@ -321,10 +325,10 @@ def _device(device: Any, dtype: torch.dtype) -> torch.device:
 
 
 def _check_finite(model: PreTrainedModel, name: str) -> None:
-    import torch
+    from attattr.quantised import finite
 
     for tensor, parameter in model.named_parameters():
-        if not bool(torch.isfinite(parameter).all()):
+        if not finite(parameter.data):
             raise ModelError(f"the weights of '{name}' are not finite in {tensor} ({parameter.dtype})")
 
 
@@ -332,10 +336,13 @@ def _explained(name: str, error: Exception) -> ModelError:
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     if name in NAMES:
         return ModelError(f"the embedded model '{name}' cannot be loaded ({first}): reinstall attattr")
+    if "trust_remote_code" in str(error):
+        return ModelError(
+            f"'{name}' brings code of its own: read it, then allow it (--trust-remote-code, in Python "
+            "trust_remote_code=True)"
+        )
     if Path(name).expanduser().is_dir():
         return ModelError(f"the model in '{name}' cannot be loaded: {first}")
-    if "trust_remote_code" in str(error):
-        return ModelError(f"'{name}' brings code of its own: read it, then allow it (--trust-remote-code)")
     where = "" if hub.reachable() else "the hub cannot be reached; "
     return ModelError(
         f"'{name}' is neither an embedded model ({', '.join(NAMES)}) nor a folder, "

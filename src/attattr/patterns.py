@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from attattr.checked import DIGEST, parse, shaped, signed, unsigned
 from attattr.data import Example
 from attattr.errors import FileFormatError, InputError
+from attattr.shown import brief, counted, short
 
 
 @dataclass(frozen=True, order=True)
@@ -51,6 +52,11 @@ class Pattern:
     label_counts: tuple[Mapping[str, int] | None, ...] = ()
     label_totals: Mapping[str, int] = field(default_factory=dict)
     model: Mapping[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        label = "" if self.label is None else f"for {short(self.label, 20)}"
+        score = f"score {self.score:.3g}"
+        return brief(self, short(self.text, 80), score, f"in {counted(self.support, 'row')}", label)
 
     @property
     def key(self) -> tuple[tuple[str, int], ...]:

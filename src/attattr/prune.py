@@ -22,6 +22,8 @@ from attattr.check import made_up_batch as made_up
 from attattr.errors import InputError, UnsupportedModelError
 from attattr.masks import Mask, masked_forward
 from attattr.models import auto_class
+from attattr.quantised import quantised
+from attattr.shown import brief
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -71,6 +73,10 @@ class Pruned:
     auto: str  # auto class that loads it
     made_up: dict[str, Tensor]  # the batch it was checked on
 
+    def __repr__(self) -> str:
+        kept = f"{int(self.kept.sum())} of {self.kept.size} heads kept"
+        return brief(self, type(self.model).__name__, kept, f"within {self.logits_off:.0e} of masking")
+
 
 def prune_model(
     attributor: Attributor, importance: np.ndarray, keep: float, layout: str = "sliced", *, seed: int = 0
@@ -94,6 +100,10 @@ def prune_model(
     if layout not in ("sliced", "masked"):
         raise InputError(f"unknown format '{layout}': choose sliced or masked")
     model = attributor.model
+    if packed := quantised(model):
+        raise UnsupportedModelError(
+            f"{next(iter(packed))} is quantised: prune the model before that, and quantise what is left"
+        )
     batch = {
         name: value.repeat(8, *[1] * (value.ndim - 1)) for name, value in made_up(attributor, seed).items()
     }
@@ -257,10 +267,13 @@ def check_pruned(
 ) -> float:
     """Largest difference of the pruned model's logits from masking the original's, both in float64.
 
+    Computed on the CPU: MPS has no float64.
+
     Raises:
         UnsupportedModelError: they differ by more than TOLERANCE, or the pruned model does not run.
     """
-    whole, small = (copy.deepcopy(each).double().eval() for each in (model, pruned))
+    whole, small = (copy.deepcopy(each).cpu().double().eval() for each in (model, pruned))
+    inputs = {name: value.cpu() for name, value in inputs.items()}
     inputs = {name: value.double() if value.is_floating_point() else value for name, value in inputs.items()}
     with Capture(whole) as capture:
         sites = capture.record(inputs).sites

@@ -19,8 +19,10 @@ from attattr.heads import HeadRanking
 from attattr.identity import belongs
 from attattr.masks import Mask
 from attattr.prune import heads_to_keep
+from attattr.shown import brief, counted
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
     from attattr.attribute import Attributor
@@ -36,6 +38,14 @@ class PruneCurves:
     curves: dict[str, Curve]
     ranked_on: int
     measured_on: int
+
+    def __repr__(self) -> str:
+        return brief(
+            self,
+            ", ".join(self.curves),
+            f"ranked on {counted(self.ranked_on, 'row')}",
+            f"measured on {self.measured_on:,}",
+        )
 
     def to_json(self) -> dict[str, Any]:
         curves = {name: asdict(curve) | {"area": curve.area} for name, curve in self.curves.items()}
@@ -171,8 +181,20 @@ def _latency_ratio(before: Any, after: Any, batch: dict[str, Any]) -> tuple[floa
         for _ in range(REPETITIONS):
             seconds = []
             for model in (before, after):
+                _wait(model.device)
                 began = time.perf_counter()
                 model(**batch)
+                _wait(model.device)
                 seconds.append(time.perf_counter() - began)
             ratios.append(seconds[1] / seconds[0])
     return statistics.median(ratios), min(ratios), max(ratios)
+
+
+def _wait(device: torch.device) -> None:
+    """Until the device has done what it was given: a call only hands it over."""
+    import torch
+
+    if device.type == "mps":  # not in every torch.accelerator that we support
+        torch.mps.synchronize()
+    elif device.type != "cpu":
+        torch.accelerator.synchronize(device)

@@ -14,6 +14,7 @@ import numpy as np
 
 from attattr import files
 from attattr.errors import InputError
+from attattr.shown import brief, counted, short
 
 if TYPE_CHECKING:
     from attattr.effects import Effects
@@ -30,6 +31,14 @@ class Prediction:
     probability: float
     probabilities: dict[str, float]
 
+    def __repr__(self) -> str:
+        some = list(self.probabilities.items())[:3]
+        return brief(
+            self,
+            f"{short(self.label)} {self.probability:.3f}",
+            ", ".join(f"{short(label, 20)} {p:.3f}" for label, p in some),
+        )
+
 
 @dataclass(frozen=True)
 class Target:
@@ -40,6 +49,9 @@ class Target:
     index: tuple[int, ...]
     output: str  # probability | logit | log_probability
     value: float
+
+    def __repr__(self) -> str:
+        return brief(self, f"{self.kind} {short(self.label)}", f"{self.output} {self.value:.3f}")
 
 
 @dataclass(frozen=True)
@@ -55,6 +67,9 @@ class Axis:
     words: tuple[int | None, ...]
     special: tuple[bool, ...]
 
+    def __repr__(self) -> str:
+        return brief(self, counted(len(self.tokens), "token"), " ".join(self.tokens[:20]))
+
 
 @dataclass(frozen=True)
 class Edges:
@@ -65,6 +80,10 @@ class Edges:
     key: np.ndarray
     score: np.ndarray
     attention: np.ndarray
+
+    def __repr__(self) -> str:
+        ends = f"{self.score[0]:+.3g} to {self.score[-1]:+.3g}" if len(self.score) else ""
+        return brief(self, counted(len(self.score), "edge"), ends)
 
 
 @dataclass(frozen=True)
@@ -116,6 +135,16 @@ class Site:
     n_steps: int
     converged: bool
 
+    def __repr__(self) -> str:
+        return brief(
+            self,
+            self.name[-60:],
+            counted(self.n_heads, "head"),
+            f"gap {self.completeness_gap:.0e}",
+            counted(self.n_steps, "node"),
+            "" if self.converged else "not converged",
+        )
+
 
 @dataclass(frozen=True)
 class Attribution:
@@ -142,6 +171,18 @@ class Attribution:
     model: dict[str, Any]
     left_out: tuple[str, ...] = ()  # attention layers that could not be attributed
     truncated: bool = False
+
+    def __repr__(self) -> str:
+        name = short(str(self.model.get("name") or ""))
+        said = f"{name} {short(self.prediction.label)} {self.prediction.probability:.3f}"
+        heads = {site.n_heads for site in self.sites}
+        size = f"{len(self.sites)} × {heads.pop()} heads" if len(heads) == 1 else f"{len(self.sites)} sites"
+        return brief(self, said, size, counted(len(self.tokens), "token"), f"gap {self.worst_gap:.0e}")
+
+    @property
+    def worst_gap(self) -> float:
+        """The largest |completeness gap| of all sites."""
+        return float(np.abs(self.completeness_gap).max(initial=0.0))
 
     @property
     def tokens(self) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from attattr import digests, files
 from attattr.checked import parse, shaped, signed, unsigned
 from attattr.errors import AttAttrError, FileFormatError, InputError
 from attattr.identity import belongs
+from attattr.shown import brief, counted, short
 
 if TYPE_CHECKING:
     import pyarrow.dataset
@@ -95,10 +96,14 @@ class Run:
 
     path: Path
     manifest: dict[str, Any]
-    finished: tuple[int, ...] = field(repr=False)  # numbers of the finished shards
-    left_out: int = field(repr=False)  # inputs that could not be attributed: left_out.jsonl says why
-    _digests: Mapping[Path, str] = field(repr=False)
-    _sound: set[Path] = field(default_factory=set, repr=False, compare=False)  # files found as written
+    finished: tuple[int, ...]  # numbers of the finished shards
+    left_out: int  # inputs that could not be attributed: left_out.jsonl says why
+    _digests: Mapping[Path, str]
+    _sound: set[Path] = field(default_factory=set, compare=False)  # files found as written
+
+    def __repr__(self) -> str:
+        done = f"{len(self.finished)} of {counted(self.manifest['shards']['count'], 'shard')}"
+        return brief(self, short(str(self.path), 80), done)
 
     @property
     def complete(self) -> bool:

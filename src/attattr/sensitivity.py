@@ -15,6 +15,7 @@ from attattr.capture import Capture
 from attattr.data import Example
 from attattr.encoding import collate, encode
 from attattr.errors import InputError
+from attattr.quantised import check_gradients
 
 if TYPE_CHECKING:
     from attattr.attribute import Attributor
@@ -37,6 +38,7 @@ def sensitivities(
     ∂L/∂m_h at m = 1 is C_h · ∂L/∂C_h summed over positions: Michel et al. 2019, equation 5.
     """
     model, tokenizer = attributor.model, attributor.tokenizer
+    check_gradients(model)
     encoded = encode(model, tokenizer, examples, pair=attributor.pair)
     order = sorted(range(len(encoded)), key=lambda i: (length(encoded[i]), i))
     most = min(32, rows_within_budget(model, [encoded[i] for i in order[-1:]]))

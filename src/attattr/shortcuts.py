@@ -19,6 +19,7 @@ from attattr.calls import rounding
 from attattr.errors import UnsupportedModelError
 from attattr.last_block import hidden, with_hidden
 from attattr.memory import out_of_memory
+from attattr.quantised import check_gradients
 
 if TYPE_CHECKING:
     from attattr.integrate import Problem
@@ -34,9 +35,10 @@ def check_resume(problem: Problem) -> None:
     their blocks) and fused attention is given up, in this order; `problem.capture` is left set so.
 
     Raises:
-        UnsupportedModelError: it fails all the same.
+        UnsupportedModelError: it fails all the same; or quantised layers hand on no gradient.
     """
     capture, recording = problem.capture, problem.recording
+    check_gradients(capture.model)
     # two rows in another order: a model may keep its inputs in another dimension than the first
     rows = torch.tensor([len(problem.value) - 1, 0], device=problem.value.device)
     clean = recording.outputs.logits[rows]

@@ -13,9 +13,10 @@ import numpy as np
 
 from attattr.errors import InputError
 from attattr.result import Attribution, Axis, Site
+from attattr.shown import brief, counted, short
 
 if TYPE_CHECKING:
-    import networkx  # type: ignore[import-untyped]
+    import networkx
 
 SCHEMA_VERSION = "1"
 QUANTILES = (0.05, 0.25, 0.75, 0.95)
@@ -54,6 +55,16 @@ class AttributionTree:
     nodes: tuple[int, ...]
     levels: tuple[int, ...]
     edges: tuple[TreeEdge, ...]
+
+    def __repr__(self) -> str:
+        top = "" if self.top is None else f"top {short(self.tokens[self.top])}"
+        return brief(
+            self,
+            top,
+            counted(len(self.nodes), "node"),
+            counted(len(self.edges), "edge"),
+            f"threshold {self.threshold:g}",
+        )
 
     def children(self, position: int) -> list[TreeEdge]:
         """The edges that go down from a node, as they were found: upper layers first."""
@@ -164,6 +175,10 @@ class Reach:
     median: float | None = None
     quantiles: tuple[float, ...] | None = None
     weighted_mean: float | None = None
+
+    def __repr__(self) -> str:
+        middle = "" if self.mean is None else f"mean distance {self.mean:.3g}"
+        return brief(self, f"layer {self.layer}", counted(self.n, "edge"), middle)
 
 
 def receptive_field(result: Attribution, threshold: float = 0.4, *, axis: str | None = None) -> list[Reach]:

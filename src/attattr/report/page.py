@@ -60,11 +60,12 @@ def to_html(result: Attribution, effects: Effects | None = None) -> str:
 """
 
 
-def frame(result: Attribution) -> str:
-    """The page inside an <iframe>, for a notebook."""
+def frame(result: Attribution, held_in: str = "srcdoc") -> str:
+    """The page inside an <iframe>, for a notebook; in another attribute than srcdoc it is only held."""
     page = html.escape(to_html(result))
     allowed = "allow-scripts allow-downloads"
-    return f'<iframe sandbox="{allowed}" srcdoc="{page}" width="100%" height="900" frameborder="0"></iframe>'
+    look = 'width="100%" height="900" frameborder="0"'
+    return f'<iframe sandbox="{allowed}" {held_in}="{page}" {look}></iframe>'
 
 
 def show(result: Attribution) -> None:

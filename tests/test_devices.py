@@ -1,0 +1,46 @@
+"""Devices that this machine lacks: what can be known of them without one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from attattr.pruning import _latency_ratio
+
+
+def test_nothing_asks_for_float64_on_a_device_that_has_none():
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, here / "without_float64.py"], capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": f"{here.parent / 'src'}{os.pathsep}{here}"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+class Launched:
+    """A model on a device that returns at once and works on."""
+
+    device = torch.device("cuda", 0)
+    waiting: list[float] = []  # noqa: RUF012  # seconds of work that the device still has to do
+
+    def __init__(self, seconds: float):
+        self.seconds = seconds
+
+    def __call__(self) -> None:
+        self.waiting.append(self.seconds)
+
+
+def test_latency_is_what_the_device_takes_not_what_a_launch_does(monkeypatch):
+    def finish(device):
+        assert device == Launched.device
+        time.sleep(sum(Launched.waiting))
+        Launched.waiting.clear()
+
+    monkeypatch.setattr(torch.accelerator, "synchronize", finish)
+    assert _latency_ratio(Launched(0.02), Launched(0.005), {})[0] == pytest.approx(0.25, abs=0.1)
