@@ -39,7 +39,9 @@ class Attributor:
 
     Args:
         model: any transformers model with a head (docs/models.md lists what was tried), with PEFT
-            adapters or without. It is left as it was found after every call.
+            adapters or without. It is left as it was found after every call, and computed in its own
+            precision, whatever autocast, TF32 or inference mode is on outside. Threads that share it wait
+            for one another.
         tokenizer: its tokenizer or image processor; None if only ready tensors are given.
     """
 

@@ -21,6 +21,7 @@ from attattr.capture import Capture
 from attattr.check import made_up_batch as made_up
 from attattr.errors import InputError, UnsupportedModelError
 from attattr.masks import Mask, masked_forward
+from attattr.memory import out_of_memory
 from attattr.models import auto_class
 from attattr.quantised import quantised
 from attattr.shown import brief
@@ -284,6 +285,8 @@ def check_pruned(
         with torch.no_grad():
             got = small(**inputs).logits
     except (RuntimeError, ValueError) as error:
+        if out_of_memory(error):
+            raise
         raise UnsupportedModelError(
             f"{type(model).__name__} does not run with fewer heads ({str(error).splitlines()[0]}): its "
             "slicing is not supported, use --format masked"
