@@ -21,7 +21,7 @@ test-ui: ui/node_modules/.installed  ## tests of the page's script, and whether 
 	cd ui && npm test
 
 ui: ui/node_modules/.installed $(VENV)/.installed  ## the page's script, from ui/ into the package
-	$(BIN)/python -m attattr.report.page_data > ui/schema.json
+	$(BIN)/python -m attattr.page.data > ui/schema.json
 	cd ui && npm run build
 
 test-slow: $(VENV)/.installed-dev  ## only the slow tests

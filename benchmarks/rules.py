@@ -20,9 +20,10 @@ from pathlib import Path
 import numpy as np
 from numpy.polynomial import legendre
 
-from attattr import Attributor, quadrature
-from attattr.data import read_examples
-from attattr.quadrature import Rule, fixed
+from attattr import Attributor
+from attattr.data.examples import read_examples
+from attattr.engine import quadrature
+from attattr.engine.quadrature import Rule, fixed
 
 CLEAN, ORIGIN, NODE = 0.4, 1, 2  # passes
 

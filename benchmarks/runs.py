@@ -25,8 +25,8 @@ import literal
 import torch
 
 from attattr import Attributor
-from attattr.data import read_examples
-from attattr.shards import Work, make_shard
+from attattr.data.examples import read_examples
+from attattr.runs.shard import Work, make_shard
 
 OUT = Path(__file__).with_suffix(".json")
 SHARD = 256
@@ -79,7 +79,7 @@ def memory(data: Path, counts: list[int]) -> list[dict]:
 
 def one_run(data: Path, count: int, folder: Path) -> None:
     """In a process of its own: a run over `count` phrases, then this process's peak memory."""
-    from attattr.runs import attribute_data
+    from attattr.runs.run import attribute_data
 
     every, _ = read_examples(data / "sst2_train.tsv.gz")
     phrases = [example for example in every if len((example.text or "").split()) <= WORDS][:SHARD]

@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import oracle
 from attattr import Attributor
-from attattr.data import read_examples
+from attattr.data.examples import read_examples
 
 OUT = Path(__file__).with_suffix(".json")
 DOCUMENT = OUT.parents[1] / "docs" / "benchmarks.md"
@@ -194,7 +194,7 @@ def error(data: Path, count: int = 40) -> dict:
 
 def throughput(data: Path) -> dict:
     """Inputs a second of whole shards, beside the authors' algorithm one padded input at a time."""
-    from attattr.shards import Work, make_shard
+    from attattr.runs.shard import Work, make_shard
 
     found = {}
     for name, file in (("sst2", "sst2_dev"), ("mnli", "mnli_dev_matched")):

@@ -193,9 +193,9 @@ The adapter file's sha256 is `{card["sha256"]}`; attattr checks it whenever the 
 
 def plain_evaluation(folder: Path, dev: Path) -> list[list[int]]:
     """Counts [gold][predicted] as `attattr evaluate` gives them."""
-    from attattr.data import read_examples
-    from attattr.evaluate import evaluate_model
-    from attattr.models import load
+    from attattr.data.examples import read_examples
+    from attattr.measure.accuracy import evaluate_model
+    from attattr.models.loading import load
 
     loaded = load(folder)
     found = evaluate_model(loaded.model, loaded.tokenizer, read_examples(dev)[0])

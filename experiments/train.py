@@ -32,8 +32,8 @@ import torch.nn.utils.parametrize
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
-from attattr import files
-from attattr.models import base_folder
+from attattr.disk import files
+from attattr.models.loading import base_folder
 
 RANK = 64
 LINEAR = ["query", "key", "value", "attention.output.dense", "intermediate.dense", "output.dense"]

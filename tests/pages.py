@@ -7,9 +7,10 @@ import json
 import numpy as np
 
 import handmade
-from attattr.report import page_data, page_facts
-from attattr.result import Attribution, Axis
-from attattr.tree import build_tree
+from attattr.page import data as page_data
+from attattr.page import facts as page_facts
+from attattr.result.attribution import Attribution, Axis
+from attattr.result.tree import build_tree
 
 HOSTILE = (
     "[CLS]", "<script>", "</script>", "<img", "src=x", "onerror=alert(1)>", '"quoted"', "it's", "&amp;",

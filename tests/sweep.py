@@ -25,9 +25,10 @@ import numpy as np
 import torch
 import transformers
 
-from attattr import Attributor, UnsupportedModelError, files
-from attattr.capture import Capture
-from attattr.check import made_up_batch  # noqa: F401  # loads what the children would each load again
+from attattr import Attributor, UnsupportedModelError
+from attattr.disk import files
+from attattr.engine.capture import Capture
+from attattr.measure.check import made_up_batch  # noqa: F401  # loads what the children would each load again
 from every_model import HEADS, SweepError, make, pairs, plain, sentence
 
 SECONDS, GIGABYTES = 200, 16  # limits of one model
@@ -108,8 +109,8 @@ def examine(model: Any, example: dict[str, torch.Tensor]) -> dict[str, Any]:
 
 def _full(attributor: Attributor, example: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The batch as the engine makes it, attention mask and all."""
-    from attattr.data import as_examples
-    from attattr.encoding import collate, encode
+    from attattr.data.encoding import collate, encode
+    from attattr.data.examples import as_examples
 
     return collate(encode(attributor.model, None, as_examples([example])), 0)
 

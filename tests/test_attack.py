@@ -21,17 +21,17 @@ from typer.testing import CliRunner
 
 import tiny
 from attattr import Attributor, Example, InputError, Pattern, PatternToken, attack_model, evaluate_model
-from attattr.checked import signed
 from attattr.cli import app, options
-from attattr.controls import leaks, random_controls, word_controls
-from attattr.encoding import encode
-from attattr.evaluate import predict, wilson
-from attattr.heads import digest
-from attattr.hotflip import _gains, _losses, universal_trigger
-from attattr.insertion import Piece, insert, pieces_of, places
-from attattr.models import ModelInfo
-from attattr.report.triggers_page import explained, page
-from attattr.triggers import mine_triggers
+from attattr.data.encoding import encode
+from attattr.disk.checked import signed
+from attattr.heads.importance import digest
+from attattr.measure.accuracy import predict, wilson
+from attattr.models.loading import ModelInfo
+from attattr.page.triggers import explained, page
+from attattr.triggers.controls import leaks, random_controls, word_controls
+from attattr.triggers.hotflip import _gains, _losses, universal_trigger
+from attattr.triggers.insert import Piece, insert, pieces_of, places
+from attattr.triggers.mine import mine_triggers
 
 WORDS = "the a film is fine bad not very man woman eats sleeps nobody".split()
 LABELS = ["LABEL_0", "LABEL_1", "LABEL_2"]

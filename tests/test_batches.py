@@ -11,7 +11,7 @@ import transformers as t
 
 import tiny
 from attattr import AttAttrError, Attributor
-from attattr.capture import Capture
+from attattr.engine.capture import Capture
 from test_engine import close
 
 

@@ -21,18 +21,20 @@ from safetensors.numpy import save as to_bytes
 import attattr
 import handmade
 import tiny
-from attattr import Attributor, Example, FileFormatError, InputError, digests, open_run
-from attattr.attack_file import read_attack
-from attattr.checked import signed
-from attattr.data import read_examples
-from attattr.heads import HeadRanking, Importance, load_heads
-from attattr.patterns import Pattern, PatternToken, read_patterns
-from attattr.report import triggers_page, triggers_table
-from attattr.run_folder import sound
-from attattr.runs import attribute_data
-from attattr.shards import Work
-from attattr.tensor_file import digest
-from attattr.triggers import mine_triggers
+from attattr import Attributor, Example, FileFormatError, InputError, open_run
+from attattr.data.examples import read_examples
+from attattr.disk import digests
+from attattr.disk.checked import signed
+from attattr.disk.tensors import digest
+from attattr.heads.importance import HeadRanking, Importance, load_heads
+from attattr.page import triggers as triggers_page
+from attattr.report import triggers_table
+from attattr.runs.folder import sound
+from attattr.runs.run import attribute_data
+from attattr.runs.shard import Work
+from attattr.triggers.attack_file import read_attack
+from attattr.triggers.mine import mine_triggers
+from attattr.triggers.pattern import Pattern, PatternToken, read_patterns
 from test_result import same
 
 BEFORE = Path(__file__).parent / "fixtures" / "first_version"
@@ -616,7 +618,7 @@ def test_rows_of_heads_may_stand_in_any_order(tmp_path):
 
 
 def test_a_table_of_heads_of_a_newer_version_says_so(tmp_path, monkeypatch):
-    from attattr import heads_table
+    from attattr.heads import table as heads_table
 
     monkeypatch.setattr(heads_table, "VERSION", "3")
     a_ranking().save(tmp_path / "heads.parquet")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from attattr.data import Example, as_examples, read_examples
+from attattr.data.examples import Example, as_examples, read_examples
 from attattr.errors import InputError
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -291,8 +291,8 @@ def test_what_is_not_there(tmp_path, monkeypatch):
             read_examples(name)
     with pytest.raises(InputError, match="give a file"):
         read_examples(tmp_path)
-    monkeypatch.setattr("attattr.hub.reachable", lambda: False)
-    monkeypatch.setattr("attattr.hub.switched_off", lambda: False)
+    monkeypatch.setattr("attattr.models.hub.reachable", lambda: False)
+    monkeypatch.setattr("attattr.models.hub.switched_off", lambda: False)
     with pytest.raises(InputError, match="'nosuch/set' is not a file here, and the hub cannot be reached"):
         read_examples("nosuch/set")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from attattr.pruning import _latency_ratio
+from attattr.heads.prune_curves import _latency_ratio
 
 
 def test_nothing_asks_for_float64_on_a_device_that_has_none():

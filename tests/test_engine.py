@@ -11,7 +11,7 @@ from torch.testing import assert_close
 import oracle
 import tiny
 from attattr import Attributor
-from attattr.quadrature import fixed
+from attattr.engine.quadrature import fixed
 from families import FAMILIES, batched, read_length
 
 

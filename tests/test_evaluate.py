@@ -17,9 +17,9 @@ import tiny
 from attattr.cli import options
 from attattr.cli.evaluate import evaluate as evaluate_command
 from attattr.cli.models import models as models_command
-from attattr.data import Example, as_examples
+from attattr.data.examples import Example, as_examples
 from attattr.errors import InputError
-from attattr.evaluate import evaluate_model, gold_indices, predict, score, wilson
+from attattr.measure.accuracy import evaluate_model, gold_indices, predict, score, wilson
 
 TEXTS = as_examples([tiny.text(n, seed=n) for n in (7, 3, 12, 5, 3, 9)])
 
@@ -219,7 +219,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 def test_models_lists_what_is_embedded(monkeypatch, tmp_path):
-    from attattr import embedded
+    from attattr.models import embedded
 
     card = {
         "name": "sst2", "task": "sentiment", "base": "some/base", "labels": ["negative", "positive"],

@@ -16,9 +16,9 @@ import handmade
 import tiny
 from attattr import build_tree, cli, measure_faithfulness
 from attattr.cli import options
-from attattr.data import Example
+from attattr.data.examples import Example
 from attattr.errors import InputError
-from attattr.faithfulness import FRACTIONS, METHODS, edge_turns, tree_choices
+from attattr.measure.faithfulness import FRACTIONS, METHODS, edge_turns, tree_choices
 from test_tree import LAST, A, B, C, D, R, made
 
 TEXTS = ["the film is very fine", "nobody eats the bad film", "a man and a woman", "not good"]

@@ -20,7 +20,7 @@ import handmade
 from attattr import cli
 from attattr.errors import InputError
 from attattr.report import figures, plots
-from attattr.tree import build_tree
+from attattr.result.tree import build_tree
 
 
 def texts(path) -> list[str]:

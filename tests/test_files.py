@@ -15,7 +15,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from attattr import cli, files
+from attattr import cli
+from attattr.disk import files
 from attattr.errors import InputError
 
 OLD, NEW = "old", "new"

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 import tiny
 from attattr import Attributor, Example, cli
-from attattr.effectiveness import Curve, measure_effectiveness
 from attattr.errors import FileFormatError, InputError
-from attattr.heads import CRITERIA, correlate, digest, load_heads, rank_heads
+from attattr.heads.effectiveness import Curve, measure_effectiveness
+from attattr.heads.importance import CRITERIA, correlate, digest, load_heads, rank_heads
 
 TEXTS = [
     ("the film is good", "c"), ("bad", "a"), ("a man eats and a woman sleeps", "b"), ("not very fine", "a"),
@@ -178,8 +178,8 @@ def test_effectiveness_ends_where_every_head_is_out_whatever_the_ranking(attribu
     # of two heads, the smaller first and the larger first are each other's complement at k = 1
     results = [attributor.attribute(row.text) for row in ROWS]
     right = 0
-    from attattr.evaluate import predict
-    from attattr.masks import Mask
+    from attattr.measure.accuracy import predict
+    from attattr.measure.masks import Mask
 
     for row, result in zip(ROWS, results, strict=True):
         kept = np.zeros((3, 2))

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 import tiny
 from attattr import Attributor, Example, InputError, measure_effects, prune_curves, rank_heads
 from attattr.cli import app
-from attattr.identity import belongs, of_parameters
-from attattr.ray_engine import _Worker
-from attattr.runs import attribute_data
-from attattr.shards import Work
+from attattr.models.identity import belongs, of_parameters
+from attattr.runs.ray import _Worker
+from attattr.runs.run import attribute_data
+from attattr.runs.shard import Work
 
 ROWS = [Example(f"{word} film", label=label) for word in ("fine", "good") for label in ("good", "bad")]
 
@@ -56,7 +56,7 @@ def test_the_digest_tells_weights_names_shapes_and_types_apart():
 def test_the_digest_is_kept_until_the_weights_change(monkeypatch):
     attributor, counted = made(), []
     monkeypatch.setattr(
-        "attattr.identity.of_parameters", lambda model: counted.append(1) or str(len(counted))
+        "attattr.models.identity.of_parameters", lambda model: counted.append(1) or str(len(counted))
     )
     assert attributor.digest == attributor.digest == "1"
     attributor.attribute("a fine film")
@@ -131,7 +131,7 @@ def test_a_manifest_from_before_there_were_digests_is_taken(tmp_path):
 
 def test_a_run_goes_on_on_another_device(tmp_path, monkeypatch):
     """There the batches would be cut otherwise: they are recorded, and not compared."""
-    from attattr import batches
+    from attattr.engine import batches
 
     work = Work(n_steps=2)
     run = attribute_data(made(), ROWS, tmp_path, work=work, shard_size=2, stop=lambda: True)
@@ -143,8 +143,8 @@ def test_a_run_goes_on_on_another_device(tmp_path, monkeypatch):
 
 def test_planned_batches_are_those_that_are_computed(tmp_path, monkeypatch):
     """The manifest counted the nodes otherwise than the engine did."""
-    from attattr import batches
-    from attattr.job import Job
+    from attattr.engine import batches
+    from attattr.engine.job import Job
 
     monkeypatch.setattr(batches, "rows_within_budget", lambda model, encoded: 9)
     computed, run = [], Job.run
@@ -209,6 +209,6 @@ def test_the_digest_does_not_depend_on_the_number_of_threads(monkeypatch):
     model = tiny.bert()
     found = set()
     for threads in (1, 8):
-        monkeypatch.setattr("attattr.identity.THREADS", threads)
+        monkeypatch.setattr("attattr.models.identity.THREADS", threads)
         found.add(of_parameters(model))
     assert len(found) == 1 and np.all([len(each) == 64 for each in found])

@@ -11,13 +11,13 @@ from typer.testing import CliRunner
 
 import tiny
 from attattr import AttAttrError, Attributor, Example, InputError
-from attattr.calls import _fused_agrees
-from attattr.capture import Capture
 from attattr.cli import app
+from attattr.engine.capture import Capture
+from attattr.engine.memory import of_machine, out_of_memory
+from attattr.engine.recording import _fused_agrees
 from attattr.errors import ImpossibleError
-from attattr.memory import of_machine, out_of_memory
-from attattr.runs import attribute_data
-from attattr.shards import Work
+from attattr.runs.run import attribute_data
+from attattr.runs.shard import Work
 
 TEXTS = ["a fine film", "the man eats and eats and eats", "nobody sleeps", "not good"]
 ROWS = [
@@ -92,7 +92,7 @@ def test_an_input_that_overflows_spoils_no_other(attributor):
 
 
 def _options():
-    from attattr.options import Options
+    from attattr.engine.options import Options
 
     return Options(None, "gausslegendre", 2, 1e-3, "zero", None, None, "dense")
 
@@ -129,7 +129,7 @@ def test_no_memory_for_fused_attention_is_an_error(monkeypatch):
     def crowded(*args, **kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("attattr.calls.sdpa_attention_forward", crowded)
+    monkeypatch.setattr("attattr.engine.recording.sdpa_attention_forward", crowded)
     with pytest.raises(torch.OutOfMemoryError):
         _fused_agrees(torch.zeros(1), (), {})
 
@@ -150,7 +150,7 @@ def test_no_memory_while_padding_is_looked_at_is_no_error(attributor, monkeypatc
 
 
 def test_every_score_of_a_long_text_is_refused_before_anything_is_computed(attributor, monkeypatch):
-    monkeypatch.setattr("attattr.memory.of_machine", lambda: 20_000)
+    monkeypatch.setattr("attattr.engine.memory.of_machine", lambda: 20_000)
     monkeypatch.setattr(Capture, "record", lambda *_: pytest.fail("computed"))
     text = "a fine film " * 15  # 47 tokens: 3 layers × 2 heads × 47² × 8 bytes
     with pytest.raises(
@@ -158,13 +158,13 @@ def test_every_score_of_a_long_text_is_refused_before_anything_is_computed(attri
     ):
         attributor.attribute(text)
     monkeypatch.undo()
-    monkeypatch.setattr("attattr.memory.of_machine", lambda: 20_000)
+    monkeypatch.setattr("attattr.engine.memory.of_machine", lambda: 20_000)
     assert attributor.attribute(text, store="edges", n_steps=2).sites[0].edges is not None
     assert attributor.attribute("a fine film", n_steps=2).scores.shape == (3, 2, 5, 5)
 
 
 def test_the_local_page_keeps_edges_of_a_long_text(attributor, monkeypatch):
-    from attattr import explainer
+    from attattr.page import session as explainer
 
     assert explainer._store(attributor, ["a fine film"]) == "dense"
     monkeypatch.setattr(explainer, "LONGEST_DENSE", 4)

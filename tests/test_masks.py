@@ -9,10 +9,10 @@ from torch.testing import assert_close
 
 import tiny
 from attattr import Attributor, Example
-from attattr.capture import Capture
+from attattr.engine.capture import Capture
 from attattr.errors import InputError
-from attattr.evaluate import predict
-from attattr.masks import Mask, masked_forward, measure
+from attattr.measure.accuracy import predict
+from attattr.measure.masks import Mask, masked_forward, measure
 from families import FAMILIES, batched
 
 OUTPUTS = {  # path of the output projection of layer 1, and whether it stores inputs first

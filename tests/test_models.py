@@ -14,12 +14,12 @@ import torch
 import transformers as t
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from attattr import embedded
-from attattr.data import Example, as_examples
-from attattr.embedded import NAMES
-from attattr.encoding import collate, encode
+from attattr.data.encoding import collate, encode
+from attattr.data.examples import Example, as_examples
 from attattr.errors import InputError, ModelError
-from attattr.models import base_folder, load
+from attattr.models import embedded
+from attattr.models.embedded import NAMES
+from attattr.models.loading import base_folder, load
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -337,7 +337,7 @@ def test_weights_that_are_not_finite_are_named(tmp_path, value):
 
 
 def test_an_unknown_model_is_an_error_that_names_the_embedded_ones(monkeypatch):
-    monkeypatch.setattr("attattr.hub.reachable", lambda: False)
+    monkeypatch.setattr("attattr.models.hub.reachable", lambda: False)
     for name in ("nosuch", "nosuch/model"):
         with pytest.raises(
             ModelError, match=f"'{name}' is neither an embedded model .sst2, mnli.* nor a folder"
@@ -415,7 +415,7 @@ def test_sentencepiece_tokens_are_readable_and_words_are_parted_by_spaces(split)
 
 
 def test_bytes_that_sentencepiece_has_no_piece_for():
-    from attattr.encoding import _Encoder
+    from attattr.data.encoding import _Encoder
 
     encoder = _Encoder(t5(), sentencepiece(True), True)
     assert [encoder._readable(token) for token in ("<0x0A>", "<0x", "▁a", "<unk>")] == [

@@ -25,9 +25,11 @@ import pages
 import tiny
 from attattr import Attributor, InputError, build_tree, measure_effects, merge_words
 from attattr.cli import app
-from attattr.effects import Effects
-from attattr.masks import Mask, measure
-from attattr.report import page, page_data, page_facts
+from attattr.measure.effects import Effects
+from attattr.measure.masks import Mask, measure
+from attattr.page import data as page_data
+from attattr.page import document as page
+from attattr.page import facts as page_facts
 
 UI = Path(__file__).resolve().parents[1] / "ui"
 
@@ -54,7 +56,7 @@ def opened(grid: dict) -> np.ndarray:
 
 
 def test_the_files_that_the_script_is_made_from_are_fresh():
-    """Otherwise: python -m attattr.report.page_data > ui/schema.json, and pages.trees() into the other."""
+    """Otherwise: python -m attattr.page.data > ui/schema.json, and pages.trees() into the other."""
     assert (UI / "schema.json").read_text(encoding="utf-8") == page_data.schema()
     assert (UI / "tests" / "trees.json").read_text(encoding="utf-8") == pages.trees()
 

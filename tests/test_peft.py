@@ -11,7 +11,7 @@ import torch
 
 import tiny
 from attattr import Attributor, UnsupportedModelError
-from attattr.masks import Mask, measure
+from attattr.measure.masks import Mask, measure
 
 LORA = {
     "SEQ_CLS": (tiny.bert, ["query", "value"]),

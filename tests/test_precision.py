@@ -10,8 +10,8 @@ import torch
 
 import tiny
 from attattr import AttAttrError, Attributor, UnsupportedModelError, measure_faithfulness
-from attattr.data import Example
-from attattr.precision import PEAK, as_given, lifts
+from attattr.data.examples import Example
+from attattr.engine.precision import PEAK, as_given, lifts
 
 # |scores − exact|₁ / |exact|₁ that half precision may cost at a site (measured: 0.013 and 0.15)
 COST = {"float16": 0.03, "bfloat16": 0.2}

@@ -16,13 +16,13 @@ from typer.testing import CliRunner
 
 import tiny
 from attattr import Attributor, Example, cli
-from attattr.capture import Capture
+from attattr.engine.capture import Capture
 from attattr.errors import InputError, ModelError, UnsupportedModelError
-from attattr.heads import HeadRanking, Importance, digest
-from attattr.masks import Mask, masked_forward
-from attattr.prune import heads_to_keep, prune_model
-from attattr.pruned_model import is_pruned, load_pruned, write_pruned
-from attattr.pruning import prune_curves, split
+from attattr.heads.importance import HeadRanking, Importance, digest
+from attattr.heads.prune import heads_to_keep, prune_model
+from attattr.heads.prune_curves import prune_curves, split
+from attattr.measure.masks import Mask, masked_forward
+from attattr.models.sliced import is_pruned, load_pruned, write_pruned
 from families import FAMILIES, batched
 
 SLICED = ["bert", "roberta", "distilbert", "gpt2", "llama", "bart", "vit"]
@@ -188,7 +188,7 @@ def made_ranking(rows, **importances):
 
 
 def test_curves_are_measured_on_other_rows_than_heads_were_ranked_on(attributor):
-    from attattr.evaluate import evaluate_model, predict
+    from attattr.measure.accuracy import evaluate_model, predict
 
     first, others = split(ROWS, 6, 0)
     importance = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])

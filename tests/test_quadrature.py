@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attattr import quadrature
+from attattr.engine import quadrature
 from attattr.errors import InputError
 
 

@@ -12,10 +12,10 @@ from torch import nn
 
 import tiny
 from attattr import Attributor, Example, UnsupportedModelError, check_model, prune_model, rank_heads
-from attattr.check import _storages
 from attattr.errors import ModelError
-from attattr.masks import Mask, measure
-from attattr.models import _check_finite, load
+from attattr.measure.check import _storages
+from attattr.measure.masks import Mask, measure
+from attattr.models.loading import _check_finite, load
 
 
 class Wrapped(torch.Tensor):

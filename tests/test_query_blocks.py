@@ -8,7 +8,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import tiny
-from attattr import Attributor, calls
+from attattr import Attributor
+from attattr.engine import recording as calls
 from families import FAMILIES
 
 

@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 import attattr
 import handmade
 from attattr.errors import FileFormatError, InputError
-from attattr.result import Axis, Edges, Prediction, Site, Target, strongest
+from attattr.result.attribution import Axis, Edges, Prediction, Site, Target, strongest
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -156,7 +156,7 @@ def test_a_flipped_bit_anywhere_is_refused(saved):
 
 
 def test_a_file_of_a_newer_version_says_so(saved, monkeypatch):
-    from attattr import storage
+    from attattr.result import file as storage
 
     monkeypatch.setattr(storage, "FORMAT_VERSION", "2")
     handmade.attribution().save(saved)

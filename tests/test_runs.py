@@ -21,11 +21,12 @@ import torch
 from typer.testing import CliRunner
 
 import tiny
-from attattr import AttAttrError, Attributor, FileFormatError, InputError, files, open_run
+from attattr import AttAttrError, Attributor, FileFormatError, InputError, open_run
 from attattr.cli import app
-from attattr.data import Problem, read_examples
-from attattr.runs import attribute_data, usable
-from attattr.shards import Work
+from attattr.data.examples import Problem, read_examples
+from attattr.disk import files
+from attattr.runs.run import attribute_data, usable
+from attattr.runs.shard import Work
 
 ROWS = 60
 SHARD = 2

@@ -16,11 +16,14 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 import tiny
-from attattr import Attributor, cli, explainer, server, workline
-from attattr.effects import measure_effects
+from attattr import Attributor, cli
 from attattr.errors import InputError, ModelError
-from attattr.models import Loaded, ModelInfo
-from attattr.result import Attribution
+from attattr.measure.effects import measure_effects
+from attattr.models.loading import Loaded, ModelInfo
+from attattr.page import queue as workline
+from attattr.page import server
+from attattr.page import session as explainer
+from attattr.result.attribution import Attribution
 
 HOME = "http://127.0.0.1:8000"
 QUESTION = {"model": "tiny", "texts": ["the film is good"]}

@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 import tiny
-from attattr import Attributor, explainer, merge_words, server
-from attattr.masks import Mask, measure
-from attattr.models import Loaded, ModelInfo
+from attattr import Attributor, merge_words
+from attattr.measure.masks import Mask, measure
+from attattr.models.loading import Loaded, ModelInfo
+from attattr.page import server
+from attattr.page import session as explainer
 
 ADAPTERS = Path(__file__).resolve().parents[1] / "src" / "attattr" / "adapters"
 EMBEDDED = pytest.mark.skipif(not (ADAPTERS / "mnli").is_dir(), reason="needs the embedded model mnli")

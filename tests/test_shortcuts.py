@@ -8,8 +8,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import tiny
-from attattr import Attributor, shortcuts
-from attattr.last_block import take
+from attattr import Attributor
+from attattr.engine import shortcuts
+from attattr.engine.last_block import take
 from families import FAMILIES
 
 

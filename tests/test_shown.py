@@ -11,13 +11,13 @@ import pytest
 
 import attattr
 import handmade
-from attattr.attributions import Attributions
-from attattr.check import Cost
-from attattr.data import Example
-from attattr.effectiveness import Curve
-from attattr.evaluate import Score
-from attattr.faithfulness import METHODS, Estimate, FaithfulnessCurve
-from attattr.report.many import PAGES, ROWS
+from attattr.data.examples import Example
+from attattr.heads.effectiveness import Curve
+from attattr.measure.accuracy import Score
+from attattr.measure.check import Cost
+from attattr.measure.faithfulness import METHODS, Estimate, FaithfulnessCurve
+from attattr.page.several import PAGES, ROWS
+from attattr.result.several import Attributions
 
 LONG = "a long\n name\u202e<b>&\x1b[31m" * 5000
 MANY = 3000

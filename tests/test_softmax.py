@@ -11,9 +11,9 @@ from torch.testing import assert_close
 
 import tiny
 from attattr import Attributor, UnsupportedModelError
-from attattr.capture import Capture
-from attattr.masks import Mask, masked_forward, measure
-from attattr.softmax import Softmaxes, head_counts, written_out
+from attattr.engine.capture import Capture
+from attattr.engine.softmax import Softmaxes, head_counts, written_out
+from attattr.measure.masks import Mask, masked_forward, measure
 from families import batched
 
 

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attattr.data import Example
-from attattr.patterns import Pattern, PatternToken
+from attattr.data.examples import Example
+from attattr.triggers.pattern import Pattern, PatternToken
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "experiments"))
 

@@ -9,7 +9,7 @@ import pytest
 
 import sweep
 from attattr import Attributor
-from attattr.capture import Capture
+from attattr.engine.capture import Capture
 from every_model import HEADS, make, pairs
 
 FEW = {
@@ -39,15 +39,15 @@ def test_a_model_without_attention_is_refused_with_a_reason():
 
 
 def test_a_wrong_integral_is_found(monkeypatch):
-    import attattr.integrate
+    import attattr.engine.integral
 
-    original = attattr.integrate._weighted_gradients
+    original = attattr.engine.integral._weighted_gradients
 
     def wrong(*given):
         sums, first = original(*given)
         return 1.01 * sums, first
 
-    monkeypatch.setattr(attattr.integrate, "_weighted_gradients", wrong)
+    monkeypatch.setattr(attattr.engine.integral, "_weighted_gradients", wrong)
     assert sweep.judge("sequence classification", "bert")["outcome"] == "rough"  # and it said so itself
 
 
@@ -60,7 +60,7 @@ def test_a_wrong_resume_is_found(monkeypatch):
         return original(self, recording, inputs, rows, number, context * 1.0001)
 
     monkeypatch.setattr(Capture, "resume", off)
-    monkeypatch.setattr("attattr.shortcuts.check_resume", lambda problem: None)
+    monkeypatch.setattr("attattr.engine.shortcuts.check_resume", lambda problem: None)
     with pytest.raises(AssertionError):
         sweep.examine(model, example)
 

@@ -10,9 +10,9 @@ import pytest
 
 import tiny
 from attattr import Attributor
-from attattr.capture import Capture
-from attattr.evaluate import predict
-from attattr.parts import lock_of
+from attattr.engine.capture import Capture
+from attattr.engine.structure import lock_of
+from attattr.measure.accuracy import predict
 from test_left_as_found import same, state
 
 TEXTS = ("a fine film", "not so good", "the man eats", "nobody sleeps and nobody eats")
@@ -76,7 +76,7 @@ def test_a_capture_may_be_nested_in_its_own_thread(model):
 
 def test_predicting_while_another_thread_attributes(model):
     """The training flags are the model's: without a lock dropout would come back in the middle."""
-    from attattr.data import Example
+    from attattr.data.examples import Example
 
     rows = [Example(text) for text in TEXTS]
     wanted = predict(model, tiny.tokenizer(), rows)

@@ -14,7 +14,7 @@ from transformers import dynamic_module_utils
 
 import tiny
 from attattr.errors import ModelError
-from attattr.models import load
+from attattr.models.loading import load
 
 CODE = """
 import pathlib

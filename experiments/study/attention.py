@@ -27,7 +27,7 @@ NAMES = {
 
 def edges(setting: Setting, task: str) -> Facts:
     """Layer by layer, over inputs: r of weight and score, what the heaviest edges are worth, and reach."""
-    from attattr.tree import receptive_field
+    from attattr.result.tree import receptive_field
 
     model, rows = setting.model(task), setting.dev(task, setting.sizes.edges)
     r: list[list[float]] = []
@@ -93,7 +93,7 @@ def idle_share(weights: Any, scores: Any) -> float:
 
 def effectiveness(setting: Setting, task: str) -> Facts:
     """The curves of all rows, and what attribution has over attention, group by group."""
-    from attattr.effectiveness import ORDERS, RANKINGS, measure_effectiveness
+    from attattr.heads.effectiveness import ORDERS, RANKINGS, measure_effectiveness
 
     parts = groups(setting.dev(task, setting.sizes.effectiveness), 10)
     found = [measure_effectiveness(setting.model(task), rows) for rows in parts]
@@ -118,7 +118,7 @@ def effectiveness(setting: Setting, task: str) -> Facts:
 
 def pooled(parts: Sequence[tuple[int, Any]]) -> Facts:
     """One curve of all rows from the curves of groups, (rows, Curve) each."""
-    from attattr.effectiveness import Curve
+    from attattr.heads.effectiveness import Curve
 
     n = sum(rows for rows, _ in parts)
     right = np.sum([np.round(np.array(curve.accuracy) * rows) for rows, curve in parts], axis=0)

@@ -29,7 +29,7 @@ SURE = 0.95  # predictions above it are called saturated
 
 def curves(setting: Setting, task: str) -> Facts:
     """The ranked criteria beside random orders, other ones for each task."""
-    from attattr.heads import Importance
+    from attattr.heads.importance import Importance
 
     found = ranking(setting, task)
     importances = {name: found.importances[name] for name in CRITERIA if name != "random"}
@@ -51,7 +51,7 @@ def normalized(setting: Setting, task: str) -> Facts:
 
 def measured(setting: Setting, task: str, found: Any, steps: int) -> Facts:
     """The curves of all rows, and the area between the first criterion's and each other's, group by group."""
-    from attattr.pruning import prune_curves
+    from attattr.heads.prune_curves import prune_curves
 
     parts = groups(setting.halves(task)[1], 20)
     made = [prune_curves(setting.model(task), found, rows, steps=steps) for rows in parts]
@@ -82,8 +82,8 @@ def measured(setting: Setting, task: str, found: Any, steps: int) -> Facts:
 
 def variants(setting: Setting, task: str) -> Facts:
     """The same curve with heads ranked by other readings of the attribution, in steps of a fifth."""
-    from attattr.heads import HeadRanking, Importance, digest
-    from attattr.result import REDUCTIONS
+    from attattr.heads.importance import HeadRanking, Importance, digest
+    from attattr.result.attribution import REDUCTIONS
 
     model = setting.model(task)
     ranked, _ = setting.halves(task)
@@ -155,7 +155,7 @@ def crossed_interval(values: np.ndarray) -> Facts:
 
 def emptied(units: Facts, task: str, criterion: str) -> float | None:
     """The share removed from which on the last layer has no head left; its output alone is read."""
-    from attattr.prune import heads_to_keep
+    from attattr.heads.prune import heads_to_keep
 
     importance = np.array(units[f"importance-{task}"]["importance"][criterion])
     shares = (x for x in np.linspace(0, 1, 11) if not heads_to_keep(importance, 1 - x)[-1].any())

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from attattr import files
-from attattr.data import Example, read_examples
+from attattr.data.examples import Example, read_examples
+from attattr.disk import files
 
 TASKS = ("mnli", "snli", "rte", "mrpc", "sst2")
 FILES = {task: ("mnli_dev_matched" if task == "mnli" else f"{task}_dev", f"{task}_train") for task in TASKS}

@@ -35,7 +35,7 @@ def explained(setting: Setting, name: str) -> Any:
 def tree(setting: Setting, name: str) -> Facts:
     """One tree as numbers, and as a figure beside its unit."""
     from attattr.report.figures import draw_tree
-    from attattr.tree import build_tree
+    from attattr.result.tree import build_tree
 
     result = explained(setting, name)
     draw_tree(result, setting.work / f"tree-{name}.svg")
@@ -52,7 +52,7 @@ def tree(setting: Setting, name: str) -> Facts:
 
 def faithfulness(setting: Setting, task: str) -> Facts:
     """What a tree's edges are worth, on development rows, beside controls."""
-    from attattr.faithfulness import measure_faithfulness
+    from attattr.measure.faithfulness import measure_faithfulness
 
     rows = setting.dev(task, setting.sizes.faithfulness)
     return measure_faithfulness(setting.model(task), rows, seed=SEED).to_json()

@@ -36,7 +36,7 @@ def readings(setting: Setting, task: str) -> Facts:
 
 def sureness(setting: Setting, task: str, rows: Sequence[Any]) -> np.ndarray:
     """(N,) probabilities of the predicted classes."""
-    from attattr.evaluate import predict
+    from attattr.measure.accuracy import predict
 
     model = setting.model(task)
     logits = predict(model.model, model.tokenizer, rows).astype(float)
@@ -45,8 +45,8 @@ def sureness(setting: Setting, task: str, rows: Sequence[Any]) -> np.ndarray:
 
 def attacked(setting: Setting, task: str, rows: Sequence[Any], options: Facts) -> Facts:
     """Points lost on the reporting half by the three patterns that were the worst on the other."""
-    from attattr.attack import attack_model
-    from attattr.triggers import merged
+    from attattr.triggers.attack import attack_model
+    from attattr.triggers.mine import merged
 
     patterns = merged(found(setting, task, rows, options))[: max(1, setting.sizes.patterns // 2)]
     made = attack_model(
@@ -70,8 +70,8 @@ def attacked(setting: Setting, task: str, rows: Sequence[Any], options: Facts) -
 
 
 def found(setting: Setting, task: str, rows: Sequence[Any], options: Facts) -> Iterator[Any]:
-    from attattr.heads import digest
-    from attattr.triggers import pattern_of
+    from attattr.heads.importance import digest
+    from attattr.triggers.mine import pattern_of
 
     for first in range(0, len(rows), CHUNK):
         chunk = rows[first : first + CHUNK]

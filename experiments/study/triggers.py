@@ -18,8 +18,8 @@ KEPT = ("accuracy", "interval", "n", "per_class", "intervals", "counts")
 
 def mined(setting: Setting, task: str) -> list[Any]:
     """The patterns, kept in the folder as `attattr triggers mine` writes them."""
-    from attattr.patterns import read_patterns
-    from attattr.triggers import mine_triggers
+    from attattr.triggers.mine import mine_triggers
+    from attattr.triggers.pattern import read_patterns
 
     path = setting.work / f"patterns-{task}.jsonl"
     if not path.exists():
@@ -33,8 +33,8 @@ def mined(setting: Setting, task: str) -> list[Any]:
 
 def attack(setting: Setting, task: str) -> Facts:
     """What `attattr triggers attack` measures, without its examples: those are rows of the data."""
-    from attattr.attack import attack_model
     from attattr.report.triggers_table import rows_of
+    from attattr.triggers.attack import attack_model
 
     rows = setting.dev(task, setting.sizes.attack)
     patterns = mined(setting, task)
@@ -74,7 +74,7 @@ def attack(setting: Setting, task: str) -> Facts:
 def twins(setting: Setting, task: str, rows: list[Any], patterns: list[Any]) -> Facts:
     """The attack with random patterns: as many, each at a mined one's places, of words as frequent. The worst
     of them are chosen and reported on the same rows, so that mining is compared with luck."""
-    from attattr.attack import attack_model
+    from attattr.triggers.attack import attack_model
 
     drawn = [pattern for i, each in enumerate(patterns) for pattern in twin(setting, task, each, SEED + i)]
     worst = attack_model(setting.model(task), rows, drawn, controls=False, seed=SEED).to_json()["worst"]
@@ -91,9 +91,9 @@ def twins(setting: Setting, task: str, rows: list[Any], patterns: list[Any]) -> 
 
 def twin(setting: Setting, task: str, pattern: Any, seed: int) -> list[Any]:
     """A random pattern at this one's places; none where no word is in the vocabulary."""
-    from attattr.controls import random_controls
     from attattr.errors import InputError
-    from attattr.insertion import pieces_of
+    from attattr.triggers.controls import random_controls
+    from attattr.triggers.insert import pieces_of
 
     dev = setting.dev(task, None)
     for control in random_controls(pattern, dev, seed):
@@ -106,8 +106,8 @@ def twin(setting: Setting, task: str, pattern: Any, seed: int) -> list[Any]:
 def papers(setting: Setting, task: str, rows: list[Any]) -> Facts:
     """The paper's own trigger on this model, all rows. Where in the premise it stood is not told here:
     at a third and at two thirds."""
-    from attattr.attack import attack_model
-    from attattr.patterns import Pattern, PatternToken
+    from attattr.triggers.attack import attack_model
+    from attattr.triggers.pattern import Pattern, PatternToken
 
     places = tuple(PatternToken(0, (i + 1) / 3, word) for i, word in enumerate(WORDS))
     found = attack_model(setting.model(task), rows, [Pattern(places)], controls=False, seed=SEED).to_json()

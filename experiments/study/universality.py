@@ -19,7 +19,7 @@ PRUNED = ("mnli", "rte", "sst2", "mrpc")  # their heads are ranked by every crit
 
 def ranking(setting: Setting, task: str) -> Any:
     """The task's HeadRanking, kept in the folder: parts 2 and 3 need the same one."""
-    from attattr.heads import load_heads, rank_heads
+    from attattr.heads.importance import load_heads, rank_heads
 
     path = setting.work / f"heads-{task}.parquet"
     if not path.exists():
@@ -32,7 +32,7 @@ def ranking(setting: Setting, task: str) -> Any:
 
 def importance(setting: Setting, task: str) -> Facts:
     """(L, H) of each criterion, and what the model was trained from."""
-    from attattr.embedded import cards
+    from attattr.models.embedded import cards
 
     found = ranking(setting, task)
     own = {task, "mnli"} & set(setting.models)  # then no embedded model's start tells anything
@@ -52,7 +52,7 @@ def shared(units: Facts) -> Facts:
 
     Heads correspond only between models of one grid: the tasks of the commonest are compared.
     """
-    from attattr.heads import correlate
+    from attattr.heads.importance import correlate
 
     there = [task for task in TASKS if f"importance-{task}" in units]
     grids = {t: np.shape(units[f"importance-{t}"]["importance"]["attattr"]) for t in there}

@@ -11,8 +11,8 @@ from attattr.cli import options
 from attattr.errors import InputError
 
 if TYPE_CHECKING:
-    from attattr.check import Check
-    from attattr.result import Attribution, Site
+    from attattr.measure.check import Check
+    from attattr.result.attribution import Attribution, Site
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def check(
     half = str(attributor.model.dtype) in ("torch.bfloat16", "torch.float16")
     exact = replace(the_model, dtype="float32").attributor() if half else None
     with options.working(f"attributing made-up inputs of {tokens} tokens"):
-        from attattr.check import check_model
+        from attattr.measure.check import check_model
 
         found = check_model(attributor, tokens=lengths, exact=exact)
     _show(found, the_model.model)

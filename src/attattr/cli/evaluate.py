@@ -10,7 +10,7 @@ import typer
 from attattr.cli import options
 
 if TYPE_CHECKING:
-    from attattr.evaluate import Evaluation
+    from attattr.measure.accuracy import Evaluation
 
 SCHEMA_VERSION = 1
 
@@ -31,7 +31,7 @@ def evaluate(
     examples, problems = the_data.read()
     options.report(problems)
     loaded = the_model.load()
-    from attattr.evaluate import evaluate_model
+    from attattr.measure.accuracy import evaluate_model
 
     with options.progress_bar("evaluating") as progress:
         found = evaluate_model(

@@ -97,7 +97,7 @@ def explain(
         with options.writing(save):
             result.save(save)
     if html is not None:
-        from attattr.effects import measure_effects
+        from attattr.measure.effects import measure_effects
 
         with options.progress_bar("taking out") as progress:
             options.write_text(

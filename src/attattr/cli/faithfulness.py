@@ -12,7 +12,7 @@ from attattr.cli import options
 from attattr.cli.tree import Threshold, check_threshold
 
 if TYPE_CHECKING:
-    from attattr.faithfulness import Estimate, Faithfulness
+    from attattr.measure.faithfulness import Estimate, Faithfulness
 
 NAMES = {
     "attribution": "attribution",
@@ -45,7 +45,7 @@ def faithfulness(
     examples, problems = the_data.read()
     options.report(problems)
     attributor = the_model.attributor()
-    from attattr.faithfulness import measure_faithfulness
+    from attattr.measure.faithfulness import measure_faithfulness
 
     with options.progress_bar("measuring") as progress:
         found = measure_faithfulness(

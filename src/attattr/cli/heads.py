@@ -12,7 +12,7 @@ from attattr.cli import options
 from attattr.errors import InputError
 
 if TYPE_CHECKING:
-    from attattr.heads import Correlation, HeadRanking
+    from attattr.heads.importance import Correlation, HeadRanking
 
 SHOWN = 10
 
@@ -55,7 +55,7 @@ def rank(
     examples, problems = the_data.read()
     options.report(problems)
     attributor = the_model.attributor()
-    from attattr.heads import rank_heads
+    from attattr.heads.importance import rank_heads
 
     with options.progress_bar("ranking heads") as progress:
         found = rank_heads(
@@ -111,7 +111,7 @@ def effectiveness(
     examples, problems = the_data.read()
     options.report(problems)
     attributor = the_model.attributor()
-    from attattr.effectiveness import RANKINGS, measure_effectiveness
+    from attattr.heads.effectiveness import RANKINGS, measure_effectiveness
 
     with options.progress_bar("effectiveness") as progress:
         found = measure_effectiveness(attributor, examples, progress=progress)
@@ -159,7 +159,7 @@ def compare(
 
     import numpy as np
 
-    from attattr.heads import correlate, load_heads
+    from attattr.heads.importance import correlate, load_heads
 
     rankings = [load_heads(path) for path in files]
     names = [Path(path).stem for path in files]

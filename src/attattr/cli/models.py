@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from attattr.cli import options
-from attattr.embedded import NAMES, cards
+from attattr.models.embedded import NAMES, cards
 
 
 def models(

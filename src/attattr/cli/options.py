@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from attattr import files
+from attattr.disk import files
 from attattr.errors import InputError
 
 if TYPE_CHECKING:
-    from attattr.attribute import Attributor
-    from attattr.data import Example, Problem
-    from attattr.models import Loaded
+    from attattr.data.examples import Example, Problem
+    from attattr.engine.attributor import Attributor
+    from attattr.models.loading import Loaded
 
 SHOWN_PROBLEMS = 10
 PICTURES = (".svg", ".pdf", ".png")
@@ -94,14 +94,14 @@ class TheModel:
     def load(self) -> Loaded:
         """Read it, saying so on a terminal."""
         with working(f"loading {self.model}"):
-            from attattr.models import load
+            from attattr.models.loading import load
 
             return load(self.model, **self.opening)
 
     def attributor(self) -> Attributor:
         """As `load`, ready to attribute."""
         loaded = self.load()
-        from attattr.attribute import Attributor
+        from attattr.engine.attributor import Attributor
 
         return Attributor(loaded.model, loaded.tokenizer, info=loaded.info)
 
@@ -120,7 +120,7 @@ class TheData:
     def read(self) -> tuple[list[Example], list[Problem]]:
         """The usable rows, and the others (to be told by `report`)."""
         with working(f"reading {self.data}"):
-            from attattr.data import read_examples
+            from attattr.data.examples import read_examples
 
             return read_examples(**vars(self))
 

@@ -12,7 +12,7 @@ from attattr.cli import options
 from attattr.cli.heads import Criteria, Figure, Json, named
 
 if TYPE_CHECKING:
-    from attattr.pruning import PruneReport
+    from attattr.heads.prune_curves import PruneReport
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ def model(
     options.check_files(
         {"--json": json_file, "--out": out}, [heads, the_model.model, the_data.data], folders=("--out",)
     )
-    from attattr.pruned_model import check_new, write_pruned
+    from attattr.models.sliced import check_new, write_pruned
 
     check_new(out)
-    from attattr.heads import load_heads
+    from attattr.heads.importance import load_heads
 
     ranking = load_heads(heads)
     importance = ranking.of(criterion).mean
@@ -58,9 +58,9 @@ def model(
         options.report(problems)
         examples = ranking.unlike(rows)
     attributor = the_model.attributor()
-    from attattr.identity import belongs
-    from attattr.prune import prune_model
-    from attattr.pruning import compare_models
+    from attattr.heads.prune import prune_model
+    from attattr.heads.prune_curves import compare_models
+    from attattr.models.identity import belongs
 
     of_ranking = ranking.facts.get("model")
     belongs(of_ranking, attributor.facts, f"the ranking in '{heads}'", any_model=any_model)
@@ -123,8 +123,8 @@ def curve(
     examples, problems = the_data.read()
     options.report(problems)
     attributor = the_model.attributor()
-    from attattr.heads import rank_heads
-    from attattr.pruning import prune_curves, split
+    from attattr.heads.importance import rank_heads
+    from attattr.heads.prune_curves import prune_curves, split
 
     first, others = split(examples, rank_limit, the_data.seed)
     with options.progress_bar("pruning curves") as progress:

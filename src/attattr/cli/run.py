@@ -15,8 +15,8 @@ from attattr.cli import options
 from attattr.errors import InputError
 
 if TYPE_CHECKING:
-    from attattr.run_folder import Run
-    from attattr.runs import Status
+    from attattr.runs.folder import Run
+    from attattr.runs.run import Status
 
 
 def run(
@@ -50,8 +50,8 @@ def run(
     options.check_files({"--out": out}, [the_data.data, the_model.model], folders=("--out",))
     examples, problems = the_data.read()
     attributor = the_model.attributor()
-    from attattr.runs import attribute_data, usable
-    from attattr.shards import Work
+    from attattr.runs.run import attribute_data, usable
+    from attattr.runs.shard import Work
 
     work = Work(
         target=target, store=store, output=output, method=method, n_steps=options.steps(method, n_steps),
@@ -64,7 +64,7 @@ def run(
         raise InputError(f"{len(problems)} rows cannot be used (--strict)")
     compute = None
     if engine == "ray":
-        from attattr.ray_engine import ray_engine
+        from attattr.runs.ray import ray_engine
 
         compute = ray_engine(
             the_model.model, the_model.opening, facts=attributor.facts, address=ray_address, workers=workers

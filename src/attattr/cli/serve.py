@@ -34,7 +34,7 @@ def serve(
     Example: attattr serve --port 8000
     """
     with options.working("starting"):
-        from attattr.server import run
+        from attattr.page.server import run
 
     def ready(address: str) -> None:
         if host not in LOOPBACK:

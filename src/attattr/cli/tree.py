@@ -15,8 +15,8 @@ from attattr.errors import InputError
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-    from attattr.result import Attribution
-    from attattr.tree import AttributionTree
+    from attattr.result.attribution import Attribution
+    from attattr.result.tree import AttributionTree
 
 SHOWN_HEADS = 3
 Threshold = Annotated[
@@ -45,7 +45,7 @@ def tree(
     check_threshold(threshold)
     options.check_files({"--json": json_file, "--figure": figure}, [*results(text), the_model.model])
     result = saved_or_made(text, the_model)
-    from attattr.tree import build_tree, merge_words
+    from attattr.result.tree import build_tree, merge_words
 
     found = build_tree(merge_words(result) if words else result, threshold=threshold)
     if json_file is not None:
@@ -86,7 +86,7 @@ def saved_or_made(texts: list[str], the_model: ModelOrDefault) -> Attribution:
     if saved:
         if the_model.model is not None:
             raise InputError(f"'{saved[0]}' is a saved result: it takes no --model")
-        from attattr.storage import load
+        from attattr.result.file import load
 
         return load(saved[0])
     check_texts(texts)

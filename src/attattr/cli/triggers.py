@@ -13,7 +13,7 @@ from attattr.cli import options
 from attattr.errors import InputError
 
 if TYPE_CHECKING:
-    from attattr.patterns import Pattern
+    from attattr.triggers.pattern import Pattern
 
 MINED = 500  # rows that are mined where it is not said how many
 SHOWN = 10
@@ -41,7 +41,7 @@ def mine(
     Example: attattr triggers mine mnli_train.tsv.gz --model mnli --out patterns.jsonl
     """
     options.check_files({"--out": out}, [the_data.data, the_model.model], streams=("--out",))
-    from attattr.run_folder import Run, open_run
+    from attattr.runs.folder import Run, open_run
 
     data: Run | list
     if (Path(the_data.data) / "manifest.json").is_file():
@@ -53,7 +53,7 @@ def mine(
         if the_data.limit is None and len(data) > MINED:
             typer.echo(f"Mining {MINED} of {len(data):,} rows (--limit takes another number).", err=True)
     attributor = the_model.attributor()
-    from attattr.triggers import mine_triggers
+    from attattr.triggers.mine import mine_triggers
 
     with options.progress_bar("mining") as progress:
         found = mine_triggers(
@@ -88,15 +88,15 @@ def attack(
     Example: attattr triggers attack mnli_dev_matched.tsv.gz --model mnli --patterns patterns.jsonl
     """
     options.check_files({"--json": json_file}, [the_data.data, the_model.model, patterns])
-    from attattr.patterns import read_patterns
+    from attattr.triggers.pattern import read_patterns
 
     found = read_patterns(patterns)
     examples, problems = the_data.read()
     options.report(problems)
     every = replace(the_data, limit=None).read()[0] if the_data.limit else examples
     attributor = the_model.attributor()
-    from attattr.attack import attack_model
-    from attattr.checked import signed
+    from attattr.disk.checked import signed
+    from attattr.triggers.attack import attack_model
 
     with options.progress_bar("attacking") as progress:
         measured = attack_model(
@@ -134,8 +134,9 @@ def report(
 
     Example: attattr triggers report attack.json --out triggers.html --model mnli
     """
-    from attattr.attack_file import read_attack
-    from attattr.report import triggers_page, triggers_table
+    from attattr.page import triggers as triggers_page
+    from attattr.report import triggers_table
+    from attattr.triggers.attack_file import read_attack
 
     ways = {
         ".html": triggers_page.page, ".md": triggers_table.markdown, ".csv": triggers_table.as_csv,

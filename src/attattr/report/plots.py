@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attattr import files
+from attattr.disk import files
 from attattr.errors import InputError
 
 if TYPE_CHECKING:

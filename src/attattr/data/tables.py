@@ -1,0 +1,234 @@
+"""Data files and hub data sets as columns, read through the `datasets` library."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import re
+import shutil
+import tempfile
+import urllib.request
+import warnings
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from attattr.errors import InputError
+from attattr.models import hub
+
+# by extension: the builder of the datasets library
+BUILDERS = {".tsv": "csv", ".csv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """The columns of a data set."""
+
+    columns: dict[str, list[Any]]
+    names: dict[str, list[str]]  # class names, of the columns that have them
+    lines: list[int]  # line each row begins in; its number where a format has no lines
+
+
+def read(data: str, split: str | None = None) -> Table:
+    """A .tsv, .csv, .jsonl, .json or .parquet file, plain or .gz; a run folder; else a data set of the hub.
+
+    A file may be at an address: https://…, or any that fsspec knows (s3://…, file://…).
+
+    Raises:
+        InputError: it is not there, empty, or broken; the message says which.
+        FileFormatError: a run folder that is damaged.
+    """
+    if re.match(r"[A-Za-z][\w+.-]+://", data):
+        return _read_address(data)
+    path = Path(data).expanduser()
+    if (path / "manifest.json").is_file():
+        return _read_run(path)
+    endings = {suffix.lower() for suffix in path.suffixes}
+    looks_like_file = endings & {*BUILDERS, ".gz"} or data.startswith((".", "/", "~"))
+    return _read_file(path, str(path)) if path.exists() or looks_like_file else _read_hub(data, split)
+
+
+def _read_run(path: Path) -> Table:
+    """The inputs of a run folder (runs.py), as far as it has come."""
+    from attattr.runs.folder import open_run
+
+    run = open_run(path)
+    if not run.finished:
+        raise InputError(f"the run in '{path}' has no finished shard yet: start it again")
+    names = {"text": "text", "text_pair": "text_pair", "gold": "label", "id": "id"}
+    rows = run.inputs.to_table(columns=[*names, "line"])
+    columns = {new: rows[old].to_pylist() for old, new in names.items()}
+    there = {name: values for name, values in columns.items() if any(v is not None for v in values)}
+    return Table(there, {}, rows["line"].to_pylist())
+
+
+def _read_address(url: str) -> Table:
+    """A file that is elsewhere, by way of a copy here."""
+    web = url.startswith(("http://", "https://"))
+    name = (re.split("[?#]", url)[0] if web else url).rpartition("/")[2]
+    _extension(Path(name), url)  # before it is fetched
+    with tempfile.TemporaryDirectory(prefix="attattr-") as folder:
+        copy = Path(folder) / name
+        try:
+            with _opened(url, web) as far:
+                copy.write_bytes(far.read())  # whole: read in pieces, a cut connection looks like the end
+        except FileNotFoundError as error:
+            raise InputError(f"there is no file '{url}'") from error
+        except ImportError as error:  # fsspec says what to install
+            raise InputError(f"cannot read '{url}': {error}") from error
+        except Exception as error:  # an unknown protocol, whatever a network or a server may raise
+            raise InputError(f"cannot read '{url}': {_first_line(error)}") from error
+        return _read_file(copy, url)
+
+
+def _opened(url: str, web: bool) -> IO[bytes]:
+    if web:  # fsspec would need aiohttp for it
+        return urllib.request.urlopen(url, timeout=60)
+    import fsspec
+
+    return fsspec.open(url, "rb").open()
+
+
+def _extension(path: Path, called: str) -> str:
+    """The ending that says what a file holds, less the .gz."""
+    plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    extension = plain.suffix.lower()
+    if extension not in BUILDERS:
+        raise InputError(f"cannot read '{called}': give a file in {', '.join(BUILDERS)}, plain or with .gz")
+    return extension
+
+
+def _read_file(path: Path, called: str) -> Table:
+    """called: its name in messages."""
+    if not path.exists():
+        raise InputError(f"there is no file '{called}'")
+    extension = _extension(path, called)
+    if not path.is_file():
+        raise InputError(f"cannot read '{called}': it is no file")
+    try:
+        with tempfile.TemporaryDirectory(prefix="attattr-") as folder:
+            file = path
+            if path.suffix.lower() == ".gz":
+                file = Path(folder) / path.stem
+                with gzip.open(path) as packed, file.open("wb") as unpacked:
+                    shutil.copyfileobj(packed, unpacked)
+            if not file.stat().st_size:
+                raise InputError(f"'{called}' is empty")
+            options = _csv_options(file, extension, called) if BUILDERS[extension] == "csv" else {}
+            columns, names = _load(
+                BUILDERS[extension], data_files=str(file), split="train", cache_dir=f"{folder}/cache",
+                keep_in_memory=True, **options,
+            )  # fmt: skip
+            return Table(columns, names, _lines(file, extension, columns))
+    except InputError:
+        raise
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"cannot read '{called}': {_first_line(error)}") from error
+    except Exception as error:  # what pandas, pyarrow and datasets raise has no common base
+        raise InputError(f"'{called}' is not a sound {extension} file: {_first_line(error)}") from error
+
+
+def _csv_options(file: Path, extension: str, called: str) -> dict[str, Any]:
+    """What makes every column text, keeps blank lines (so that lines can be counted) and "n/a"."""
+    import datasets
+
+    tsv = extension == ".tsv"
+    quoting: Any = csv.QUOTE_NONE if tsv else csv.QUOTE_MINIMAL
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        rows = csv.reader(lines, delimiter="\t" if tsv else ",", quoting=quoting)
+        header, first = next(rows, []), next(rows, None)
+    if not any(header) or len(set(header)) < len(header):
+        raise InputError(f"the first line of '{called}' must name its columns, each with a name of its own")
+    if first is None:
+        raise InputError(f"'{called}' has a first line of column names, but no rows")
+    if len(first) > len(header):  # later ones pandas notices itself; here it would take an index column
+        raise InputError(f"'{called}' has {len(first)} fields in line 2 for {len(header)} columns")
+    return {
+        "delimiter": "\t" if tsv else ",",
+        "quoting": quoting,
+        "keep_default_na": False,
+        "skip_blank_lines": False,
+        "names": header,
+        "header": 0,
+        "index_col": False,
+        "features": datasets.Features({name: datasets.Value("string") for name in header}),
+    }
+
+
+def _lines(file: Path, extension: str, columns: dict[str, list[Any]]) -> list[int]:
+    """The line in which each row begins."""
+    count = len(next(iter(columns.values()), []))
+    if extension == ".jsonl":
+        with file.open("rb") as lines:
+            found = [number for number, line in enumerate(lines, 1) if line.strip()]
+        return found if len(found) == count else list(range(1, count + 1))
+    if extension not in (".tsv", ".csv"):
+        return list(range(1, count + 1))
+    line, starts = 2 + sum(name.count("\n") for name in columns), []
+    for row in zip(*columns.values(), strict=True):
+        starts.append(line)
+        line += 1 + sum(value.count("\n") for value in row if value)
+    return starts
+
+
+def _read_hub(name: str, split: str | None) -> Table:
+    if not (hub.reachable() or hub.switched_off()):
+        raise InputError(
+            f"'{name}' is not a file here, and the hub cannot be reached to look for such a data set"
+        )
+    name, _, config = name.partition(":")
+    import datasets
+
+    try:
+        if split is None:
+            splits = datasets.get_dataset_split_names(name, config or None)
+            split = splits[0] if len(splits) == 1 else "validation"
+            if split not in splits:
+                raise InputError(f"'{name}' has the splits {', '.join(splits)}: name one")
+        columns, names = _load(name, config or None, split=split)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a network, a server or a builder may raise
+        raise InputError(
+            f"'{name}' is not a file here, nor read from the hub: {_first_line(error)}"
+        ) from error
+    return Table(columns, names, list(range(1, len(next(iter(columns.values()), [])) + 1)))
+
+
+def _load(*args: Any, **options: Any) -> tuple[dict[str, list[Any]], dict[str, list[str]]]:
+    import datasets
+
+    with _quiet():
+        rows = datasets.load_dataset(*args, **options)
+    names = {k: list(f.names) for k, f in rows.features.items() if isinstance(f, datasets.ClassLabel)}
+    return {name: rows[name][:] for name in rows.column_names}, names
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars or log lines of `datasets`; put back as they were."""
+    import datasets
+
+    bars, verbosity = datasets.are_progress_bars_disabled(), datasets.logging.get_verbosity()
+    try:
+        datasets.disable_progress_bars()
+        datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        datasets.logging.set_verbosity(verbosity)
+        if not bars:
+            datasets.enable_progress_bars()
+
+
+def _first_line(error: BaseException) -> str:
+    """The innermost reason: `datasets` wraps the useful message in "An error occurred"."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (
+        (str(error).strip() or type(error).__name__).splitlines()[0].removeprefix("Error tokenizing data. ")
+    )

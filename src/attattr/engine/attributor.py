@@ -1,0 +1,265 @@
+"""The Attributor: texts in, attributions out. Batches, memory budget, assembly of results."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, overload
+
+from transformers import PreTrainedModel
+
+from attattr.data.encoding import Encoded, encode
+from attattr.data.examples import Example, as_examples
+from attattr.engine import memory, targets
+from attattr.engine.batches import check_padding, dense_bytes, length, pad_token, plan
+from attattr.engine.capture import Capture
+from attattr.engine.job import Job, Progress
+from attattr.engine.options import Options
+from attattr.engine.structure import without_wrapper
+from attattr.errors import ImpossibleError, InputError
+from attattr.models import identity
+from attattr.models.loading import ModelInfo, load
+from attattr.result.attribution import Attribution
+from attattr.result.several import Attributions
+
+Input = str | tuple[str, str] | Mapping[str, Any] | Example
+
+
+class Attributor:
+    """Explains predictions of one model by its attention edges.
+
+    >>> attributor = Attributor.from_pretrained("sst2")
+    >>> result = attributor.attribute("a fine film")
+    >>> result.tokens
+    ('[CLS]', 'a', 'fine', 'film', '[SEP]')
+    >>> result.scores.shape  # layers, heads, queries, keys
+    (6, 12, 5, 5)
+    >>> bool(result.converged.all())
+    True
+
+    Args:
+        model: any transformers model with a head (docs/models.md lists what was tried), with PEFT
+            adapters or without. It is left as it was found after every call, and computed in its own
+            precision, whatever autocast, TF32 or inference mode is on outside. Threads that share it wait
+            for one another.
+        tokenizer: its tokenizer or image processor; None if only ready tensors are given.
+    """
+
+    def __init__(self, model: PreTrainedModel, tokenizer: Any = None, *, info: ModelInfo | None = None):
+        self.model = without_wrapper(model)
+        self.tokenizer = tokenizer
+        self.info = info
+        self._ways: tuple[bool, bool] | None = None  # (replay, fuse) once checked on this model
+        self._loaded = identity.changes(self.model) if info else None
+        self._digest: tuple[Any, str] | None = None
+
+    @classmethod
+    def from_pretrained(cls, name: str, **options: Any) -> Attributor:
+        """An embedded model's name ("sst2", "mnli" …), a folder, or a hub id.
+
+        Options: revision, trust_remote_code, device, dtype, labels; as in `models.load`.
+        """
+        loaded = load(name, **options)
+        return cls(loaded.model, loaded.tokenizer, info=loaded.info)
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the model's parameters and buffers: what tells two models apart, to the bit.
+
+        Computed once, and again when the weights have changed (unless through `.data`, which torch
+        does not tell): about a second for each gigabyte and core.
+        """
+        now = identity.changes(self.model)
+        if self._digest is None or self._digest[0] != now:
+            self._digest = now, identity.of_parameters(self.model)
+        return self._digest[1]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Which model it is, as results, tables and runs record it: name, digests, class, dtype."""
+        known: dict[str, Any] = {"name": self.model.config._name_or_path or type(self.model).__name__}
+        if self.info is not None:
+            known = asdict(self.info)
+            if _versions(self._loaded) != _versions(identity.changes(self.model)):
+                known |= {"digest": None, "adapter_digest": None}  # no longer what those files hold
+        dtype = str(self.model.dtype).removeprefix("torch.")
+        return known | {"class": type(self.model).__name__, "dtype": dtype, "parameters": self.digest}
+
+    @property
+    def pair(self) -> bool | None:
+        """Whether the model was trained on pairs of texts; None: unknown."""
+        return self.info.pair if self.info else None
+
+    @property
+    def labels(self) -> list[str]:
+        """The class names in index order; empty for a language model."""
+        return targets.labels_of(self.model)
+
+    @overload
+    def attribute(self, inputs: Input, text_pair: str | None = None, **options: Any) -> Attribution: ...
+    @overload
+    def attribute(self, inputs: Sequence[Input], text_pair: None = None, **options: Any) -> Attributions: ...
+    def attribute(  # type: ignore[misc]  # the overloads leave the options to this signature
+        self,
+        inputs: Any,
+        text_pair: str | None = None,
+        *,
+        target: Any = None,
+        output: str | None = None,
+        method: str = "gausslegendre",
+        n_steps: int | str = "auto",
+        tol: float = 1e-3,
+        baseline: str = "zero",
+        internal_batch_size: int | None = None,
+        layers: Sequence[int] | None = None,
+        store: str = "dense",
+        truncate: bool = True,
+        progress: Progress | None = None,
+    ) -> Any:
+        """Attribution of every attention edge to one output: Attr(A) = A ⊙ ∫₀¹ ∂F(αA)/∂A dα, layer by layer.
+
+        Args:
+            inputs: a text (one result), or a list of texts, (text, text) pairs, Examples or tensor
+                dicts without batch dimension (a list of results in the same order).
+            target: what F is. None: the predicted class or next token. A label, or its index; a pair
+                of them: their difference (of logits, unless `output` is given); a callable (outputs)
+                -> (batch,); for a language model a text: its summed log-probability. A list gives one
+                for each input.
+            output: "probability" (default), "logit" or "log_probability".
+            method, n_steps: "gausslegendre" with "auto" adds nodes only where they are needed; or a
+                number, and any of quadrature.METHODS.
+            tol: accepted completeness gap, relative to Σ|Attr|, under "auto".
+            baseline: "zero" (the paper's) or "uniform" attention.
+            internal_batch_size: rows (input × node) of one forward and backward; None: what fits a
+                fixed memory budget.
+            layers: numbers of the attention sites to attribute; None: all.
+            store: "dense" keeps every score, "edges" the strongest and the sums, "heads" the sums.
+            truncate: whether a text too long for the model is cut (with a warning) or an error.
+            progress: called with (sites done, sites in all, what is being done).
+
+        Raises:
+            InputError: an input or an option that cannot be used.
+            UnsupportedModelError: the attention cannot be intercepted.
+
+        Source: Hao et al. 2021, section 3 (arXiv 2004.11207); the integral in context space.
+        """
+        single = isinstance(inputs, str | Mapping | Example) or (
+            isinstance(inputs, tuple) and all(isinstance(text, str) for text in inputs)
+        )
+        if text_pair is not None:
+            if not isinstance(inputs, str):
+                raise InputError("a second text goes with one first text; give a list of (text, text) pairs")
+            inputs = (inputs, text_pair)
+        examples = as_examples([inputs] if single else inputs)
+        options = Options(
+            output, method, n_steps, tol, baseline, internal_batch_size,
+            None if layers is None else tuple(layers), store,
+        )  # fmt: skip
+        results = self.attributed(examples, target, options, truncate=truncate, progress=progress)
+        ordered = Attributions()
+        for found in results:
+            if isinstance(found, ImpossibleError):
+                raise found
+            ordered.append(found)
+        warn(ordered)
+        return ordered[0] if single else ordered
+
+    def attributed(
+        self,
+        examples: Sequence[Example],
+        target: Any,
+        options: Options,
+        *,
+        truncate: bool = True,
+        keep_going: bool = False,
+        progress: Progress | None = None,
+    ) -> list[Attribution | ImpossibleError]:
+        """As `attribute`, of checked options and without its warnings.
+
+        Where an input cannot be attributed even alone, its error stands in the place of a result. The
+        inputs after it are attributed all the same (`keep_going`), or are not there.
+        """
+        wanted = target if isinstance(target, list) else [target] * len(examples)
+        if len(wanted) != len(examples):
+            raise InputError(f"{len(wanted)} targets for {len(examples)} inputs: give one, or one for each")
+        wishes = [self._wish(each, options.output, len(examples)) for each in wanted]
+        encoded = encode(self.model, self.tokenizer, examples, truncate=truncate, pair=self.pair)
+        encoded = [targets.extend(e, w, self.tokenizer) for e, w in zip(encoded, wishes, strict=True)]
+        if options.store == "dense":
+            _check_room(encoded, dense_bytes(encoded, self.model, options))
+        batches = plan(encoded, self.model, options)
+        results: dict[int, Attribution | ImpossibleError] = {}
+        with Capture(self.model) as capture, pad_token(self.model, self.tokenizer, encoded) as pad:
+            if self._ways is not None:
+                capture.replay, capture.fuse = self._ways
+            check_padding(capture, [[encoded[i] for i in batch] for batch in batches], pad)
+            for number, batch in enumerate(batches):
+                job = Job(self, capture, options, pad, _within(progress, number, len(batches)))
+                found = job.run([encoded[i] for i in batch], [wishes[i] for i in batch])
+                results |= dict(zip(batch, found, strict=True))
+                if not keep_going and any(isinstance(each, ImpossibleError) for each in found):
+                    break
+            self._ways = (capture.replay, capture.fuse)
+        return [results[i] for i in range(len(encoded)) if i in results]
+
+    def _wish(self, target: Any, output: str | None, inputs: int) -> targets.Wish:
+        try:
+            return targets.parse(target, output, self.model, self.tokenizer)
+        except InputError as error:
+            if isinstance(target, tuple) and len(target) == inputs:
+                raise InputError(
+                    f"{error} (a tuple is one target for every input, a difference: give a list for one each)"
+                ) from error
+            raise
+
+
+def _versions(changes: Any) -> Any:
+    """Changes less where the parameters lie: moved, they are the same."""
+    return changes and [(i, version) for i, version, _ in changes]
+
+
+def _check_room(encoded: Sequence[Encoded], wanted: int) -> None:
+    """Scores that the machine cannot hold are refused before hours of work, not after."""
+    there = memory.of_machine()
+    if wanted > there / 2:
+        longest = max(map(length, encoded))
+        raise InputError(
+            f"store='dense' would keep {wanted / 1e9:,.1f} GB of scores ({len(encoded):,} inputs of up "
+            f"to {longest:,} tokens), this machine has {there / 1e9:,.1f} GB: use store='edges', which keeps "
+            "the strongest edges and the sums"
+        )
+
+
+def _within(progress: Progress | None, batch: int, batches: int) -> Progress:
+    """Progress of one batch as progress of all of them."""
+
+    def tell(done: int, count: int, name: str) -> None:
+        if progress is not None:
+            progress(batch * count + done, batches * count, name)
+
+    return tell
+
+
+def warn(results: list[Attribution]) -> None:
+    """What a reader of the results has to know, said once a call."""
+    left_out = results[0].left_out if results else ()
+    if left_out:
+        warnings.warn(
+            f"{len(left_out)} layers of this model are not attributed, their attention cannot be "
+            f"intercepted: {', '.join(left_out[:4])}{' …' if len(left_out) > 4 else ''}",
+            stacklevel=3,
+        )
+    bad = [site.name for result in results for site in result.sites if not site.converged]
+    if bad and results[0].options["n_steps"] == "auto":  # a rule that was asked for is given as it is
+        advice = "give a larger tol, or n_steps"
+        if results[0].options["baseline"] == "zero":
+            advice += (
+                "; a model that normalises the output of its attention jumps at zero attention, for which "
+                "no rule converges: use the uniform baseline"
+            )
+        count = sum(len(result.sites) for result in results)
+        warnings.warn(
+            f"{len(bad)} of {count} integrals are less exact than asked for (first: {bad[0]}): {advice}",
+            stacklevel=3,
+        )

@@ -1,0 +1,143 @@
+"""Which inputs are computed together: the memory budget, padding, and what happens without memory."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from attattr.data.encoding import Encoded, collate
+from attattr.engine.capture import Capture
+from attattr.engine.memory import out_of_memory
+
+if TYPE_CHECKING:
+    from attattr.engine.options import Options
+
+BUDGET = 1 << 30  # bytes of activations a forward and backward may hold: fixed, so that batches repeat
+CACHED = 48 << 20  # bytes of one layer's activations on a CPU: beyond its caches it is a fifth slower
+
+
+def length(encoded: Encoded) -> int:
+    return max((len(axis.tokens) for axis in encoded.axes.values()), default=1)
+
+
+def batches_of(
+    encoded: list[Encoded], model: PreTrainedModel, nodes: int, internal_batch_size: int | None
+) -> list[list[int]]:
+    """Inputs of like length together, as many as the memory budget holds with their first nodes."""
+    order = sorted(range(len(encoded)), key=lambda i: (length(encoded[i]), i))
+    batches: list[list[int]] = []
+    kinds: list[tuple] = []
+    for i in order:
+        rows = internal_batch_size or rows_within_budget(model, [encoded[i]])
+        # what is kept of one site: attention, scores and their difference from the embedded rule's
+        n = length(encoded[i])
+        square = 4 * 4 * _width(model, "num_attention_heads", 12) * n * n
+        most = max(1, min(rows // nodes, BUDGET // square))
+        kind = _shapes(encoded[i])
+        if batches and kinds[-1] == kind and len(batches[-1]) < most:
+            batches[-1].append(i)
+        else:
+            batches.append([i])
+            kinds.append(kind)
+    return batches
+
+
+def plan(encoded: list[Encoded], model: PreTrainedModel, options: Options) -> list[list[int]]:
+    """The batches in which these inputs are attributed: rows are inputs × nodes of the first rule."""
+    return batches_of(encoded, model, max(1, options.stages[0].passes), options.internal_batch_size)
+
+
+def dense_bytes(encoded: list[Encoded], model: PreTrainedModel, options: Options) -> int:
+    """What store="dense" keeps of these inputs: scores and attention of every edge."""
+    layers = _width(model, "num_hidden_layers", 12) if options.layers is None else len(options.layers)
+    each = layers * _width(model, "num_attention_heads", 12) * 2 * max(4, model.dtype.itemsize)
+    return sum(each * length(e) ** 2 for e in encoded)
+
+
+def _shapes(encoded: Encoded) -> tuple:
+    """What has to be equal for two inputs to stand in one batch."""
+    return tuple(
+        (name, tuple(value.shape) if isinstance(value, Tensor) and value.ndim > 1 else None)
+        for name, value in sorted(encoded.features.items())
+    )
+
+
+def rows_within_budget(model: PreTrainedModel, encoded: list[Encoded]) -> int:
+    """Rows whose saved activations fit BUDGET: from the widths in the config, not from free memory."""
+    hidden = _width(model, "hidden_size", 768)
+    inner = _width(model, "intermediate_size", 4 * hidden)
+    layers = _width(model, "num_hidden_layers", 12)
+    a_layer = (8 * hidden + 3 * inner) * max(4, model.dtype.itemsize) * max(length(e) for e in encoded)
+    fitting = BUDGET // (layers * a_layer)
+    if model.device.type == "cpu":
+        fitting = min(fitting, CACHED // a_layer)
+    return max(1, fitting)
+
+
+def _width(model: PreTrainedModel, name: str, default: int) -> int:
+    try:
+        value = getattr(model.config.get_text_config(), name, None)
+    except Exception:  # transformers' own: the layers differ in it, and the whole has no value
+        return default
+    return value if isinstance(value, int) and value > 0 else default
+
+
+@contextlib.contextmanager
+def pad_token(model: PreTrainedModel, tokenizer: Any, encoded: list[Encoded]) -> Iterator[int]:
+    """The id to pad with (its mask is 0 everywhere).
+
+    A decoder without one gets its end-of-text, or where an input itself ends in that, an id that no
+    input has: decoder classifiers look for the last token that is not padding.
+    """
+    used = {int(token) for e in encoded for token in e.features.get("input_ids", ())}
+    own = getattr(model.config.get_text_config(), "pad_token_id", None)
+    if own is not None or not used:
+        yield own or 0
+        return
+    wanted = getattr(tokenizer, "pad_token_id", None)
+    if wanted is None:
+        wanted = getattr(tokenizer, "eos_token_id", None)
+    if wanted is None or wanted in used:
+        wanted = next(token for token in range(len(used) + 1) if token not in used)
+    configs = {id(config): config for config in (model.config, model.config.get_text_config())}.values()
+    before = [(config, getattr(config, "pad_token_id", None)) for config in configs]
+    try:
+        for config in configs:
+            config.pad_token_id = wanted
+        yield wanted
+    finally:
+        for config, value in before:
+            config.pad_token_id = value
+
+
+def check_padding(capture: Capture, batches: list[list[Encoded]], pad: int) -> None:
+    """Warn where the first padded batch's shortest input is answered otherwise when it stands alone."""
+    for batch in batches:
+        shortest = min(range(len(batch)), key=lambda i: length(batch[i]))
+        if length(batch[shortest]) == max(map(length, batch)):
+            continue
+        device = next(capture.model.parameters()).device
+        logits = []
+        try:
+            for group, i in ((batch, shortest), ([batch[shortest]], 0)):
+                inputs = {name: value.to(device) for name, value in collate(group, pad).items()}
+                logits.append(capture.record(inputs).outputs.logits[i].float())
+        except (RuntimeError, MemoryError) as error:
+            if out_of_memory(error):
+                return  # the batch will be computed in halves
+            raise
+        together, alone = logits
+        together = together[: len(alone)] if alone.ndim > 1 else together
+        off = float((together - alone).abs().max())
+        if off > max(1e-5, 10 * torch.finfo(capture.model.dtype).eps * float(alone.abs().max())):
+            warnings.warn(
+                f"padding moves this model's logits by {off:.1e}: attribute inputs one at a time to be exact",
+                stacklevel=3,
+            )
+        return

@@ -1,0 +1,361 @@
+"""Reading and replacing attention inside a transformers model.
+
+The only file that knows how transformers dispatches attention. While a `Capture` is entered, every
+attention call of the model goes through `_attend`: it can be recorded (`record`) and its context
+replaced (`resume`). Models that do not ask transformers are seen at their softmaxes instead
+(softmax.py). Everything the capture touches is put back on exit, also after an exception.
+
+Shapes: B inputs, R rows (input × node), H heads, q queries, k keys, d numbers per head.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.masking_utils import eager_mask
+
+from attattr.engine.last_block import run_rows
+from attattr.engine.precision import as_given
+from attattr.engine.recording import Call, Recording, clean_context
+from attattr.engine.softmax import Softmaxes, head_counts, why_not
+from attattr.engine.structure import (
+    blocks_of,
+    blocks_without,
+    by_input,
+    configs,
+    kind_of,
+    lists_without,
+    lock_of,
+    wrapped,
+)
+from attattr.errors import UnsupportedModelError
+
+IMPLEMENTATION = "attattr"
+_capture: ContextVar[Capture | None] = ContextVar("attattr_capture", default=None)
+
+
+class Capture:
+    """A model whose attention is intercepted, inside a `with`.
+
+    Args:
+        model: in evaluation mode and without gradients of its parameters while captured; computed in
+            its own precision, whatever autocast, TF32 or inference mode is on outside.
+
+    One thread at a time has a model: others wait for it here. It may be captured again inside of its own
+    capture. Calling the model itself from another thread meanwhile gives the right outputs, but in
+    evaluation mode.
+    """
+
+    def __init__(self, model: PreTrainedModel):
+        self.model = model
+        self.replay = True  # hand on recorded block outputs instead of running lower blocks again
+        self.fuse = True  # sdpa for calls that are only passed through, where it agrees
+        self.softmaxes: bool | None = None  # attention is seen at its softmaxes; None: not known yet
+        self._heads: set[int] | None = None  # numbers of heads a softmax may have
+        self._seen: Softmaxes | None = None  # of the last forward
+        self._attend: Callable | None = None
+        self._run: Callable | None = None
+
+    def __enter__(self) -> Capture:
+        with contextlib.ExitStack() as undo:
+            undo.enter_context(lock_of(self.model))
+            undo.enter_context(as_given(self.model.device))
+            self._prepare(undo)
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._undo.close()
+
+    def _prepare(self, undo: contextlib.ExitStack) -> None:
+        for module in self.model.modules():
+            undo.callback(setattr, module, "training", module.training)
+            if module._compiled_call_impl is not None:  # what was compiled knows nothing of the capture
+                undo.callback(setattr, module, "_compiled_call_impl", module._compiled_call_impl)
+                module._compiled_call_impl = None
+        self.model.eval()
+        for parameter in self.model.parameters():
+            if parameter.is_inference():
+                raise UnsupportedModelError(
+                    f"the weights of {type(self.model).__name__} were made under torch.inference_mode(), "
+                    "which keeps gradients from passing them: load the model outside of it"
+                )
+            if parameter.requires_grad:
+                undo.callback(parameter.requires_grad_, True)
+                parameter.requires_grad_(False)
+        for config in configs(self.model):
+            undo.callback(
+                setattr, config, "_attn_implementation_internal", config._attn_implementation_internal
+            )
+            config._attn_implementation_internal = IMPLEMENTATION
+        for block in blocks_of(self.model).values():
+            undo.enter_context(wrapped(block, self._run_block))
+        undo.callback(_capture.reset, _capture.set(self))
+
+    def _run_block(self, forward: Callable, args: tuple, kwargs: dict) -> Any:
+        if self._run is None or _capture.get() is not self:  # another thread's forward is none of ours
+            return forward(*args, **kwargs)
+        return self._run(forward, args, kwargs)
+
+    def _forward(self, inputs: Mapping[str, Tensor], kept: Tensor | None = None) -> Any:
+        known = inspect.signature(self.model.forward).parameters.values()
+        names = {parameter.name for parameter in known}
+        any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known)
+        options: dict[str, Any] = {"use_cache": False} if "use_cache" in names else {}
+        if any_name or "return_dict" in names:
+            options["return_dict"] = True
+        if kept is not None:
+            options["logits_to_keep"] = kept
+        if self._attend is None or not self.softmaxes:
+            return self.model(**inputs, **options)
+        if self._heads is None:
+            self._heads = head_counts(*(config.to_dict() for config in configs(self.model)))
+        size = len(next(iter(inputs.values())))
+        with Softmaxes(lambda *a, **k: self._attend(*a, **k), size, self._heads) as self._seen:  # type: ignore[misc]
+            return self.model(**inputs, **options)
+
+    @torch.no_grad()
+    def record(self, inputs: Mapping[str, Tensor]) -> Recording:
+        """One clean forward: the outputs, every attention call, every block's output.
+
+        What does not go through transformers' AttentionInterface is looked for at its softmaxes.
+
+        Raises:
+            UnsupportedModelError: no attention call could be intercepted.
+        """
+        recording = self._record(inputs)
+        if self.softmaxes is None:
+            self.softmaxes = False
+            seen = {call.module for call in recording.calls if call is not None}
+            if lists_without(self.model, seen):  # some, or all, of it may be written out in the model
+                self.softmaxes = True
+                other = self._record(inputs)
+                self.softmaxes = other.reach > recording.reach
+                recording = other if self.softmaxes else recording
+        if not recording.sites:
+            raise UnsupportedModelError(
+                f"no attention of {type(self.model).__name__} can be attributed: "
+                + why_not(recording.left_out, self._seen)
+            )
+        return recording
+
+    def _record(self, inputs: Mapping[str, Tensor]) -> Recording:
+        recording = Recording()
+        size = len(next(iter(inputs.values())))
+        names = {module: name for name, module in self.model.named_modules()}
+        times: dict[nn.Module, int] = {}
+
+        def run(forward, args, kwargs):
+            output = forward(*args, **kwargs)
+            recording.blocks.append(output)
+            recording.calls_by_then.append(len(recording.calls))
+            return output
+
+        def attend(eager, module, query, key, value, attention_mask, *args, **kwargs):
+            clean = (module, query, key, value, attention_mask)
+            output, blocks, fused = clean_context(
+                eager, clean, (args, kwargs), self.fuse and not self.softmaxes
+            )
+            times[module] = times.get(module, 0) + 1
+            name = names.get(module, type(module).__name__)
+            if times[module] > 1:
+                name += f"#{times[module]}"
+            attributable = blocks is not None and len(query) == size
+            if not attributable:
+                recording.left_out.append(name)
+            call = Call(
+                name=name, kind=kind_of(self.model, name, module), block=len(recording.blocks), module=module,
+                query=query, key=key, value=value, mask=attention_mask, rest=(args, kwargs), eager=eager,
+                context=output, fused=fused, blocks=blocks or (),
+            )  # fmt: skip
+            recording.calls.append(call if attributable else None)
+            return output, None
+
+        with self._handlers(attend, run):
+            recording.outputs = self._forward(inputs)
+        self.replay = self.replay and all(by_input(output, size) for output in recording.blocks)
+        if self.softmaxes and self._seen is not None:
+            recording.drop(self._seen.several)
+            recording.left_out += [names[module] for module in self._seen.unread]
+        recording.left_out += blocks_without(self.model, set(times))
+        return recording
+
+    def resume(
+        self, recording: Recording, inputs: Mapping[str, Tensor], rows: Tensor, number: int, context: Tensor
+    ) -> Any:
+        """The outputs, (R, …), with the context of attention call `number` replaced by (R, q, H, d).
+
+        Row r stands on input `rows[r]` of the recording. Blocks below the call are not run, they hand
+        on what they gave in the clean forward. Gradients flow from the outputs to `context`.
+        """
+        site = recording.calls[number]
+        assert site is not None
+        size = len(site.query)
+        blocks = calls = 0
+        differentiated = torch.is_grad_enabled()
+
+        def run(forward, args, kwargs):
+            nonlocal blocks, calls
+            blocks += 1
+            if self.replay and blocks <= site.block:
+                calls = recording.calls_by_then[blocks - 1]
+                return _rows(recording.blocks[blocks - 1], rows, size)
+            if recording.read is not None and blocks == len(recording.blocks):
+                calls = len(recording.calls)
+                own = context if number == calls - 1 else None
+                return self.few(recording, forward, args, kwargs, recording.read[rows], rows, own)
+            return forward(*args, **kwargs)
+
+        def attend(eager, module, query, key, value, attention_mask, *args, **kwargs):
+            nonlocal calls
+            calls += 1
+            if differentiated:
+                self._check_gradients()
+            if calls - 1 == number:
+                return context, None
+            attention = self._attention(recording, calls - 1, eager)
+            return attention(module, query, key, value, attention_mask, *args, **kwargs)
+
+        with self._handlers(attend, run):
+            outputs = self._forward(_rows(dict(inputs), rows, size), recording.kept)
+        if calls != len(recording.calls):
+            raise UnsupportedModelError(
+                f"{type(self.model).__name__} made {calls} attention calls where its clean forward made "
+                f"{len(recording.calls)}: it cannot be resumed at {site.name}"
+            )
+        return outputs
+
+    def _check_gradients(self) -> None:
+        if not torch.is_grad_enabled():
+            raise UnsupportedModelError(
+                f"{type(self.model).__name__} runs some of its layers without gradients"
+            )
+
+    def trace(
+        self, recording: Recording, inputs: Mapping[str, Tensor], rows: Tensor
+    ) -> tuple[Any, dict[int, Tensor]]:
+        """The clean forward with its graph: the outputs, and every site's context in it, by call."""
+        contexts: dict[int, Tensor] = {}
+        calls = 0
+
+        def attend(eager, module, query, key, value, attention_mask, *args, **kwargs):
+            nonlocal calls
+            calls += 1
+            self._check_gradients()
+            attention = self._attention(recording, calls - 1, eager)
+            context, weights = attention(module, query, key, value, attention_mask, *args, **kwargs)
+            if calls <= len(recording.calls) and recording.calls[calls - 1] is not None:
+                # what comes first on its way starts the graph: no parameter asks for a gradient
+                context = context if context.requires_grad else context.detach().requires_grad_()
+                contexts[calls - 1] = context
+            return context, weights
+
+        with self._handlers(attend, None):
+            outputs = self._forward(
+                _rows(dict(inputs), rows, len(next(iter(inputs.values())))), recording.kept
+            )
+        return outputs, contexts
+
+    def _attention(self, recording: Recording, number: int, eager: Callable) -> Callable:
+        clean = recording.calls[number] if number < len(recording.calls) else None
+        return sdpa_attention_forward if self.fuse and clean and clean.fused else eager
+
+    def finish(self, recording: Recording, inputs: Mapping[str, Tensor], last: Callable) -> Any:
+        """The outputs of the clean forward with last(forward, args, kwargs) in its last block's place."""
+        blocks = 0
+
+        def run(forward, args, kwargs):
+            nonlocal blocks
+            blocks += 1
+            if blocks < len(recording.blocks):
+                return recording.blocks[blocks - 1]
+            return last(forward, args, kwargs)
+
+        with self._handlers(None, run):
+            return self._forward(inputs, recording.kept)
+
+    def few(
+        self, recording: Recording, forward: Callable, args: tuple, kwargs: dict,
+        positions: Tensor, rows: Tensor, context: Tensor | None,
+    ) -> Any:  # fmt: skip
+        """The last block's output at `positions` (R, m) and clean elsewhere: see last_block.run_rows."""
+        call = recording.calls[-1]
+        assert call is not None  # else no rows are chosen
+        return run_rows(
+            forward, args, kwargs,
+            positions=positions, clean=_rows(recording.blocks[-1], rows, len(call.query)), context=context,
+            attention=self._attention(recording, len(recording.calls) - 1, call.eager),
+            attending=lambda attend: self._handlers(attend, self._run),
+        )  # fmt: skip
+
+    def edit(self, inputs: Mapping[str, Tensor], change: Callable[..., Tensor]) -> Any:
+        """The outputs of a forward in which every attention call's context goes through `change`.
+
+        change(number, context, weights, values) -> context: (B, q, H, d), (B, H, q, k), (B, H, k, d). A
+        call whose attention has another form keeps its context and is not shown.
+        """
+        calls = 0
+
+        def attend(eager, module, query, key, value, attention_mask, *args, **kwargs):
+            nonlocal calls
+            context, weights = eager(module, query, key, value, attention_mask, *args, **kwargs)
+            calls += 1
+            if weights is None or weights.ndim != 4 or weights.shape[1] % value.shape[1]:
+                return context, weights
+            values = repeat_kv(value, weights.shape[1] // value.shape[1])
+            return change(calls - 1, context, weights, values), weights
+
+        with self._handlers(attend, None):
+            return self._forward(inputs)
+
+    @contextlib.contextmanager
+    def _handlers(self, attend: Callable | None, run: Callable | None) -> Iterator[None]:
+        before = self._attend, self._run
+        self._attend, self._run = attend, run
+        try:
+            yield
+        finally:
+            self._attend, self._run = before
+
+
+def _attend(module, query, key, value, attention_mask=None, *args, **kwargs):
+    """What transformers calls for every attention of a captured model."""
+    capture = _capture.get()
+    eager = _eager(module)
+    if capture is None or capture._attend is None or capture.softmaxes:
+        return eager(module, query, key, value, attention_mask, *args, **kwargs)
+    return capture._attend(eager, module, query, key, value, attention_mask, *args, **kwargs)
+
+
+AttentionInterface.register(IMPLEMENTATION, _attend)
+# an implementation without a mask function of its own gets no mask at all, silently
+AttentionMaskInterface.register(IMPLEMENTATION, eager_mask)
+
+
+def _eager(module: nn.Module) -> Callable:
+    """The model's own plain attention, with its soft-caps, sinks and position biases."""
+    function = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
+    if function is None:
+        raise UnsupportedModelError(f"{type(module).__module__} has no eager attention to read weights from")
+    return function
+
+
+def _rows(value: Any, rows: Tensor, size: int) -> Any:
+    """Every tensor in a nest that has one entry an input, with one entry a row instead."""
+    if isinstance(value, Tensor):
+        return value.index_select(0, rows) if value.ndim and len(value) == size else value
+    if isinstance(value, dict):
+        items = {key: _rows(item, rows, size) for key, item in value.items()}
+        return items if type(value) is dict else type(value)(**items)
+    if isinstance(value, tuple | list):
+        return type(value)(_rows(item, rows, size) for item in value)
+    return value

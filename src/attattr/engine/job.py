@@ -1,0 +1,134 @@
+"""One batch attributed: the clean forward, every site's integral, results; in halves where memory ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from attattr.data.encoding import Encoded, collate
+from attattr.engine import shortcuts, targets
+from attattr.engine.batches import length, rows_within_budget
+from attattr.engine.capture import Capture
+from attattr.engine.collect import sites_of
+from attattr.engine.integral import Problem, floor_of, integrate_site
+from attattr.engine.memory import out_of_memory
+from attattr.engine.options import Options
+from attattr.errors import ImpossibleError, InputError
+from attattr.result.attribution import Attribution, Site
+
+if TYPE_CHECKING:
+    from attattr.engine.attributor import Attributor
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass
+class Job:
+    """One call of `attribute` on one batch."""
+
+    attributor: Attributor
+    capture: Capture
+    options: Options
+    pad: int
+    progress: Progress
+
+    def run(
+        self, encoded: list[Encoded], wishes: list[targets.Wish], rows: int | None = None
+    ) -> list[Attribution | ImpossibleError]:
+        """The batch; in halves where memory runs out, one input alone with fewer rows at once.
+
+        In place of the result of an input that cannot be attributed even so stands the error.
+        """
+        rows = rows or self.options.internal_batch_size or rows_within_budget(self.attributor.model, encoded)
+        failed: ImpossibleError | None = None
+        try:
+            return [*self._attribute(encoded, wishes, rows)]
+        except ImpossibleError as error:
+            failed = error.with_traceback(None)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+        # outside the except: the traceback would keep the failed batch's tensors alive
+        if len(encoded) > 1:
+            half = len(encoded) // 2
+            return self.run(encoded[:half], wishes[:half], rows) + self.run(
+                encoded[half:], wishes[half:], rows
+            )
+        if rows > 1 and failed is None:
+            return self.run(encoded, wishes, rows // 2)
+        words = f"not enough memory for an input of {length(encoded[0])} tokens: shorten it"
+        return [failed or ImpossibleError(words)]
+
+    def _attribute(self, encoded: list[Encoded], wishes: list[targets.Wish], rows: int) -> list[Attribution]:
+        model, tokenizer = self.attributor.model, self.attributor.tokenizer
+        device = next(model.parameters()).device
+        inputs = {name: value.to(device) for name, value in collate(encoded, self.pad).items()}
+        recording = self.capture.record(inputs)
+        lengths = [targets.read_length(e) for e in encoded]
+        objective, predictions = targets.resolve(wishes, recording.outputs, lengths, model, tokenizer)
+        every = torch.arange(len(encoded), device=device)
+        value = objective(recording.outputs, every)
+        if not bool(torch.isfinite(value).all()):
+            raise ImpossibleError("the model's output is not finite: its weights or this input overflow")
+        floor = floor_of(objective, recording.outputs, value, every, model.dtype)
+        problem = Problem(self.capture, recording, inputs, objective, value, floor, rows)
+        if self.attributor._ways is None:
+            shortcuts.check_resume(problem)
+            self.attributor._ways = (self.capture.replay, self.capture.fuse)
+        problem = shortcuts.taken(problem)
+        chosen = _chosen(recording.sites, self.options.layers)
+        widths = {axis: inputs[name].shape[1] for axis, name in _TEXT_AXES.items() if name in inputs}
+        if "output" not in widths and "input" in widths:
+            widths["output"] = widths["input"]  # a decoder that is fed the input, shifted
+        sites: list[list[Site]] = [[] for _ in encoded]
+        axes = [dict(e.axes) for e in encoded]
+        for done, number in enumerate(chosen):
+            call = recording.calls[number]
+            assert call is not None
+            self.progress(done, len(chosen), call.name)
+            integral = integrate_site(
+                problem, number,
+                stages=self.options.stages, tol=self.options.tol, baseline=self.options.baseline,
+            )  # fmt: skip
+            for of, site in zip(
+                sites, sites_of(call, integral, axes, widths, self.options.store), strict=True
+            ):
+                of.append(site)
+        self.progress(len(chosen), len(chosen), "")
+        made = []
+        for i, (e, prediction) in enumerate(zip(encoded, predictions, strict=True)):
+            made.append(
+                Attribution(
+                    text=e.example.text,
+                    text_pair=e.example.text_pair,
+                    axes=axes[i],
+                    prediction=prediction,
+                    target=targets.described(objective.wishes[i], float(value[i])),
+                    sites=tuple(sites[i]),
+                    options=_plain(self.options),
+                    model=self.attributor.facts,
+                    left_out=tuple(recording.left_out),
+                    truncated=e.truncated,
+                )
+            )
+        return made
+
+
+_TEXT_AXES = {"input": "input_ids", "output": "decoder_input_ids"}
+
+
+def _plain(options: Options) -> dict[str, Any]:
+    facts = asdict(options)
+    return facts | {"layers": None if options.layers is None else list(options.layers)}
+
+
+def _chosen(sites: list[int], layers: tuple[int, ...] | None) -> list[int]:
+    if layers is None:
+        return sites
+    for layer in layers:
+        if not -len(sites) <= layer < len(sites):
+            raise InputError(f"layer {layer} is out of range: the model has {len(sites)} attention sites")
+    return [sites[layer] for layer in layers]

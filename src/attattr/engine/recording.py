@@ -1,0 +1,176 @@
+"""One attention call of the clean forward: what it was asked, what it gave, and what holds of it.
+
+Shapes: B inputs, H heads, q queries, k keys, d numbers per head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+
+from attattr.engine.memory import out_of_memory
+
+BLOCK = 1 << 26  # bytes of attention weights that are computed at a time
+FUSED_FROM = 1 << 23  # bytes of one row's weights: see _plain_is_faster
+
+
+@dataclass(frozen=True)
+class Call:
+    """One attention call of the clean forward."""
+
+    name: str  # module path; further calls of a shared module carry #2, #3 …
+    kind: str  # encoder_self | decoder_self | cross
+    block: int  # blocks finished before it: those a resumed forward need not run
+    module: nn.Module
+    query: Tensor  # (B, H, q, d)
+    key: Tensor  # (B, H or fewer key-value heads, k, d)
+    value: Tensor  # as key
+    mask: Tensor | None  # (B or 1, 1 or H, q, k), additive or boolean
+    rest: tuple[tuple, Mapping[str, Any]]  # further arguments of the call
+    eager: Callable  # the model's own plain attention
+    context: Tensor  # (B, q, H, d), from that
+    fused: bool  # sdpa gives the same context here
+    blocks: tuple[slice, ...]  # of queries: how many of them have their attention computed at a time
+
+    @property
+    def values(self) -> Tensor:
+        """(B, H, k, d): key-value heads repeated for the query heads they serve."""
+        return repeat_kv(self.value, self.query.shape[1] // self.value.shape[1])
+
+    def weights(self, queries: slice = slice(None)) -> Tensor:
+        """Attention of these queries, (B, H, those, k): computed again, to hold no n × n meanwhile."""
+        clean = (self.module, self.query, self.key, self.value, self.mask)
+        weights = _eager_block(self.eager, clean, self.rest, queries)[1]
+        assert weights is not None  # a call without is no site
+        return weights
+
+    def visible(self, queries: slice = slice(None)) -> Tensor:
+        """Which keys these queries may look at: boolean, broadcastable to (B, H, those, k)."""
+        if self.mask is None:
+            return torch.ones(1, 1, 1, self.key.shape[2], dtype=torch.bool, device=self.key.device)
+        mask = _sliced(self.mask, queries, self.query.shape[2])
+        return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
+
+
+@dataclass
+class Recording:
+    """What one clean forward left behind, and what need not be computed again of it (shortcuts.py)."""
+
+    outputs: Any = None
+    calls: list[Call | None] = field(default_factory=list)  # None: intercepted, yet not attributable
+    blocks: list[Any] = field(default_factory=list)  # output of each block call, in order
+    calls_by_then: list[int] = field(default_factory=list)  # attention calls made when a block ended
+    left_out: list[str] = field(default_factory=list)  # attention layers that are not attributed
+    read: Tensor | None = None  # (B, m) rows of the last block that F reads; None: all are computed
+    kept: Tensor | None = None  # positions whose logits are asked for; None: all
+
+    @property
+    def sites(self) -> list[int]:
+        """Numbers of the calls that can be attributed."""
+        return [number for number, call in enumerate(self.calls) if call is not None]
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Of two recordings, the larger saw more: calls to attribute, else calls at all."""
+        return len(self.sites), len(self.left_out)
+
+    def drop(self, modules: Container[nn.Module]) -> None:
+        """Leave out the calls of these modules."""
+        for number, call in enumerate(self.calls):
+            if call is not None and call.module in modules:
+                self.calls[number] = None
+                self.left_out.append(call.name)
+
+
+def clean_context(
+    eager: Callable, clean: tuple, rest: tuple, fuse: bool
+) -> tuple[Tensor, tuple[slice, ...] | None, bool]:
+    """The model's own context of one call; its blocks, or None where it is not weights times values;
+    and whether sdpa, if wanted (`fuse`), agrees and is worth it.
+
+    clean: module, query, key, value, mask. rest: further arguments of the call.
+
+    Large attention is computed in blocks of queries: right where sdpa, which sees it whole, says the
+    same, otherwise given up for the whole.
+    """
+    args, kwargs = rest
+    blocks = _query_blocks(clean[1], clean[2])
+    parts = []
+    for queries in blocks:
+        output, weights = _eager_block(eager, clean, rest, queries)
+        if not _is_weights_times_values(output, weights, clean[3]):
+            return eager(*clean, *args, **kwargs)[0], None, False
+        parts.append(output)
+    output = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+    fused = fuse and _fused_agrees(output, (*clean, *args), kwargs)
+    if len(blocks) > 1 and not fused:
+        return eager(*clean, *args, **kwargs)[0], (slice(None),), False
+    return output, blocks, fused and not _plain_is_faster(clean[1], clean[2])
+
+
+def _query_blocks(query: Tensor, key: Tensor) -> tuple[slice, ...]:
+    """Queries whose weights fit BLOCK together."""
+    count = query.shape[2]
+    a_query = query.shape[0] * query.shape[1] * key.shape[2] * query.dtype.itemsize
+    step = max(1, BLOCK // max(a_query, 1))
+    return (slice(None),) if step >= count else tuple(slice(i, i + step) for i in range(0, count, step))
+
+
+def _plain_is_faster(query: Tensor, key: Tensor) -> bool:
+    """In half precision on a CPU, torch's fused attention is the slower one while it all fits the caches."""
+    a_row = query.shape[1] * query.shape[2] * key.shape[2] * query.dtype.itemsize
+    return query.device.type == "cpu" and query.dtype.itemsize == 2 and a_row <= FUSED_FROM
+
+
+def _eager_block(eager: Callable, clean: tuple, rest: tuple, queries: slice) -> tuple[Tensor, Tensor | None]:
+    """The model's own plain attention of these queries: context and weights."""
+    module, query, key, value, mask = clean
+    args, kwargs = rest
+    mask, args = _sliced(mask, queries, query.shape[2]), [_sliced(a, queries, query.shape[2]) for a in args]
+    kwargs = {name: _sliced(value, queries, query.shape[2]) for name, value in kwargs.items()}
+    return eager(module, query[:, :, queries], key, value, mask, *args, **kwargs)
+
+
+def _sliced(value: Any, queries: slice, count: int) -> Any:
+    """A mask or a position bias, (B or 1, H or 1, q, k), of these queries; anything else as it is."""
+    if isinstance(value, Tensor) and value.ndim == 4 and value.shape[2] == count:
+        return value[:, :, queries]
+    return value
+
+
+def _is_weights_times_values(output: Tensor, weights: Tensor | None, value: Tensor) -> bool:
+    """Whether the context is A · V, head by head: what the context-space integral rests on."""
+    if weights is None or weights.ndim != 4 or weights.shape[1] % value.shape[1]:
+        return False
+    product = (weights @ repeat_kv(value, weights.shape[1] // value.shape[1])).transpose(1, 2)
+    return product.shape == output.shape and _close(product, output)
+
+
+def _fused_agrees(output: Tensor, clean: tuple, kwargs: Mapping[str, Any]) -> bool:
+    """Whether sdpa can stand in: it knows neither soft-caps (raises) nor sinks (ignores them)."""
+    try:
+        fused = sdpa_attention_forward(*clean, **kwargs)[0]
+    except (ValueError, TypeError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise
+        return False
+    return fused.shape == output.shape and _close(fused, output)
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    """Of what is finite: an input that overflows says nothing of the model."""
+    finite = b.isfinite()
+    if not bool(finite.all()):
+        a, b = a.where(finite, 0), b.where(finite, 0)
+    return bool((a - b).abs().max() <= rounding(b.dtype, 100) * b.abs().max())
+
+
+def rounding(dtype: torch.dtype, steps: int) -> float:
+    """What `steps` roundings may add up to, relative; half precisions, whose steps are large, get 4."""
+    few = 4 if dtype in (torch.float16, torch.bfloat16) else steps
+    return few * torch.finfo(dtype).eps

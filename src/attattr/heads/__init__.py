@@ -1,0 +1,4 @@
+"""Which heads matter, whether that shows, and models without the others.
+
+Imports `measure`. Another criterion goes into `importance`.
+"""

@@ -1,0 +1,301 @@
+"""Which heads matter: importance over data by several criteria, its intervals, and what tasks share.
+
+L sites, H heads each, N inputs. Shapes of importances are (L, H).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from attattr.data.examples import Example
+from attattr.errors import InputError
+from attattr.result.attribution import REDUCTIONS
+from attattr.result.shown import brief, counted, short
+
+if TYPE_CHECKING:
+    from attattr.engine.attributor import Attributor
+
+CRITERIA = ("attattr", "taylor", "taylor_normalized", "attention", "accuracy_drop", "random")
+RESAMPLES = 1000
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Importance:
+    """One criterion's mean over N inputs, with 95 % bootstrap intervals; (L, H) each.
+
+    Random ranks have no interval: low and high are NaN.
+    """
+
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    def __repr__(self) -> str:
+        ends = f"{self.mean.min():.3g} to {self.mean.max():.3g}" if self.mean.size else ""
+        return brief(self, f"{' × '.join(map(str, self.mean.shape))} heads", ends)
+
+
+@dataclass(frozen=True)
+class HeadRanking:
+    """What `rank_heads` found. `rows` are digests of the inputs: accuracy is measured on others."""
+
+    importances: dict[str, Importance]
+    sites: tuple[str, ...]
+    rows: tuple[str, ...]
+    facts: dict[str, Any]  # model, reduce, target, seed
+
+    def __repr__(self) -> str:
+        return brief(
+            self,
+            ", ".join(self.importances),
+            counted(len(self.sites), "site"),
+            counted(len(self.rows), "row"),
+        )
+
+    def of(self, criterion: str | None = None) -> Importance:
+        """One criterion's importance; None: the first.
+
+        Raises:
+            InputError: it was not computed (the message lists those that were).
+        """
+        criterion = criterion or next(iter(self.importances))
+        if criterion not in self.importances:
+            raise InputError(f"no importance by '{criterion}' here, only {', '.join(self.importances)}")
+        return self.importances[criterion]
+
+    def ranked(self, criterion: str | None = None) -> list[tuple[int, int]]:
+        """(site, head), most important first; ties in reading order."""
+        mean = self.of(criterion).mean
+        order = np.argsort(-mean, axis=None, kind="stable")
+        return [(int(i) // mean.shape[1], int(i) % mean.shape[1]) for i in order]
+
+    def unlike(self, examples: Sequence[Example]) -> list[Example]:
+        """The examples that the heads were not ranked on."""
+        seen = set(self.rows)
+        return [example for example in examples if digest(example) not in seen]
+
+    def save(self, path: str | Path) -> None:
+        """One Parquet table: a row for each criterion and head; what it stands on in its metadata.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        from attattr.heads.table import write
+
+        write(self, Path(path))
+
+
+def load_heads(path: str | Path) -> HeadRanking:
+    """Read what `HeadRanking.save` wrote. A table without a digest is taken with a warning.
+
+    Raises:
+        FileFormatError: it is not such a file, or is damaged.
+    """
+    from attattr.heads.table import read
+
+    importances, sites, rows, facts = read(Path(path))
+    made = {criterion: Importance(*values) for criterion, values in importances.items()}
+    return HeadRanking(made, sites, rows, facts)
+
+
+def rank_heads(
+    attributor: Attributor,
+    examples: Sequence[Example],
+    *,
+    criteria: Sequence[str] = ("attattr",),
+    reduce: str = "max",
+    target: str = "gold",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> HeadRanking:
+    """How much each head matters to a classifier on the examples, by one or more criteria.
+
+    >>> from attattr import Attributor, Example
+    >>> sst2 = Attributor.from_pretrained("sst2")
+    >>> examples = [Example(text="a fine film", label="positive"), Example(text="dull", label="negative")]
+    >>> found = rank_heads(sst2, examples, criteria=["taylor", "attention"])
+    >>> found.of("taylor").mean.shape, len(found.ranked("attention"))
+    ((6, 12), 72)
+
+    Args:
+        criteria: `attattr`, E_x[max Attr_h] (Hao et al. 2021, section 4.2); `taylor`, E_x|C_h · ∂L/∂C_h|
+            of the loss L (Michel et al. 2019), `taylor_normalized`, that with each layer's L2 norm set
+            to 1; `attention`, the mean of the largest attention weight; `accuracy_drop`, the accuracy
+            lost when that head alone is taken out; `random`.
+        reduce: of `attattr`: max (the paper's), sum or mean_abs of an input's scores of a head.
+        target: class whose probability is attributed: gold (the paper's) or predicted.
+
+    Raises:
+        InputError: examples without labels the model knows, an unknown criterion, fewer than 2 examples,
+            or sites with different numbers of heads.
+    """
+    from attattr.measure.accuracy import gold_indices
+
+    unknown = [criterion for criterion in criteria if criterion not in CRITERIA]
+    if unknown or not criteria:
+        what = unknown[0] if unknown else "none"
+        raise InputError(f"unknown criterion '{what}': choose of {', '.join(CRITERIA)}")
+    if reduce not in REDUCTIONS:
+        raise InputError(f"unknown reduction '{reduce}': choose one of {', '.join(REDUCTIONS)}")
+    if target not in ("gold", "predicted"):
+        raise InputError(f"heads are ranked by the gold or the predicted class, not '{target}'")
+    if len(examples) < 2:
+        raise InputError("heads are ranked over two inputs or more: an interval needs them")
+    _, gold = gold_indices(attributor.model, examples)
+    tell = progress or (lambda done, total, what: None)
+    per_input: dict[str, np.ndarray] = {}  # (N, L, H)
+    names: tuple[str, ...] = ()
+    if "attattr" in criteria:
+        per_input["attattr"], names = attributions(attributor, examples, target, reduce, tell)
+    if set(criteria) - {"attattr"}:
+        from attattr.heads.sensitivity import sensitivities
+
+        other = sensitivities(attributor, examples, gold, tell)
+        names = other.sites
+        if {"taylor", "taylor_normalized"} & set(criteria):
+            per_input["taylor"] = per_input["taylor_normalized"] = other.taylor
+        per_input["attention"] = other.attention
+        if "accuracy_drop" in criteria:
+            per_input["accuracy_drop"] = accuracy_drops(
+                attributor, examples, gold, other.attention.shape[1:], tell
+            )
+    shape = next(iter(per_input.values())).shape[1:]
+    importances = {}
+    for criterion in dict.fromkeys(criteria):
+        if criterion == "random":
+            order = np.random.default_rng(seed).permutation(shape[0] * shape[1]).reshape(shape) + 1.0
+            importances[criterion] = Importance(order, *np.full((2, *shape), np.nan))
+            continue
+        found = _with_interval(per_input[criterion], seed)
+        if criterion == "taylor_normalized":
+            norm = np.maximum(np.linalg.norm(found.mean, axis=1, keepdims=True), np.finfo(float).tiny)
+            found = Importance(found.mean / norm, found.low / norm, found.high / norm)
+        importances[criterion] = found
+    facts = {
+        "model": attributor.facts,
+        "n": len(examples),
+        "reduce": reduce,
+        "target": target,
+        "seed": seed,
+    }
+    return HeadRanking(importances, names, tuple(map(digest, examples)), facts)
+
+
+def attributions(
+    attributor: Attributor, examples: Sequence[Example], target: str, reduce: str, tell: Progress
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """(N, L, H) of one number a head of each input's scores, and the names of the sites."""
+    results = attributor.attribute(
+        list(examples),
+        target=[example.label for example in examples] if target == "gold" else None,
+        store="heads",
+        progress=lambda done, total, name: tell(done, total, "attributing"),
+    )
+    names = tuple(site.name for site in results[0].sites)
+    return np.stack([result.per_head(reduce) for result in results]).astype(float), names
+
+
+def accuracy_drops(
+    attributor: Attributor, examples: Sequence[Example], gold: np.ndarray, shape: Any, tell: Progress
+) -> np.ndarray:
+    """(N, L, H): 1 where an input is right and without that head wrong, −1 the other way round."""
+    from attattr.measure.accuracy import predict
+    from attattr.measure.masks import Mask
+
+    model, tokenizer = attributor.model, attributor.tokenizer
+    right = predict(model, tokenizer, examples).argmax(-1) == gold
+    drops = np.zeros((len(examples), *shape))
+    for number, (site, head) in enumerate(np.ndindex(*shape)):
+        tell(number, shape[0] * shape[1], "taking out heads")
+        mask = Mask.without_heads(tuple(shape), [(site, head)])
+        still = predict(model, tokenizer, examples, masks=mask).argmax(-1) == gold
+        drops[:, site, head] = right.astype(float) - still
+    return drops
+
+
+def _with_interval(per_input: np.ndarray, seed: int) -> Importance:
+    from scipy.stats import bootstrap
+
+    mean = per_input.mean(0)
+    if np.ptp(per_input, axis=0).max() == 0:  # nothing varies: the interval is the point
+        return Importance(mean, mean, mean)
+    span = bootstrap(
+        (per_input,), np.mean, axis=0, n_resamples=RESAMPLES, method="percentile", vectorized=True,
+        batch=max(1, int(2e7 // per_input.size)), rng=np.random.default_rng(seed),
+    ).confidence_interval  # fmt: skip
+    return Importance(mean, span.low, span.high)
+
+
+def digest(example: Example) -> str:
+    """What tells two inputs apart, as 16 hexadecimal digits."""
+    text = json.dumps([example.text, example.text_pair], ensure_ascii=False)
+    if example.inputs is not None:
+        text += str(sorted((name, str(value)) for name, value in example.inputs.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Of the head importances of two rankings: Pearson's and Spearman's r with 95 % intervals."""
+
+    names: tuple[str, str]
+    pearson: float
+    pearson_interval: tuple[float, float]
+    spearman: float
+    spearman_interval: tuple[float, float]
+    heads: int
+
+    def __repr__(self) -> str:
+        names = " and ".join(short(name) for name in self.names)
+        (low, high), (least, most) = self.pearson_interval, self.spearman_interval
+        return brief(
+            self,
+            names,
+            f"Pearson {self.pearson:.2f} ({low:.2f} to {high:.2f})",
+            f"Spearman {self.spearman:.2f} ({least:.2f} to {most:.2f})",
+        )
+
+
+def correlate(
+    first: np.ndarray, second: np.ndarray, names: tuple[str, str] = ("a", "b"), seed: int = 0
+) -> Correlation:
+    """Do two tasks or models need the same heads? Importances (L, H) of one head grid.
+
+    >>> found = correlate(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 2.0], [3.0, 5.0]]))
+    >>> round(found.pearson, 3), found.spearman
+    (0.983, 1.0)
+
+    Intervals: Fisher's for Pearson's r, the same with Bonett and Wright's variance for Spearman's.
+    Source: Hao et al. 2021, section 4.3 (Pearson's r over all heads).
+
+    Raises:
+        InputError: grids of different shapes, or an importance that is the same everywhere.
+    """
+    from scipy.stats import pearsonr, spearmanr
+
+    if first.shape != second.shape:
+        raise InputError(
+            f"{names[0]} has {' × '.join(map(str, first.shape))} heads, {names[1]} "
+            f"{' × '.join(map(str, second.shape))}: only models of one head grid can be compared"
+        )
+    a, b = first.ravel(), second.ravel()
+    if min(np.ptp(a), np.ptp(b)) == 0 or not np.isfinite([a, b]).all():
+        raise InputError("an importance that is the same for every head has no correlation")
+    pearson = pearsonr(a, b)
+    if len(a) > 3:
+        low, high = pearson.confidence_interval()
+    else:
+        low, high = -1.0, 1.0
+    rho = float(spearmanr(a, b).statistic)
+    width = 1.959964 * np.sqrt((1 + rho**2 / 2) / max(1, len(a) - 3))
+    with np.errstate(divide="ignore"):  # at ±1 the interval is a point
+        around = (float(np.tanh(np.arctanh(rho) - width)), float(np.tanh(np.arctanh(rho) + width)))
+    return Correlation(names, float(pearson.statistic), (float(low), float(high)), rho, around, len(a))

@@ -1,0 +1,200 @@
+"""What pruning costs and brings: accuracy as heads go, and a pruned model beside the whole one."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from attattr.data.examples import Example
+from attattr.errors import InputError
+from attattr.heads.effectiveness import Curve
+from attattr.heads.importance import HeadRanking
+from attattr.heads.prune import heads_to_keep
+from attattr.measure.accuracy import Evaluation, evaluate_model, gold_indices, predict
+from attattr.measure.masks import Mask
+from attattr.models.identity import belongs
+from attattr.result.shown import brief, counted
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+    from attattr.engine.attributor import Attributor
+
+Progress = Callable[[int, int, str], None]
+REPETITIONS = 7  # of each model, taking turns
+
+
+@dataclass(frozen=True)
+class PruneCurves:
+    """Accuracy against the share of heads removed, least important first, by criterion."""
+
+    curves: dict[str, Curve]
+    ranked_on: int
+    measured_on: int
+
+    def __repr__(self) -> str:
+        return brief(
+            self,
+            ", ".join(self.curves),
+            f"ranked on {counted(self.ranked_on, 'row')}",
+            f"measured on {self.measured_on:,}",
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        curves = {name: asdict(curve) | {"area": curve.area} for name, curve in self.curves.items()}
+        facts = {"ranked_on": self.ranked_on, "measured_on": self.measured_on}
+        return {"schema_version": "1", **facts, "curves": curves}
+
+
+def prune_curves(
+    attributor: Attributor,
+    ranking: HeadRanking,
+    examples: Sequence[Example],
+    *,
+    steps: int = 10,
+    any_model: bool = False,
+    progress: Progress | None = None,
+) -> PruneCurves:
+    """Accuracy with 0, 1/steps … all heads taken out of the whole model, lowest importance first.
+
+    >>> from attattr import Attributor, Example, rank_heads
+    >>> sst2 = Attributor.from_pretrained("sst2")
+    >>> rows = [Example(text="fine", label="positive"), Example(text="dull", label="negative")]
+    >>> ranking = rank_heads(sst2, rows, criteria=["taylor"])
+    >>> prune_curves(sst2, ranking, [Example(text="a good film", label="positive")], steps=2).measured_on
+    1
+
+    Rows that the heads were ranked on are left out. Source: Hao et al. 2021, section 4.2.
+
+    any_model: a ranking of another model is meant; else it is an error.
+
+    Raises:
+        InputError: a ranking of another model; no other rows are left, or they have no labels the model
+            knows.
+    """
+    belongs(ranking.facts.get("model"), attributor.facts, "the ranking", any_model=any_model)
+    others = ranking.unlike(examples)
+    if not others:
+        raise InputError("every row was used to rank the heads: accuracy is measured on others, give more")
+    if steps < 1:
+        raise InputError(f"a curve has at least 1 step, not {steps}")
+    _, gold = gold_indices(attributor.model, others)
+    tell = progress or (lambda done, total, what: None)
+    shares = np.linspace(0, 1, steps + 1)
+    total = len(ranking.importances) * len(shares)
+    curves: dict[str, Curve] = {}
+    ends: dict[float, int] = {}  # nothing and everything removed are the same for every criterion
+    for number, (criterion, importance) in enumerate(ranking.importances.items()):
+        right = []
+        for step, share in enumerate(shares.tolist()):
+            tell(number * len(shares) + step, total, "taking out heads")
+            count = ends.get(share)
+            if count is None:
+                kept = heads_to_keep(importance.mean, 1 - share)
+                logits = predict(
+                    attributor.model, attributor.tokenizer, others, masks=Mask(heads=kept.astype(np.float32))
+                )
+                count = int((logits.argmax(-1) == gold).sum())
+                if share in (0.0, 1.0):
+                    ends[share] = count
+            right.append(count)
+        curves[criterion] = Curve.of(shares.tolist(), right, len(others))
+    return PruneCurves(curves, len(ranking.rows), len(others))
+
+
+def split(examples: Sequence[Example], first: int, seed: int) -> tuple[list[Example], list[Example]]:
+    """`first` rows drawn at random to rank on, and the others to measure on.
+
+    Raises:
+        InputError: too few rows for both.
+    """
+    if len(examples) <= first:
+        raise InputError(
+            f"{len(examples)} rows are too few to rank heads on {first} and measure on others: give more, or "
+            "a smaller --rank-limit"
+        )
+    chosen = set(random.Random(seed).sample(range(len(examples)), first))
+    ranked = [example for i, example in enumerate(examples) if i in chosen]
+    return ranked, [example for i, example in enumerate(examples) if i not in chosen]
+
+
+@dataclass(frozen=True)
+class PruneReport:
+    """A pruned model beside the whole one; pairs are (before, after)."""
+
+    kept_heads: tuple[int, ...]  # of each layer
+    heads: int
+    parameters: tuple[int, int]
+    bytes: tuple[int, int]  # of the weights
+    latency_ratio: tuple[float, float, float]  # after / before: median, lowest, highest of the turns
+    logits_off: float  # largest difference from masking, float64
+    accuracy: tuple[Evaluation, Evaluation] | None
+    ranked_on: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema_version": "1", **asdict(self)}
+
+
+def compare_models(
+    before: PreTrainedModel,
+    after: PreTrainedModel,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    timed: dict[str, Any],
+    *,
+    kept: np.ndarray,
+    logits_off: float,
+    ranked_on: int,
+) -> PruneReport:
+    """Sizes, latency (the two taking turns on one batch) and, where there are examples, accuracy."""
+    accuracy = None
+    if examples:
+        found = [evaluate_model(model, tokenizer, examples) for model in (before, after)]
+        accuracy = (found[0], found[1])
+    sizes = [sum(p.nbytes for p in model.parameters()) for model in (before, after)]
+    return PruneReport(
+        kept_heads=tuple(int(count) for count in kept.sum(1)),
+        heads=kept.size,
+        parameters=(before.num_parameters(), after.num_parameters()),
+        bytes=(sizes[0], sizes[1]),
+        latency_ratio=_latency_ratio(before, after, timed),
+        logits_off=logits_off,
+        accuracy=accuracy,
+        ranked_on=ranked_on,
+    )
+
+
+def _latency_ratio(before: Any, after: Any, batch: dict[str, Any]) -> tuple[float, float, float]:
+    import torch
+
+    ratios = []
+    with torch.inference_mode():
+        for model in (before, after):
+            model(**batch)  # warm
+        for _ in range(REPETITIONS):
+            seconds = []
+            for model in (before, after):
+                _wait(model.device)
+                began = time.perf_counter()
+                model(**batch)
+                _wait(model.device)
+                seconds.append(time.perf_counter() - began)
+            ratios.append(seconds[1] / seconds[0])
+    return statistics.median(ratios), min(ratios), max(ratios)
+
+
+def _wait(device: torch.device) -> None:
+    """Until the device has done what it was given: a call only hands it over."""
+    import torch
+
+    if device.type == "mps":  # not in every torch.accelerator that we support
+        torch.mps.synchronize()
+    elif device.type != "cpu":
+        torch.accelerator.synchronize(device)

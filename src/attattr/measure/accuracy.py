@@ -1,0 +1,235 @@
+"""Predictions and accuracy over data: the plain evaluation every later verb must agree with."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from attattr.data.examples import Example
+from attattr.errors import InputError
+from attattr.result.shown import brief, counted
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from attattr.measure.masks import Mask
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Right answers among the n rows of one class; accuracy and interval are None where n is 0."""
+
+    accuracy: float | None
+    interval: tuple[float, float] | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Accuracy over data, with 95 % Wilson intervals."""
+
+    accuracy: float
+    interval: tuple[float, float]
+    n: int
+    labels: tuple[str, ...]  # in the model's index order
+    per_class: dict[str, Score]  # rows whose gold label it is
+    confusion: tuple[tuple[int, ...], ...]  # [gold][predicted], counts
+
+    def __repr__(self) -> str:
+        low, high = self.interval
+        return brief(
+            self,
+            f"accuracy {self.accuracy:.1%} ({low:.1%} – {high:.1%})",
+            counted(self.n, "row"),
+            counted(len(self.labels), "label"),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def predict(
+    model: PreTrainedModel,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    *,
+    batch_size: int = 32,
+    truncate: bool = True,
+    pair: bool | None = None,
+    masks: Sequence[Mask] | Mask | None = None,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Logits of a classifier, (N, C) float32 (float64 of a float64 model), in the order of the examples.
+
+    Computed in evaluation mode and batches of like length; the model is left as it was found.
+
+    Args:
+        masks: heads or edges taken out: one mask for all examples, or one for each.
+        progress: called with (rows done, rows in all) after each batch.
+
+    Raises:
+        InputError: the model predicts tokens, not classes; or an input it cannot take.
+    """
+    import torch
+
+    from attattr.data.encoding import collate, encode
+    from attattr.engine.batches import pad_token
+    from attattr.engine.capture import Capture
+    from attattr.measure.masks import masked_forward, sites_of
+
+    if batch_size < 1:
+        raise InputError(f"the batch size must be at least 1, not {batch_size}")
+    if model.can_generate():
+        raise InputError(f"a {type(model).__name__} predicts tokens: only classifiers have an accuracy")
+    if isinstance(masks, Sequence) and len(masks) != len(examples):
+        raise InputError(f"{len(masks)} masks for {len(examples)} examples: give one, or one for each")
+    encoded = encode(model, tokenizer, examples, truncate=truncate, pair=pair)
+    lengths = [len(each.features.get("input_ids", ())) for each in encoded]
+    order = sorted(range(len(encoded)), key=lambda i: (lengths[i], i))
+    groups = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    device = next(model.parameters()).device
+    logits: list[Any] = [None] * len(encoded)
+    done = 0
+    with contextlib.ExitStack() as within:
+        within.enter_context(evaluating(model))
+        pad = within.enter_context(pad_token(model, tokenizer, encoded))
+        within.enter_context(torch.no_grad())
+        if masks is not None and encoded:
+            capture = within.enter_context(Capture(model))
+            sites = sites_of(capture, encoded[0], pad)
+        for group in groups:
+            batch = collate([encoded[i] for i in group], pad)
+            batch = {name: value.to(device) for name, value in batch.items()}
+            if masks is None:
+                outputs = model(**batch)
+            else:
+                of_group = [masks[i] if isinstance(masks, Sequence) else masks for i in group]
+                outputs = masked_forward(capture, batch, sites, of_group)
+            rows = outputs.logits if outputs.logits.dtype == torch.float64 else outputs.logits.float()
+            for i, row in zip(group, rows.cpu().numpy(), strict=True):
+                logits[i] = row
+            done += len(group)
+            if progress:
+                progress(done, len(encoded))
+    if not logits:
+        return np.zeros((0, model.config.num_labels or 0), np.float32)
+    return np.stack(logits)
+
+
+def evaluate_model(
+    model: PreTrainedModel,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    *,
+    batch_size: int = 32,
+    truncate: bool = True,
+    pair: bool | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Accuracy of a classifier over labelled examples.
+
+    >>> from attattr import Attributor
+    >>> from attattr.data.examples import read_examples
+    >>> sst2 = Attributor.from_pretrained("sst2")  # doctest: +SKIP
+    >>> examples, _ = read_examples("../shared/data/sst2_dev.tsv.gz")  # doctest: +SKIP
+    >>> evaluate_model(sst2.model, sst2.tokenizer, examples).accuracy > 0.9  # doctest: +SKIP
+    True
+
+    Args: as `predict`. Gold labels are matched to the model's by name, case aside.
+
+    Raises:
+        InputError: rows without labels, or with labels the model does not have (both are listed).
+    """
+    if not examples:
+        raise InputError("there are no rows to evaluate")
+    labels, gold = gold_indices(model, examples)
+    logits = predict(
+        model, tokenizer, examples, batch_size=batch_size, truncate=truncate, pair=pair, progress=progress
+    )
+    return score(labels, gold, logits.argmax(-1))
+
+
+def gold_indices(model: PreTrainedModel, examples: Sequence[Example]) -> tuple[list[str], np.ndarray]:
+    """The model's labels, and each example's gold label as an index into them, (N,)."""
+    if model.can_generate():
+        raise InputError(f"a {type(model).__name__} predicts tokens: only classifiers have an accuracy")
+    id2label: Any = model.config.id2label
+    labels = [id2label[i] for i in sorted(id2label)]
+    if len(labels) < 2:
+        raise InputError("the model has a single output: there are no classes to be right about")
+    wanted = {example.label for example in examples}
+    if None in wanted:
+        raise InputError("the data has no labels: name their column (--label-column)")
+    exact = {label: i for i, label in enumerate(labels)}
+    loose = {label.lower(): i for i, label in reversed(list(enumerate(labels)))}
+    found = {label: exact.get(label, loose.get(str(label).lower())) for label in wanted}
+    if None in found.values():
+        data = sorted(map(str, wanted))
+        listed = ", ".join(data[:10]) + (f" and {len(data) - 10} more" if len(data) > 10 else "")
+        raise InputError(
+            f"the data's labels are {listed}; the model's are {', '.join(labels)}: "
+            "give the model's names in its own order (--labels), or data of its task"
+        )
+    return labels, np.array([found[example.label] for example in examples])
+
+
+def score(labels: Sequence[str], gold: np.ndarray, predicted: np.ndarray) -> Evaluation:
+    """Accuracy, by class too, from indices of gold and predicted labels.
+
+    >>> score(["no", "yes"], np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])).accuracy
+    0.75
+    """
+    table = np.zeros((len(labels), len(labels)), int)
+    np.add.at(table, (gold, predicted), 1)
+    right, n = int(np.trace(table)), int(table.sum())
+    per_class = {}
+    for i, label in enumerate(labels):
+        of_class = int(table[i].sum())
+        fine = of_class > 0
+        per_class[label] = Score(
+            int(table[i, i]) / of_class if fine else None,
+            wilson(int(table[i, i]), of_class) if fine else None,
+            of_class,
+        )
+    confusion = tuple(tuple(row) for row in table.tolist())
+    return Evaluation(right / n, wilson(right, n), n, tuple(labels), per_class, confusion)
+
+
+def wilson(right: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval of a proportion.
+
+    >>> [round(bound, 4) for bound in wilson(9, 10)]
+    [0.5958, 0.9821]
+    """
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    p = right / n
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+@contextlib.contextmanager
+def evaluating(model: PreTrainedModel) -> Iterator[None]:
+    """Evaluation mode and the model's own precision, then every module's training flag as it was.
+
+    One thread at a time has a model, as in `capture.Capture`.
+    """
+    from attattr.engine.precision import as_given
+    from attattr.engine.structure import lock_of
+
+    with lock_of(model), as_given(model.device):
+        flags = [(module, module.training) for module in model.modules()]
+        model.eval()
+        try:
+            yield
+        finally:
+            for module, flag in flags:
+                module.training = flag

@@ -1,0 +1,189 @@
+"""Can this model be attributed, how exactly, and what does it cost? Measured on a made-up input."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from attattr.engine import quadrature
+from attattr.engine.attributor import Attributor
+from attattr.engine.capture import Capture
+from attattr.errors import InputError
+from attattr.models.quantised import plain_parts
+from attattr.result.attribution import Attribution
+from attattr.result.shown import brief, counted
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One input of `tokens` tokens: seconds of a whole attribution, bytes held at its widest point."""
+
+    tokens: int
+    seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Check:
+    """What `check_model` found. `zero` and `uniform` are attributions from either baseline."""
+
+    zero: Attribution
+    uniform: Attribution
+    replayed: bool  # lower layers need not run again
+    fused: tuple[bool, ...]  # per site: layers that are passed through may use fused attention
+    costs: tuple[Cost, ...]
+    off: float | None  # ‖scores − scores of `exact`‖₁ / ‖scores of `exact`‖₁, where that was given
+
+    def __repr__(self) -> str:
+        holds = "from the zero baseline" if self.zero_usable else "from the uniform baseline alone"
+        return brief(
+            self,
+            f"complete {holds}" if self.holds else "not complete",
+            counted(len(self.zero.sites), "site"),
+            f"{len(self.zero.left_out)} left out",
+        )
+
+    @property
+    def holds(self) -> bool:
+        """Whether every site is integrated to the tolerance from at least one baseline."""
+        return bool(self.zero.converged.all() or self.uniform.converged.all())
+
+    @property
+    def zero_usable(self) -> bool:
+        """Whether the paper's baseline converges at every site."""
+        return bool(self.zero.converged.all())
+
+
+def check_model(
+    attributor: Attributor,
+    *,
+    tokens: Sequence[int] = (32, 128),
+    seed: int = 0,
+    exact: Attributor | None = None,
+) -> Check:
+    """Attribute seeded random inputs and report sites, completeness and cost.
+
+    >>> found = check_model(Attributor.from_pretrained("sst2"), tokens=(8,))
+    >>> found.zero_usable, len(found.zero.sites), found.zero.left_out
+    (True, 6, ())
+
+    exact: the same model in a finer precision, to measure the scores against.
+
+    Raises:
+        InputError: more tokens than the model takes.
+        UnsupportedModelError: no attention can be intercepted.
+    """
+    model = attributor.model
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    for n in tokens:
+        if n < 2 or (isinstance(limit, int) and 0 < limit < n):
+            raise InputError(f"{n} tokens cannot be tried: this model takes 2 to {limit or 'any number'}")
+    inputs = [_made_up(attributor, n, seed) for n in tokens]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # what they would say is in the result
+        zero, uniform = (
+            attributor.attribute(inputs[0], baseline=baseline, store="heads")
+            for baseline in ("zero", "uniform")
+        )
+        costs = []
+        for made_up in inputs:
+            n = made_up["input_ids"].shape[0] if "input_ids" in made_up else len(zero.tokens)
+            began = time.perf_counter()
+            attributor.attribute(made_up, store="heads")
+            costs.append(Cost(n, time.perf_counter() - began, _bytes(attributor, made_up)))
+    with Capture(model) as capture:
+        calls = capture.record(_batch(inputs[0], model.device)).calls
+    replayed = attributor._ways[0] if attributor._ways else True
+    fused = tuple(call.fused for call in calls if call)
+    off = None if exact is None else _distance(attributor, exact, inputs[0], zero.target.index[0])
+    return Check(zero, uniform, replayed, fused, tuple(costs), off)
+
+
+def _distance(
+    attributor: Attributor, exact: Attributor, made_up: dict[str, torch.Tensor], target: int
+) -> float:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        ours, theirs = (
+            each.attribute(
+                {k: v.to(each.model.dtype) if v.is_floating_point() else v for k, v in made_up.items()},
+                target=target,
+            )
+            for each in (attributor, exact)
+        )
+    pairs = list(zip(ours.sites, theirs.sites, strict=True))
+    off = sum(float(np.abs(a.scores - b.scores).sum()) for a, b in pairs if a.scores is not None)
+    return off / sum(float(np.abs(b.scores).sum()) for _, b in pairs if b.scores is not None)
+
+
+def made_up_batch(attributor: Attributor, seed: int, tokens: int = 32) -> dict[str, torch.Tensor]:
+    """One made-up input as a batch, of so many tokens or as many as the model takes."""
+    limit = getattr(attributor.model.config.get_text_config(), "max_position_embeddings", None)
+    n = min(tokens, limit) if isinstance(limit, int) and limit > 0 else tokens
+    return _batch(_made_up(attributor, n, seed), attributor.model.device)
+
+
+def _made_up(attributor: Attributor, n: int, seed: int) -> dict[str, torch.Tensor]:
+    """Random ordinary tokens between the special ones the tokenizer puts; random pixels for images."""
+    config = attributor.model.config
+    random = np.random.default_rng(seed)
+    if attributor.model.main_input_name == "pixel_values":
+        size = config.image_size if isinstance(config.image_size, int) else config.image_size[0]
+        pixels = random.normal(size=(getattr(config, "num_channels", 3), size, size))
+        return {"pixel_values": torch.tensor(pixels, dtype=attributor.model.dtype)}
+    tokenizer = attributor.tokenizer
+    special = set(getattr(tokenizer, "all_special_ids", ()))
+    ids = [int(i) for i in random.permutation(config.get_text_config().vocab_size) if int(i) not in special]
+    ids = (ids * (n // max(1, len(ids)) + 1))[:n]
+    if tokenizer is not None:
+        whole = (
+            tokenizer.build_inputs_with_special_tokens(ids[:-2])
+            if hasattr(tokenizer, "build_inputs_with_special_tokens")
+            else ids
+        )
+        ids = whole[:n] if len(whole) >= n else ids
+    made_up = {"input_ids": torch.tensor(ids)}
+    if config.is_encoder_decoder:
+        made_up["decoder_input_ids"] = torch.tensor([config.decoder_start_token_id or 0])
+    return made_up
+
+
+def _batch(example: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+    return {name: value[None].to(device) for name, value in example.items()}
+
+
+def _bytes(attributor: Attributor, example: dict[str, torch.Tensor]) -> int:
+    """Weights, what a backward of the first rule's nodes from the lowest site holds, that site's matrices."""
+    model = attributor.model
+    held: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        held.update(_storages(tensor))
+        return tensor
+
+    weights = {place: size for p in model.parameters() for place, size in _storages(p.data).items()}
+    inputs = _batch(example, model.device)
+    with Capture(model) as capture:
+        recording = capture.record(inputs)
+        number = recording.sites[0]
+        call = recording.calls[number]
+        assert call is not None
+        rows = torch.zeros(quadrature.auto()[0].passes, dtype=torch.long, device=model.device)
+        context = call.context[rows].requires_grad_()
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            outputs = capture.resume(recording, inputs, rows, number, context)
+        square = call.weights().nbytes
+        del outputs
+    held = {pointer: size for pointer, size in held.items() if pointer not in weights}
+    return sum(weights.values()) + sum(held.values()) + 4 * square
+
+
+def _storages(tensor: torch.Tensor) -> dict[int, int]:
+    """Bytes of each piece of memory of a tensor, by address."""
+    storages = [part.untyped_storage() for part in plain_parts(tensor)]
+    return {storage.data_ptr(): storage.nbytes() for storage in storages}

@@ -1,0 +1,100 @@
+"""What really happens when an edge or a head is taken out, beside what its attribution says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from attattr.errors import InputError
+from attattr.measure.masks import Mask, measure
+from attattr.models.identity import belongs
+from attattr.result.attribution import Attribution, Edge
+from attattr.result.shown import brief, counted
+
+if TYPE_CHECKING:
+    from attattr.engine.attributor import Attributor, Progress
+
+
+@dataclass(frozen=True)
+class Effects:
+    """F − F without it, for single edges and single heads; positive where it had helped.
+
+    edges: the strongest, strongest first. edge_change: (E,). head_change: (L, H), NaN beyond a site's heads.
+    """
+
+    clean: float
+    edges: tuple[Edge, ...]
+    edge_change: np.ndarray
+    head_change: np.ndarray
+
+    def __repr__(self) -> str:
+        heads = int(np.isfinite(self.head_change).sum())
+        return brief(
+            self,
+            f"F {self.clean:.3f}",
+            f"without {counted(len(self.edges), 'edge')}",
+            f"without {counted(heads, 'head')}",
+        )
+
+
+def measure_effects(
+    attributor: Attributor,
+    result: Attribution,
+    *,
+    edges: int = 50,
+    any_model: bool = False,
+    progress: Progress | None = None,
+) -> Effects:
+    """Take out each of the strongest edges, then each head, one at a time, and measure F.
+
+    >>> sst2 = attattr.Attributor.from_pretrained("sst2")  # doctest: +SKIP
+    >>> effects = attattr.measure_effects(sst2, sst2.attribute("a fine film"))  # doctest: +SKIP
+    >>> effects.edge_change.shape, effects.head_change.shape  # doctest: +SKIP
+    ((50,), (6, 12))
+
+    The attribution follows a whole layer's attention from its baseline up; this changes one edge and
+    nothing else. Where both agree the model is nearly linear in that edge.
+
+    any_model: a result of another model is meant; else it is an error.
+
+    Raises:
+        InputError: a result of another model; of ready tensors or of a function as target, which do not
+            come back from a result; or a model that does not fit it.
+    """
+    belongs(result.model, attributor.facts, "the result", any_model=any_model)
+    if result.text is None:
+        raise InputError("the result does not hold its text: only a result of texts can be measured again")
+    chosen = tuple(result.top_edges(edges)) if _has_edges(result) else ()
+    shape = (len(result.sites), max((site.n_heads for site in result.sites), default=0))
+    heads = [(l, h) for l, site in enumerate(result.sites) for h in range(site.n_heads)]  # noqa: E741
+    masks = [
+        Mask.without_edges(result, [(edge.site, edge.head, edge.query, edge.key)]) for edge in chosen
+    ] + [Mask.without_heads(shape, [place]) for place in heads]
+    inputs = result.text if result.text_pair is None else (result.text, result.text_pair)
+    clean, values = measure(
+        attributor, inputs, masks, target=_target(result), output=_output(result), progress=progress
+    )
+    change = np.full(shape, np.nan)
+    for (site, head), value in zip(heads, values[len(chosen) :].tolist(), strict=True):
+        change[site, head] = clean - value
+    return Effects(clean, chosen, clean - values[: len(chosen)], change)
+
+
+def _has_edges(result: Attribution) -> bool:
+    return all(site.scores is not None or site.edges is not None for site in result.sites)
+
+
+def _output(result: Attribution) -> str | None:
+    return result.target.output
+
+
+def _target(result: Attribution) -> Any:
+    """What `Attributor.attribute` would have to be asked to get this target again."""
+    kind, index, label = result.target.kind, result.target.index, result.target.label
+    if kind == "callable":
+        raise InputError("the target is a function, which a result does not hold: it cannot be measured")
+    if kind == "continuation":
+        return label
+    return index[0] if len(index) == 1 else tuple(index)

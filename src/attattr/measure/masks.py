@@ -1,0 +1,158 @@
+"""A forward pass with heads or edges taken out, and what that does to F.
+
+Taking out is what the attribution speaks of: an edge's attention weight, or a head's context, is
+multiplied by 0, and nothing is normalised again. Shapes: L sites, H heads, q queries, k keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attattr.data.encoding import Encoded, collate, encode
+from attattr.data.examples import as_examples
+from attattr.engine import targets
+from attattr.engine.batches import pad_token, rows_within_budget
+from attattr.engine.capture import Capture
+from attattr.errors import InputError
+from attattr.result.shown import brief, counted
+
+if TYPE_CHECKING:
+    from attattr.engine.attributor import Attributor, Progress
+
+
+@dataclass(frozen=True)
+class Mask:
+    """What is kept of one input: 1 keeps, 0 takes out, anything between or beyond scales.
+
+    heads: (L, H). edges: by site number, (H or 1, q, k), without padding. What is not named is kept.
+    """
+
+    heads: np.ndarray | None = None
+    edges: Mapping[int, np.ndarray] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        heads = 0 if self.heads is None else int((self.heads != 1).sum())
+        edges = sum(int((kept != 1).sum()) for kept in self.edges.values())
+        return brief(self, f"{counted(heads, 'head')} changed", f"{counted(edges, 'edge')} changed")
+
+    @staticmethod
+    def without_edges(result: Any, edges: Sequence[tuple[int, int | None, int, int]]) -> Mask:
+        """All but these (site, head, query, key) of a result; head None: that edge in every head."""
+        kept: dict[int, np.ndarray] = {}
+        for site, head, query, key in edges:
+            of = result.sites[site]
+            shape = (of.n_heads, *(len(result.axes[axis].tokens) for axis in (of.query_axis, of.key_axis)))
+            which = slice(None) if head is None else head  # an index None would add an axis
+            kept.setdefault(site, np.ones(shape, np.float32))[which, query, key] = 0
+        return Mask(edges=kept)
+
+    @staticmethod
+    def without_heads(shape: tuple[int, int], heads: Sequence[tuple[int, int]]) -> Mask:
+        """All but these (site, head); shape: (L, H)."""
+        kept = np.ones(shape, np.float32)
+        for site, head in heads:
+            kept[site, head] = 0
+        return Mask(heads=kept)
+
+
+def masked_forward(
+    capture: Capture, inputs: Mapping[str, Tensor], sites: Sequence[int], masks: Sequence[Mask]
+) -> Any:
+    """The model's outputs with a mask for each of the B inputs, padded on the right or not.
+
+    sites: the number of each site's attention call (`Recording.sites`).
+
+    Raises:
+        InputError: a mask that does not fit the model.
+    """
+    place = {number: site for site, number in enumerate(sites)}
+    for mask in masks:
+        wrong = [site for site in mask.edges if not 0 <= site < len(sites)]
+        if wrong or (mask.heads is not None and len(mask.heads) != len(sites)):
+            raise InputError(f"the mask does not fit: the model has {len(sites)} attention sites")
+
+    def change(number: int, context: Tensor, weights: Tensor, values: Tensor) -> Tensor:
+        site = place.get(number)
+        if site is None:
+            return context
+        if any(site in mask.edges for mask in masks):
+            factor = torch.ones_like(weights)
+            for row, mask in zip(factor, masks, strict=True):
+                if site in mask.edges:
+                    kept = torch.as_tensor(mask.edges[site]).to(row)
+                    row[:, : kept.shape[1], : kept.shape[2]] = kept
+            context = ((weights * factor) @ values).transpose(1, 2)
+        if any(mask.heads is not None for mask in masks):
+            factor = torch.ones_like(context[:, 0, :, 0])
+            for row, mask in zip(factor, masks, strict=True):
+                if mask.heads is not None:
+                    row[:] = torch.as_tensor(mask.heads[site, : len(row)]).to(row)
+            context = context * factor[:, None, :, None]
+        return context
+
+    with torch.no_grad():
+        return capture.edit(inputs, change)
+
+
+def sites_of(capture: Capture, encoded: Encoded, pad: int) -> list[int]:
+    """The number of each site's attention call, from one clean forward."""
+    device = next(capture.model.parameters()).device
+    inputs = {name: value.to(device) for name, value in collate([encoded], pad).items()}
+    return capture.record(inputs).sites
+
+
+def measure(
+    attributor: Attributor,
+    inputs: Any,
+    masks: Sequence[Mask],
+    *,
+    target: Any = None,
+    output: str | None = None,
+    truncate: bool = True,
+    progress: Progress | None = None,
+) -> tuple[float, np.ndarray]:
+    """F of the untouched model, and F under each mask, (M,): what really happens to one input.
+
+    >>> from attattr import Attributor
+    >>> sst2 = Attributor.from_pretrained("sst2")
+    >>> clean, (silenced,) = measure(sst2, "a fine film", [Mask(heads=np.zeros((6, 12)))])
+    >>> bool(clean > 0.9 > silenced)
+    True
+
+    Args: `inputs`, `target`, `output` as `Attributor.attribute`, of one input; the predicted class
+        stays that of the untouched model.
+
+    Raises:
+        InputError: as `Attributor.attribute`; or a mask that does not fit.
+    """
+    model, tokenizer = attributor.model, attributor.tokenizer
+    wish = targets.parse(target, output, model, tokenizer)
+    (encoded,) = encode(model, tokenizer, as_examples([inputs]), truncate=truncate, pair=attributor.pair)
+    encoded = targets.extend(encoded, wish, tokenizer)
+    device = next(model.parameters()).device
+    # a mask of edges holds weights and factors of every head besides what the budget counts
+    at_once = max(1, rows_within_budget(model, [encoded]) // 2)
+    values: list[float] = []
+    with Capture(model) as capture, pad_token(model, tokenizer, [encoded]) as pad:
+        one = {name: value.to(device) for name, value in collate([encoded], pad).items()}
+        recording = capture.record(one)
+        objective, _ = targets.resolve(
+            [wish], recording.outputs, [targets.read_length(encoded)], model, tokenizer
+        )
+        rows = torch.zeros(1, dtype=torch.long, device=device)
+        clean = float(objective(recording.outputs, rows))
+        for first in range(0, len(masks), at_once):
+            some = masks[first : first + at_once]
+            batch = {name: value.repeat_interleave(len(some), 0) for name, value in one.items()}
+            outputs = masked_forward(capture, batch, recording.sites, some)
+            with torch.no_grad():
+                values += objective(outputs, rows.repeat(len(some))).tolist()
+            if progress:
+                progress(len(values), len(masks), "")
+    return clean, np.array(values)

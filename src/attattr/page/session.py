@@ -1,0 +1,178 @@
+"""What the local page asks for: explanations, and predictions without some edges and heads."""
+
+from __future__ import annotations
+
+import secrets
+import warnings
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from attattr.data.encoding import encode
+from attattr.data.examples import Example, as_examples
+from attattr.engine.attributor import Attributor
+from attattr.engine.batches import length
+from attattr.errors import InputError
+from attattr.measure.accuracy import predict
+from attattr.measure.effects import measure_effects
+from attattr.measure.masks import Mask, measure
+from attattr.models import embedded
+from attattr.models.loading import load
+from attattr.page.document import to_html
+from attattr.page.queue import Job
+from attattr.result.attribution import Attribution, Site
+
+MODELS = 3  # kept in memory
+LONGEST_DENSE = 512  # tokens up to which a result is held whole
+PAGES = 8  # results whose page can be opened and whose edges can be taken out
+
+
+@dataclass(frozen=True)
+class Held:
+    """A result that was made: its page, and what it takes to measure it again."""
+
+    page: str
+    slim: Attribution  # without its matrices
+    model: str
+    target: str | None
+
+
+class Explainer:
+    """The models and the results. All that works is called by the one thread alone."""
+
+    def __init__(self, names: Sequence[str], opening: Mapping[str, Any]):
+        self.given = list(dict.fromkeys(names))
+        self.opening = dict(opening)
+        self.models: OrderedDict[str, Attributor] = OrderedDict()
+        self.held: OrderedDict[str, Held] = OrderedDict()
+
+    def about(self) -> list[dict[str, Any]]:
+        """The models that can be chosen, those that were asked for first."""
+        cards = {name: card for name, card in embedded.cards().items() if name not in self.given}
+        facts: list[dict[str, Any]] = []
+        for name in self.given:
+            card = embedded.cards().get(name, {})
+            facts.append({"name": name, **{key: card.get(key) for key in ("task", "labels", "pair")}})
+        # pairs first: they need two texts, which the form then shows
+        for name, card in sorted(cards.items(), key=lambda item: (item[0] != "mnli", item[0] != "sst2")):
+            facts.append(
+                {"name": name, "task": card["task"], "labels": card["labels"], "pair": card.get("pair")}
+            )
+        return facts
+
+    def explain(
+        self, job: Job, name: str, texts: list[str], target: str | None, effects: bool
+    ) -> dict[str, Any]:
+        attributor = self._model(job, name)
+        if attributor.pair and len(texts) == 1:
+            raise InputError("this model compares two texts: give the second one too")
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", UserWarning)
+            result = attributor.attribute(
+                *texts, target=target, store=_store(attributor, texts), progress=job.doing("attributing")
+            )
+        measured = None
+        if effects:
+            measured = measure_effects(attributor, result, progress=job.doing("taking out edges and heads"))
+        job.tell(state="working", what="making the page", done=1, total=1)
+        page = to_html(result, measured)
+        id = secrets.token_urlsafe(12)
+        bare: dict[str, Any] = {
+            "scores": None,
+            "attention": None,
+            "edges": None,
+            "query_sum": None,
+            "key_sum": None,
+        }
+        slim = replace(result, sites=tuple(replace(site, **bare) for site in result.sites))
+        self.held[id] = Held(page, slim, name, target)
+        while len(self.held) > PAGES:
+            self.held.popitem(last=False)
+        return {
+            "id": id,
+            "label": result.prediction.label,
+            "probability": result.prediction.probability,
+            "notes": [str(each.message) for each in said if each.category is UserWarning],
+        }
+
+    def without(
+        self, job: Job, id: str, edges: list[dict[str, Any]], heads: list[list[int]]
+    ) -> dict[str, Any]:
+        """F and the classes' probabilities of a result, and both without these edges and heads."""
+        held = self.held.get(id)
+        if held is None:
+            raise InputError("that result is no longer held: explain the text again")
+        attributor = self._model(job, held.model)
+        mask = _mask(held.slim, edges, heads)
+        texts = [text for text in (held.slim.text, held.slim.text_pair) if text is not None]
+        output = held.slim.target.output
+        job.tell(state="working", what="predicting", done=0, total=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # said when it was explained
+            inputs = tuple(texts) if len(texts) > 1 else texts[0]
+            clean, (changed,) = measure(attributor, inputs, [mask], target=held.target, output=output)
+            found = {
+                "output": output,
+                "label": held.slim.target.label,
+                "clean": clean,
+                "without": float(changed),
+            }
+            if attributor.model.can_generate() or len(attributor.labels) < 2:
+                return found | {"probabilities": None}
+            twice = [Example(held.slim.text, held.slim.text_pair)] * 2
+            masks = [Mask(), mask]
+            logits = predict(attributor.model, attributor.tokenizer, twice, masks=masks, pair=attributor.pair)
+        if attributor.model.config.problem_type == "multi_label_classification":
+            shares = 1 / (1 + np.exp(-logits))
+        else:
+            shares = np.exp(logits - logits.max(-1, keepdims=True))
+            shares /= shares.sum(-1, keepdims=True)
+        rows = zip(attributor.labels, *shares.astype(float).tolist(), strict=True)
+        return found | {"probabilities": [list(row) for row in rows]}
+
+    def _model(self, job: Job, name: str) -> Attributor:
+        if name not in self.models:
+            job.tell(state="working", what=f"loading {name}", done=0, total=1)
+            everyones = ("device", "dtype")  # the other options are of the models that were given
+            opening = {k: v for k, v in self.opening.items() if name in self.given or k in everyones}
+            if name in embedded.NAMES:
+                opening = {k: v for k, v in opening.items() if k in everyones}
+            loaded = load(name, **opening)
+            self.models[name] = Attributor(loaded.model, loaded.tokenizer, info=loaded.info)
+        self.models.move_to_end(name)
+        while len(self.models) > MODELS:
+            self.models.popitem(last=False)
+        return self.models[name]
+
+
+def _store(attributor: Attributor, texts: Sequence[str]) -> str:
+    """Every score of a text that a page can show whole; of a longer one the strongest edges."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # said when it is attributed
+        (encoded,) = encode(attributor.model, attributor.tokenizer, as_examples([tuple(texts)]))
+    return "dense" if length(encoded) <= LONGEST_DENSE else "edges"
+
+
+def _mask(result: Attribution, edges: Sequence[Mapping[str, Any]], heads: Sequence[Sequence[int]]) -> Mask:
+    """All but these edges, {site, head or None, query: [positions], key: …}, and heads, [site, head]."""
+    singles = []
+    for edge in edges:
+        of = _site(result, edge["site"], edge["head"])
+        for name, axis in (("query", of.query_axis), ("key", of.key_axis)):
+            if not all(0 <= position < len(result.axes[axis].tokens) for position in edge[name]):
+                raise InputError("one of the edges is not of this result")
+        singles += [(edge["site"], edge["head"], i, j) for i in edge["query"] for j in edge["key"]]
+    for site, head in heads:
+        _site(result, site, head)
+    most = max((site.n_heads for site in result.sites), default=0)
+    gone = Mask.without_heads((len(result.sites), most), [(site, head) for site, head in heads])
+    return replace(Mask.without_edges(result, singles), heads=gone.heads if heads else None)
+
+
+def _site(result: Attribution, site: int, head: int | None) -> Site:
+    if not 0 <= site < len(result.sites) or not (head is None or 0 <= head < result.sites[site].n_heads):
+        raise InputError("one of the edges or heads is not of this result")
+    return result.sites[site]

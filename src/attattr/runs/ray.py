@@ -1,0 +1,125 @@
+"""Many machines: the shards of a run computed by Ray Data actors, each with a model of its own.
+
+Only this process writes into the run folder; the workers send their shards back as bytes. A worker
+that dies is started again by Ray, and its shard with it. Needs `pip install attattr[ray]`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from attattr.data.examples import Example, Problem
+from attattr.errors import AttAttrError, InputError
+from attattr.models.identity import belongs
+from attattr.runs.shard import Shard, Work, make_shard
+
+CPUS_EACH = 0.5  # of Ray's account: with whole ones the tasks that feed the workers may find none left
+FILES = ("inputs", "edges", "heads", "scores")
+
+
+def ray_engine(
+    model: str,
+    opening: dict[str, Any],
+    *,
+    facts: dict[str, Any],
+    address: str | None = None,
+    workers: int = 2,
+) -> Callable[[list[tuple[int, int, Sequence[Example]]], Work], Iterator[tuple[int, Shard]]]:
+    """An engine for `runs.attribute_data`.
+
+    Args:
+        model, opening: what `models.load` takes; every worker must find the same model under it.
+        facts: of that model (`Attributor.facts`): a worker that finds another one fails.
+        address: of a running cluster ("auto", "ray://host:10001"); None: one is started here.
+        workers: actors, each holding the model.
+
+    Raises:
+        InputError: Ray is not installed, or no cluster answers.
+    """
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise InputError("--engine ray needs Ray: pip install 'attattr[ray]'") from error
+
+    def engine(missing: list[tuple[int, int, Sequence[Example]]], work: Work) -> Iterator[tuple[int, Shard]]:
+        if not missing:
+            return
+        started = not ray.is_initialized()
+        if started:
+            _connect(ray, address, workers)
+        try:
+            items = [
+                {"number": number, "first": first, "examples": [asdict(example) for example in rows]}
+                for number, first, rows in missing
+            ]
+            tasks = ray.data.from_items(items, override_num_blocks=len(items))
+            done = tasks.map_batches(
+                _Worker,
+                fn_constructor_args=(model, opening, asdict(work), facts),
+                batch_size=1,
+                compute=ray.data.ActorPoolStrategy(size=min(workers, len(items))),
+                num_cpus=CPUS_EACH,
+                batch_format="numpy",
+            )
+            for batch in done.iter_batches(batch_size=1, batch_format="numpy", prefetch_batches=0):
+                files = {name: bytes(batch[name][0]) for name in FILES if len(batch[name][0])}
+                left_out = tuple(Problem(*each) for each in json.loads(str(batch["left_out"][0])))
+                shard = Shard(files, int(batch["rows"][0]), float(batch["worst_gap"][0]), left_out)
+                yield int(batch["number"][0]), shard
+        except ray.exceptions.RayError as error:
+            raise AttAttrError(f"a Ray worker failed: {_reason(error)}") from error
+        finally:
+            if started:
+                ray.shutdown()
+
+    return engine
+
+
+class _Worker:
+    """One actor: the model, loaded once, and shard after shard."""
+
+    def __init__(self, model: str, opening: dict[str, Any], work: dict[str, Any], facts: dict[str, Any]):
+        from attattr.engine.attributor import Attributor
+
+        self.attributor = Attributor.from_pretrained(model, **opening)
+        belongs(facts, self.attributor.facts, f"the run, of which {socket.gethostname()} is a worker,")
+        self.work = Work(**work)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        examples = [Example(**example) for example in batch["examples"][0]]
+        shard = make_shard(self.attributor, examples, int(batch["first"][0]), self.work)
+        files = {name: [shard.files.get(name, b"")] for name in FILES}
+        facts = {"rows": [shard.rows], "worst_gap": [shard.worst_gap]}
+        return {"number": batch["number"], "left_out": [json.dumps(shard.left_out)], **facts, **files}
+
+
+def _connect(ray: Any, address: str | None, workers: int) -> None:
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if port.isdigit():  # Ray itself tries for minutes
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as error:
+            raise InputError(f"no Ray cluster answers at {address}: {error.strerror or error}") from error
+    try:
+        if address is None:
+            ray.init(num_cpus=max(os.cpu_count() or 1, workers), include_dashboard=False, **quiet)
+        else:
+            ray.init(address=address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise InputError(f"no Ray cluster answers at {address or 'this machine'}: {error}") from error
+    ray.data.DataContext.get_current().enable_progress_bars = False
+
+
+def _reason(error: BaseException) -> str:
+    cause = getattr(error, "cause", None) or error
+    return str(cause).strip().splitlines()[-1] if str(cause).strip() else type(cause).__name__

@@ -1,0 +1,237 @@
+"""Attributing a whole data set: cut into shards, agreed with the folder's manifest, resumed."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+import platform
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attattr import __version__
+from attattr.data.examples import Example, Problem
+from attattr.disk import files
+from attattr.errors import InputError
+from attattr.runs.folder import (
+    FORMAT,
+    Run,
+    agree,
+    forget,
+    locked,
+    open_run,
+    sound,
+    write_left_out,
+    write_shard,
+    writing,
+)
+
+if TYPE_CHECKING:
+    from attattr.engine.attributor import Attributor
+    from attattr.runs.shard import Shard, Work
+
+# a shard to be made: its number, the number of its first row, its examples
+Plan = list[tuple[int, int, Sequence[Example]]]
+Engine = Callable[[Plan, "Work"], Iterable[tuple[int, "Shard"]]]
+
+SHARD_SIZE = {"edges": 256, "heads": 256, "dense": 32}  # dense shards are held in memory whole
+LIBRARIES = ("torch", "transformers", "numpy", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a run stands, told after every shard and within it."""
+
+    inputs_done: int
+    inputs: int
+    shards_done: int
+    shards: int
+    worst_gap: float = 0.0  # signed, of what this call computed
+    now: int = 0  # inputs' share of the shard being computed
+
+
+def attribute_data(
+    attributor: Attributor,
+    examples: Sequence[Example],
+    out: str | Path,
+    *,
+    work: Work | None = None,
+    problems: Sequence[Problem] = (),
+    data: dict[str, Any] | None = None,
+    shard_size: int | None = None,
+    engine: Engine | None = None,
+    progress: Callable[[Status], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Run:
+    """Attribute every example into a folder; started again, it goes on where it ended.
+
+    >>> from attattr import Attributor, Example
+    >>> examples = [Example("a fine film", label="positive"), Example("not so fine", label="negative")]
+    >>> run = attribute_data(Attributor.from_pretrained("sst2"), examples, folder / "run")
+    >>> run.complete, run.inputs.to_table()["prediction"].to_pylist()
+    (True, ['positive', 'negative'])
+
+    Args:
+        examples: those that can be used (`usable` sorts out the others, `problems`).
+        work: what to do with each (`Work`); None: its defaults.
+        data: where the examples come from, for the manifest.
+        engine: computes shards and yields them as they are done; None: here, one after the other.
+        progress: told after every shard, and within one.
+        stop: asked after every shard; True ends the run there, to be resumed.
+
+    Raises:
+        InputError: the folder holds a run of something else (the message names the difference), or
+            another process is writing into it.
+        AttAttrError: the folder cannot be written, or the disk is full; finished shards stay good.
+    """
+    from attattr.engine.targets import parse
+    from attattr.runs.shard import Work
+
+    work = work or Work()
+    if work.store not in SHARD_SIZE:
+        raise InputError(f"unknown store '{work.store}': choose one of {', '.join(SHARD_SIZE)}")
+    if work.target not in ("gold", "predicted"):
+        parse(work.target, work.output, attributor.model, attributor.tokenizer)
+    size = shard_size or SHARD_SIZE[work.store]
+    if size < 1:
+        raise InputError(f"the shard size must be at least 1, not {size}")
+    out = files.local(out)
+    plan = [
+        (number, first, examples[first : first + size])
+        for number, first in enumerate(range(0, len(examples), size))
+    ]
+    with writing(out), locked(out):
+        manifest = _manifest(attributor, examples, plan, work, size, data or {})
+        agree(out, manifest)
+        write_left_out(out, problems, manifest)
+        for part in (*out.glob(files.PARTS), *out.glob(f"*/{files.PARTS}")):
+            part.unlink()
+        missing = [each for each in plan if not sound(out, each[0], manifest)]
+        forget(out, (number for number, _, _ in missing))
+        state = Status(
+            inputs_done=len(examples) - sum(len(rows) for _, _, rows in missing),
+            inputs=len(examples),
+            shards_done=len(plan) - len(missing),
+            shards=len(plan),
+        )
+        progress = progress or (lambda status: None)
+        progress(state)
+
+        def within(now: int) -> None:
+            progress(replace(state, now=now))
+
+        for number, shard in (engine or _here(attributor, within))(missing, work):
+            write_shard(out, number, shard)
+            if shard.left_out:
+                write_left_out(out, problems, manifest)
+            state = replace(
+                state,
+                inputs_done=state.inputs_done + shard.rows + len(shard.left_out),
+                shards_done=state.shards_done + 1,
+                worst_gap=max(state.worst_gap, shard.worst_gap, key=abs),
+            )
+            progress(state)
+            if stop():
+                break
+    return open_run(out)
+
+
+def usable(
+    attributor: Attributor, examples: Sequence[Example], *, needs_label: bool
+) -> tuple[list[Example], list[Problem]]:
+    """Examples whose label the model knows, and a problem for each of the others.
+
+    needs_label: an example without a label is of no use (the target is the gold label).
+
+    Raises:
+        InputError: not one is left; the message lists the labels of both sides.
+    """
+    from attattr.engine.targets import parse
+
+    known: dict[str | None, str | None] = {None: "no label" if needs_label else None}
+    for label in {example.label for example in examples} - {None}:
+        try:
+            parse(label, None, attributor.model, attributor.tokenizer)
+            known[label] = None
+        except InputError:
+            known[label] = f"unknown label '{label}'"
+    good = [example for example in examples if known[example.label] is None]
+    bad = [
+        Problem(example.line or 0, str(known[example.label]))
+        for example in examples
+        if known[example.label] is not None
+    ]
+    if not good:
+        seen = sorted(str(label) for label in known if label is not None)
+        raise InputError(
+            f"no row has a label of the model: the data's are {', '.join(seen[:10]) or 'missing'}, the "
+            f"model's {', '.join(attributor.labels)}: give the model's names in its own order (--labels), "
+            "or data of its task"
+        )
+    return good, bad
+
+
+def _here(attributor: Attributor, tell: Callable[[int], None]):
+    """The engine of one machine: this process."""
+    from attattr.runs.shard import make_shard
+
+    def engine(missing, work):
+        for number, first, rows in missing:
+            share = functools.partial(_share, tell, len(rows))
+            yield number, make_shard(attributor, rows, first, work, share)
+
+    return engine
+
+
+def _share(tell: Callable[[int], None], rows: int, done: int, total: int, name: str) -> None:
+    tell(rows * done // max(1, total))
+
+
+def _manifest(
+    attributor: Attributor, examples: Sequence[Example], plan, work: Work, size: int, data: dict[str, Any]
+) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    for example in examples:
+        fields = [example.text, example.text_pair, example.label, example.id, example.line]
+        digest.update(json.dumps(fields, ensure_ascii=False).encode() + b"\n")
+    layout, padding = _layout(attributor, plan, work)
+    facts = attributor.facts
+    return {
+        "format": FORMAT,
+        "model": facts | {"labels": attributor.labels, "dtype": str(attributor.model.dtype)},
+        "data": data | {"rows": len(examples), "sha256": digest.hexdigest()},
+        "options": asdict(work),
+        "shards": {"size": size, "count": len(plan)},
+        "batches": {"inputs_each": layout, "padding_share": padding},
+        "versions": {"attattr": __version__} | {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "environment": {
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "device": str(attributor.model.device),
+        },
+    }
+
+
+def _layout(attributor: Attributor, plan, work: Work) -> tuple[list[list[int]], float]:
+    """How many inputs each batch of each shard has, and how much of them is padding."""
+    from attattr.data.encoding import encode
+    from attattr.engine.batches import length
+    from attattr.engine.batches import plan as batches_of
+    from attattr.runs.shard import options_of
+
+    options = options_of(work)
+    layout, real, padded = [], 0, 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # said when the shard is computed
+        for _, _, rows in plan:
+            encoded = encode(attributor.model, attributor.tokenizer, rows)
+            batches = batches_of(encoded, attributor.model, options)
+            layout.append([len(batch) for batch in batches])
+            for batch in batches:
+                lengths = [length(encoded[i]) for i in batch]
+                real, padded = real + sum(lengths), padded + max(lengths) * len(batch)
+    return layout, round(1 - real / max(1, padded), 4)
