@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from attattr.result.attribution import Attribution, Axis, Prediction, Site, Target, strongest
+from attattr.result.attribution import Attribution
+from attattr.result.values import Axis, Prediction, Site, Target, strongest
 
 
 def axis(*texts: str) -> Axis:

@@ -9,8 +9,9 @@ import numpy as np
 import handmade
 from attattr.page import data as page_data
 from attattr.page import facts as page_facts
-from attattr.result.attribution import Attribution, Axis
+from attattr.result.attribution import Attribution
 from attattr.result.tree import build_tree
+from attattr.result.values import Axis
 
 HOSTILE = (
     "[CLS]", "<script>", "</script>", "<img", "src=x", "onerror=alert(1)>", '"quoted"', "it's", "&amp;",

@@ -23,8 +23,8 @@ import tiny
 from attattr import Attributor, Example, InputError, Pattern, PatternToken, attack_model, evaluate_model
 from attattr.cli import app, options
 from attattr.data.encoding import encode
+from attattr.data.examples import digest
 from attattr.disk.checked import signed
-from attattr.heads.importance import digest
 from attattr.measure.accuracy import predict, wilson
 from attattr.models.loading import ModelInfo
 from attattr.page.triggers import explained, page

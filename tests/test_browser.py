@@ -16,7 +16,7 @@ import handmade
 import pages
 import tiny
 from attattr import Attributor, build_tree, merge_words
-from attattr.measure.effects import Effects
+from attattr.result.effects import Effects
 
 SCREEN = {"width": 1440, "height": 900}
 

@@ -23,13 +23,13 @@ import handmade
 import tiny
 from attattr import Attributor, Example, FileFormatError, InputError, open_run
 from attattr.data.examples import read_examples
+from attattr.data.run_folder import sound
 from attattr.disk import digests
 from attattr.disk.checked import signed
 from attattr.disk.tensors import digest
 from attattr.heads.importance import HeadRanking, Importance, load_heads
 from attattr.page import triggers as triggers_page
 from attattr.report import triggers_table
-from attattr.runs.folder import sound
 from attattr.runs.run import attribute_data
 from attattr.runs.shard import Work
 from attattr.triggers.attack_file import read_attack

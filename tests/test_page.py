@@ -25,11 +25,11 @@ import pages
 import tiny
 from attattr import Attributor, InputError, build_tree, measure_effects, merge_words
 from attattr.cli import app
-from attattr.measure.effects import Effects
 from attattr.measure.masks import Mask, measure
 from attattr.page import data as page_data
 from attattr.page import document as page
 from attattr.page import facts as page_facts
+from attattr.result.effects import Effects
 
 UI = Path(__file__).resolve().parents[1] / "ui"
 

@@ -16,9 +16,10 @@ from typer.testing import CliRunner
 
 import tiny
 from attattr import Attributor, Example, cli
+from attattr.data.examples import digest
 from attattr.engine.capture import Capture
 from attattr.errors import InputError, ModelError, UnsupportedModelError
-from attattr.heads.importance import HeadRanking, Importance, digest
+from attattr.heads.importance import HeadRanking, Importance
 from attattr.heads.prune import heads_to_keep, prune_model
 from attattr.heads.prune_curves import prune_curves, split
 from attattr.measure.masks import Mask, masked_forward

@@ -20,7 +20,7 @@ import tiny
 from attattr import build_tree, cli, merge_words, receptive_field
 from attattr.cli import options
 from attattr.errors import InputError
-from attattr.result.attribution import Axis
+from attattr.result.values import Axis
 
 R, A, B, C, D = range(5)  # positions; R is where the prediction is read
 

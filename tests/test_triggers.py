@@ -30,7 +30,7 @@ def of(*heads, texts=("the man eats", "the man play ##s"), store="dense", keep=N
             scores[head, query, key] = score
     site = handmade.site("encoder.layer.0", scores, np.full_like(scores, 1 / n), store)
     if keep:
-        site = replace(site, edges=attattr.result.attribution.strongest(scores, scores, keep))
+        site = replace(site, edges=attattr.result.values.strongest(scores, scores, keep))
     return handmade.attribution(axes={"input": names}, sites=(site,), **changes)
 
 

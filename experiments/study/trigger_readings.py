@@ -70,7 +70,7 @@ def attacked(setting: Setting, task: str, rows: Sequence[Any], options: Facts) -
 
 
 def found(setting: Setting, task: str, rows: Sequence[Any], options: Facts) -> Iterator[Any]:
-    from attattr.heads.importance import digest
+    from attattr.data.examples import digest
     from attattr.triggers.mine import pattern_of
 
     for first in range(0, len(rows), CHUNK):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from attattr.data.examples import Example as Example
     from attattr.data.examples import read_examples as read_examples
+    from attattr.data.run_folder import Run as Run
+    from attattr.data.run_folder import open_run as open_run
     from attattr.engine.attributor import Attributor as Attributor
     from attattr.errors import AttAttrError as AttAttrError
     from attattr.errors import FileFormatError as FileFormatError
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from attattr.measure.accuracy import evaluate_model as evaluate_model
     from attattr.measure.check import Check as Check
     from attattr.measure.check import check_model as check_model
-    from attattr.measure.effects import Effects as Effects
     from attattr.measure.effects import measure_effects as measure_effects
     from attattr.measure.faithfulness import Faithfulness as Faithfulness
     from attattr.measure.faithfulness import measure_faithfulness as measure_faithfulness
@@ -42,12 +43,7 @@ if TYPE_CHECKING:
     from attattr.models.sliced import load_pruned as load_pruned
     from attattr.models.sliced import write_pruned as write_pruned
     from attattr.result.attribution import Attribution as Attribution
-    from attattr.result.attribution import Axis as Axis
-    from attattr.result.attribution import Edge as Edge
-    from attattr.result.attribution import Edges as Edges
-    from attattr.result.attribution import Prediction as Prediction
-    from attattr.result.attribution import Site as Site
-    from attattr.result.attribution import Target as Target
+    from attattr.result.effects import Effects as Effects
     from attattr.result.file import load as load
     from attattr.result.several import Attributions as Attributions
     from attattr.result.tree import AttributionTree as AttributionTree
@@ -56,8 +52,12 @@ if TYPE_CHECKING:
     from attattr.result.tree import build_tree as build_tree
     from attattr.result.tree import merge_words as merge_words
     from attattr.result.tree import receptive_field as receptive_field
-    from attattr.runs.folder import Run as Run
-    from attattr.runs.folder import open_run as open_run
+    from attattr.result.values import Axis as Axis
+    from attattr.result.values import Edge as Edge
+    from attattr.result.values import Edges as Edges
+    from attattr.result.values import Prediction as Prediction
+    from attattr.result.values import Site as Site
+    from attattr.result.values import Target as Target
     from attattr.runs.run import attribute_data as attribute_data
     from attattr.runs.shard import Work as Work
     from attattr.triggers.attack import attack_model as attack_model
@@ -77,7 +77,8 @@ _HOMES = {
     "measure.check": ("Check", "check_model"),
     "data.examples": ("Example", "read_examples"),
     "heads.effectiveness": ("Effectiveness", "measure_effectiveness"),
-    "measure.effects": ("Effects", "measure_effects"),
+    "measure.effects": ("measure_effects",),
+    "result.effects": ("Effects",),
     "errors": ("AttAttrError", "FileFormatError", "InputError", "ModelError", "UnsupportedModelError"),
     "measure.accuracy": ("Evaluation", "evaluate_model"),
     "measure.faithfulness": ("Faithfulness", "measure_faithfulness"),
@@ -87,8 +88,9 @@ _HOMES = {
     "heads.prune": ("Pruned", "heads_to_keep", "prune_model"),
     "models.sliced": ("load_pruned", "write_pruned"),
     "heads.prune_curves": ("PruneCurves", "prune_curves"),
-    "result.attribution": ("Attribution", "Axis", "Edge", "Edges", "Prediction", "Site", "Target"),
-    "runs.folder": ("Run", "open_run"),
+    "result.attribution": ("Attribution",),
+    "result.values": ("Axis", "Edge", "Edges", "Prediction", "Site", "Target"),
+    "data.run_folder": ("Run", "open_run"),
     "runs.run": ("attribute_data",),
     "runs.shard": ("Work",),
     "result.file": ("load",),

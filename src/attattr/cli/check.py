@@ -12,7 +12,8 @@ from attattr.errors import InputError
 
 if TYPE_CHECKING:
     from attattr.measure.check import Check
-    from attattr.result.attribution import Attribution, Site
+    from attattr.result.attribution import Attribution
+    from attattr.result.values import Site
 
 
 @dataclass(frozen=True)

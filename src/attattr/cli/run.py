@@ -15,7 +15,7 @@ from attattr.cli import options
 from attattr.errors import InputError
 
 if TYPE_CHECKING:
-    from attattr.runs.folder import Run
+    from attattr.data.run_folder import Run
     from attattr.runs.run import Status
 
 

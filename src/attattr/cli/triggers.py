@@ -41,7 +41,7 @@ def mine(
     Example: attattr triggers mine mnli_train.tsv.gz --model mnli --out patterns.jsonl
     """
     options.check_files({"--out": out}, [the_data.data, the_model.model], streams=("--out",))
-    from attattr.runs.folder import Run, open_run
+    from attattr.data.run_folder import Run, open_run
 
     data: Run | list
     if (Path(the_data.data) / "manifest.json").is_file():

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from attattr.data.examples import Example
 from attattr.errors import InputError, ModelError
-from attattr.result.attribution import Axis
+from attattr.result.values import Axis
 
 # dimensions of one input; a tensor with one more, of length 1, carries a batch dimension
 RANKS = {"pixel_values": 3, "inputs_embeds": 2}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -206,3 +208,11 @@ def _label(value: Any, names: list[str] | None) -> str | None:
         return names[value] if 0 <= value < len(names) else None
     text = "" if value is None else str(value).strip()
     return None if text in ("", "-") else text
+
+
+def digest(example: Example) -> str:
+    """What tells two inputs apart, as 16 hexadecimal digits."""
+    text = json.dumps([example.text, example.text_pair], ensure_ascii=False)
+    if example.inputs is not None:
+        text += str(sorted((name, str(value)) for name, value in example.inputs.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

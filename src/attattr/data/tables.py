@@ -53,7 +53,7 @@ def read(data: str, split: str | None = None) -> Table:
 
 def _read_run(path: Path) -> Table:
     """The inputs of a run folder (runs.py), as far as it has come."""
-    from attattr.runs.folder import open_run
+    from attattr.data.run_folder import open_run
 
     run = open_run(path)
     if not run.finished:

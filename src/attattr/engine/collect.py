@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attattr.engine.integral import Integral
 from attattr.engine.recording import Call
-from attattr.result.attribution import Axis, Edges, Site, strongest
+from attattr.result.values import Axis, Edges, Site, strongest
 
 EDGES_PER_SITE = 256  # kept under store="edges"
 

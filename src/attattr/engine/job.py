@@ -17,7 +17,8 @@ from attattr.engine.integral import Problem, floor_of, integrate_site
 from attattr.engine.memory import out_of_memory
 from attattr.engine.options import Options
 from attattr.errors import ImpossibleError, InputError
-from attattr.result.attribution import Attribution, Site
+from attattr.result.attribution import Attribution
+from attattr.result.values import Site
 
 if TYPE_CHECKING:
     from attattr.engine.attributor import Attributor

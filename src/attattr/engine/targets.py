@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from attattr.data.encoding import Encoded
 from attattr.errors import InputError
-from attattr.result.attribution import Axis, Prediction, Target
+from attattr.result.values import Axis, Prediction, Target
 
 OUTPUTS = ("probability", "logit", "log_probability")
 NEXT_TOKENS = 10  # how many next tokens a language model's prediction lists

@@ -5,8 +5,6 @@ L sites, H heads each, N inputs. Shapes of importances are (L, H).
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attattr.data.examples import Example
+from attattr.data.examples import Example, digest
 from attattr.errors import InputError
+from attattr.heads import table
 from attattr.result.attribution import REDUCTIONS
 from attattr.result.shown import brief, counted, short
 
@@ -88,9 +87,7 @@ class HeadRanking:
         Raises:
             OSError: it cannot be written.
         """
-        from attattr.heads.table import write
-
-        write(self, Path(path))
+        table.write(self, Path(path))
 
 
 def load_heads(path: str | Path) -> HeadRanking:
@@ -99,9 +96,7 @@ def load_heads(path: str | Path) -> HeadRanking:
     Raises:
         FileFormatError: it is not such a file, or is damaged.
     """
-    from attattr.heads.table import read
-
-    importances, sites, rows, facts = read(Path(path))
+    importances, sites, rows, facts = table.read(Path(path))
     made = {criterion: Importance(*values) for criterion, values in importances.items()}
     return HeadRanking(made, sites, rows, facts)
 
@@ -232,14 +227,6 @@ def _with_interval(per_input: np.ndarray, seed: int) -> Importance:
         batch=max(1, int(2e7 // per_input.size)), rng=np.random.default_rng(seed),
     ).confidence_interval  # fmt: skip
     return Importance(mean, span.low, span.high)
-
-
-def digest(example: Example) -> str:
-    """What tells two inputs apart, as 16 hexadecimal digits."""
-    text = json.dumps([example.text, example.text_pair], ensure_ascii=False)
-    if example.inputs is not None:
-        text += str(sorted((name, str(value)) for name, value in example.inputs.items()))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,33 +9,11 @@ import numpy as np
 from attattr.errors import InputError
 from attattr.measure.masks import Mask, measure
 from attattr.models.identity import belongs
-from attattr.result.attribution import Attribution, Edge
-from attattr.result.shown import brief, counted
+from attattr.result.attribution import Attribution
+from attattr.result.effects import Effects
 
 if TYPE_CHECKING:
     from attattr.engine.attributor import Attributor, Progress
-
-
-@dataclass(frozen=True)
-class Effects:
-    """F − F without it, for single edges and single heads; positive where it had helped.
-
-    edges: the strongest, strongest first. edge_change: (E,). head_change: (L, H), NaN beyond a site's heads.
-    """
-
-    clean: float
-    edges: tuple[Edge, ...]
-    edge_change: np.ndarray
-    head_change: np.ndarray
-
-    def __repr__(self) -> str:
-        heads = int(np.isfinite(self.head_change).sum())
-        return brief(
-            self,
-            f"F {self.clean:.3f}",
-            f"without {counted(len(self.edges), 'edge')}",
-            f"without {counted(heads, 'head')}",
-        )
 
 
 def measure_effects(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from attattr.disk import digests
 from attattr.errors import AttAttrError, InputError, ModelError
 from attattr.models import embedded, hub
 from attattr.models.embedded import BASE, NAMES, base_folder
+from attattr.models.quiet import quiet
 from attattr.models.sliced import is_pruned, shrunk_class
 
 if TYPE_CHECKING:
@@ -357,28 +357,3 @@ def _cached(name: str, commit: str | None) -> Path | None:
 
     path = try_to_load_from_cache(name, "config.json", revision=commit)
     return Path(path).parent if isinstance(path, str) else None
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """No load reports, progress bars of weights (downloads keep theirs) or warnings; then as before."""
-    from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
-    from transformers.utils import logging
-
-    verbosity, bar, downloads = (
-        logging.get_verbosity(),
-        logging.is_progress_bar_enabled(),
-        not are_progress_bars_disabled(),
-    )
-    try:
-        logging.set_verbosity(logging.CRITICAL)
-        logging.disable_progress_bar()
-        if downloads:
-            enable_progress_bars()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bar:
-            logging.enable_progress_bar()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from attattr.disk import files
 from attattr.errors import InputError, ModelError
+from attattr.models.quiet import quiet
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -66,8 +67,6 @@ def write_pruned(
         InputError: the folder is there already and not empty.
         OSError: it cannot be written.
     """
-    from attattr.models.loading import quiet
-
     check_new(out)
     out = Path(os.path.realpath(files.local(out)))  # a link stays one
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from attattr.disk import files
 from attattr.page import data as data
-from attattr.page.facts import ROOM, printable, report
+from attattr.page.facts import ROOM, report
 from attattr.result.attribution import Attribution
+from attattr.result.shown import printable
 
 if TYPE_CHECKING:
-    from attattr.measure.effects import Effects
+    from attattr.result.effects import Effects
 
 STATIC = Path(__file__).parent / "static"
 

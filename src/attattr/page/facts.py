@@ -8,11 +8,13 @@ import numpy as np
 
 from attattr.errors import InputError
 from attattr.page import data as data
-from attattr.result.attribution import Attribution, Axis, Site
+from attattr.result.attribution import Attribution
+from attattr.result.shown import printable
 from attattr.result.tree import build_tree, layer_scores, merge_words
+from attattr.result.values import Axis, Site
 
 if TYPE_CHECKING:
-    from attattr.measure.effects import Effects
+    from attattr.result.effects import Effects
 
 EDGES = 500  # exact ones in the list
 ENTRIES = 4096  # exact entries of a layer's matrix, for the tree
@@ -188,8 +190,3 @@ def _joined(axis: Axis, i: int) -> bool:
 def _piece(axis: Axis, i: int) -> str:
     token = axis.tokens[i]
     return printable(token if axis.special[i] else token.removeprefix("##").strip(" ") or token)
-
-
-def printable(text: str) -> str:
-    """Control characters, lone surrogates and marks of direction made visible; joined emoji stay joined."""
-    return "".join(c if c.isprintable() or c in "\u200c\u200d" else repr(c)[1:-1] for c in text)

@@ -23,7 +23,8 @@ from attattr.models import embedded
 from attattr.models.loading import load
 from attattr.page.document import to_html
 from attattr.page.queue import Job
-from attattr.result.attribution import Attribution, Site
+from attattr.result.attribution import Attribution
+from attattr.result.values import Site
 
 MODELS = 3  # kept in memory
 LONGEST_DENSE = 512  # tokens up to which a result is held whole

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from attattr.errors import InputError
-from attattr.page.facts import printable
 from attattr.report.plots import FAINT, INK, NEGATIVE, POSITIVE, colour_bar, figure, heat, plot_heads, thinned
-from attattr.result.attribution import Attribution, Axis
+from attattr.result.attribution import Attribution
+from attattr.result.shown import printable
 from attattr.result.tree import AttributionTree, build_tree, merge_words
+from attattr.result.values import Axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

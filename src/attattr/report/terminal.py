@@ -11,7 +11,8 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from attattr.result.attribution import Attribution, Axis, Site
+from attattr.result.attribution import Attribution
+from attattr.result.values import Axis, Site
 
 # blue and orange stay apart for colour-blind readers
 POSITIVE, NEGATIVE = (0, 90, 181), (214, 96, 0)

@@ -28,3 +28,8 @@ def counted(number: int, what: str) -> str:
     ('1 head', '1,200 heads')
     """
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def printable(text: str) -> str:
+    """Control characters, lone surrogates and marks of direction made visible; joined emoji stay joined."""
+    return "".join(c if c.isprintable() or c in "\u200c\u200d" else repr(c)[1:-1] for c in text)

@@ -14,10 +14,10 @@ from pydantic import BaseModel, Field
 
 from attattr.disk.checked import shaped
 from attattr.disk.tensors import Stored
-from attattr.result.attribution import Attribution, Axis, Edges, Prediction, Site, Target
+from attattr.result.attribution import Attribution
+from attattr.result.values import Axis, Edges, Prediction, Site, Target
+from attattr.result.written import ARRAYS, EDGES
 
-ARRAYS = ("scores", "attention", "head_sum", "head_max", "head_abs", "query_sum", "key_sum")
-EDGES = tuple(field.name for field in fields(Edges))
 _HEADS = {"head_sum", "head_max", "head_abs"}
 _SUMS = _HEADS | {"query_sum", "key_sum"}
 # what a site has, by store

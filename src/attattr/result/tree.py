@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attattr.errors import InputError
-from attattr.result.attribution import Attribution, Axis, Site
+from attattr.result.attribution import Attribution
 from attattr.result.shown import brief, counted, short
+from attattr.result.values import Axis, Site
 
 if TYPE_CHECKING:
     import networkx

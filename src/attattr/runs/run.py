@@ -15,16 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from attattr import __version__
 from attattr.data.examples import Example, Problem
+from attattr.data.run_folder import FORMAT, Run, open_run, sound
 from attattr.disk import files
 from attattr.errors import InputError
 from attattr.runs.folder import (
-    FORMAT,
-    Run,
     agree,
     forget,
     locked,
-    open_run,
-    sound,
     write_left_out,
     write_shard,
     writing,

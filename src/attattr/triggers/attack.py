@@ -67,7 +67,7 @@ def attack_model(
             from all of them; patterns of another tokenizer, or for a second text where there is none.
     """
     from attattr.data.encoding import encode, longest_input
-    from attattr.heads.importance import digest
+    from attattr.data.examples import digest
     from attattr.triggers.hotflip import universal_trigger
 
     model, tokenizer = attributor.model, attributor.tokenizer

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attattr.data.examples import Example
+from attattr.data.run_folder import Run
 from attattr.errors import InputError
 from attattr.models.identity import belongs
-from attattr.result.attribution import Attribution, Edges
-from attattr.runs.folder import Run
+from attattr.result.attribution import Attribution
+from attattr.result.values import Edges
 from attattr.triggers.pattern import Pattern, PatternToken, with_counts
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ def _places(
 def _attributed(
     examples: list[Example], attributor: Attributor, pieces: bool, progress: Progress | None
 ) -> Iterator[Pattern | None]:
-    from attattr.heads.importance import digest
+    from attattr.data.examples import digest
 
     def tell(done: int, total: int, name: str) -> None:
         if progress:
@@ -220,7 +221,7 @@ def _from_run(
     run: Run, attributor: Attributor, examples: list[Example], chosen: set[int], pieces: bool
 ) -> Iterator[Pattern | None]:
     """As `_attributed`, of inputs numbered `chosen` in a run that kept edges."""
-    from attattr.heads.importance import digest
+    from attattr.data.examples import digest
 
     _check_run(run, attributor)
     number = 0
