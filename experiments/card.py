@@ -1,6 +1,6 @@
 """Turn a trained adapter into the folder that ships: the adapter, card.json, and a model card to read.
 
-    python experiments/card.py mnli --data ../shared/data --work build/train --out src/attattr/adapters
+    python experiments/card.py mnli --data ../shared/data --work build/train --out src/attattr/models/adapters
 
 Reads what experiments/train.py left in WORK/TASK: report.json and adapter/. The figures "as shipped" are
 those of the plain evaluation (`attattr evaluate`) of the finished folder on the development file; without
@@ -232,7 +232,7 @@ def main() -> None:
     parser.add_argument("task", choices=TASKS)
     parser.add_argument("--data", type=Path, help="folder of the development files, e.g. ../shared/data")
     parser.add_argument("--work", type=Path, default=Path("build/train"))
-    parser.add_argument("--out", type=Path, default=Path("src/attattr/adapters"))
+    parser.add_argument("--out", type=Path, default=Path("src/attattr/models/adapters"))
     args = parser.parse_args()
     print(ship(args.task, args.work, args.out, args.data))
 

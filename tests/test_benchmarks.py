@@ -6,15 +6,17 @@ import json
 import sys
 from pathlib import Path
 
+from test_engine import close
+
 import tiny
 from attattr import Attributor
-from test_engine import close
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 import literal
-import runs
 import speed_page
+
+import runs
 
 
 def test_the_literal_algorithm_is_the_left_sum_of_64_steps():

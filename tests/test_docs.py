@@ -16,7 +16,7 @@ import attattr
 import handmade
 
 ROOT = Path(__file__).resolve().parents[1]
-ADAPTERS = ROOT / "src" / "attattr" / "adapters"
+ADAPTERS = ROOT / "src" / "attattr" / "models" / "adapters"
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(attattr.__path__, "attattr.")

@@ -9,7 +9,7 @@ const check = process.argv.includes("--check");
 const { outputFiles } = await build({
   absWorkingDir: here("."),
   entryPoints: readdirSync(here("src/entries")).map((name) => `src/entries/${name}`),
-  outdir: here("../src/attattr/report/static"),
+  outdir: here("../src/attattr/page/static"),
   bundle: true,
   minify: true,
   charset: "ascii",

@@ -31,7 +31,7 @@ from attattr.page import document as page
 from attattr.page import facts as page_facts
 from attattr.result.effects import Effects
 
-UI = Path(__file__).resolve().parents[1] / "ui"
+UI = Path(__file__).resolve().parents[2] / "ui"
 
 
 class Elements(HTMLParser):

@@ -339,7 +339,7 @@ def test_json_has_the_documented_keys():
 
 
 def test_every_key_of_the_json_is_documented():
-    document = (Path(__file__).parents[1] / "docs" / "schema.md").read_text(encoding="utf-8")
+    document = (Path(__file__).parents[2] / "docs" / "schema.md").read_text(encoding="utf-8")
     facts = handmade.attribution().to_json(top=1)
     keys = {*facts, *facts["prediction"], *facts["target"], *facts["sites"][0], *facts["edges"][0]}
     assert [key for key in sorted(keys) if f"`{key}`" not in document] == []

@@ -20,7 +20,7 @@ FEW = {
     ("seq2seq LM", "mbart"): "interface",
     ("image classification", "vit"): "interface",
 }
-DOCS = Path(__file__).parent.parent / "docs" / "models.md"
+DOCS = Path(__file__).parents[2] / "docs" / "models.md"
 
 
 @pytest.mark.filterwarnings("ignore")  # of transformers, about sizes no model has

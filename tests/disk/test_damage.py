@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 from safetensors.numpy import save as to_bytes
+from test_result import same
 
 import attattr
 import handmade
@@ -35,9 +36,8 @@ from attattr.runs.shard import Work
 from attattr.triggers.attack_file import read_attack
 from attattr.triggers.mine import mine_triggers
 from attattr.triggers.pattern import Pattern, PatternToken, read_patterns
-from test_result import same
 
-BEFORE = Path(__file__).parent / "fixtures" / "first_version"
+BEFORE = Path(__file__).parents[1] / "fixtures" / "first_version"
 STORES = ("dense", "edges", "heads")
 TABLES = ("inputs", "edges", "heads")
 

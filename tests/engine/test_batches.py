@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 import transformers as t
+from test_engine import close
 
 import tiny
 from attattr import AttAttrError, Attributor
 from attattr.engine.capture import Capture
-from test_engine import close
 
 
 @pytest.fixture

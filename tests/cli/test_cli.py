@@ -28,7 +28,7 @@ from attattr.cli import options
 from attattr.errors import InputError, ModelError
 from attattr.report.terminal import view
 
-ADAPTERS = Path(attattr.__file__).parent / "adapters"
+ADAPTERS = Path(attattr.__file__).parent / "models" / "adapters"
 needs_embedded = pytest.mark.skipif(
     not all((ADAPTERS / name).is_dir() for name in ("sst2", "mnli")), reason="no embedded models here"
 )

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from test_tree import LAST, A, B, C, D, R, made
 from transformers.models.bert import modeling_bert
 from typer.testing import CliRunner
 
@@ -19,7 +20,6 @@ from attattr.cli import options
 from attattr.data.examples import Example
 from attattr.errors import InputError
 from attattr.measure.faithfulness import FRACTIONS, METHODS, edge_turns, tree_choices
-from test_tree import LAST, A, B, C, D, R, made
 
 TEXTS = ["the film is very fine", "nobody eats the bad film", "a man and a woman", "not good"]
 

@@ -20,7 +20,7 @@ from attattr.models.loading import Loaded, ModelInfo
 from attattr.page import server
 from attattr.page import session as explainer
 
-ADAPTERS = Path(__file__).resolve().parents[1] / "src" / "attattr" / "adapters"
+ADAPTERS = Path(__file__).resolve().parents[2] / "src" / "attattr" / "models" / "adapters"
 EMBEDDED = pytest.mark.skipif(not (ADAPTERS / "mnli").is_dir(), reason="needs the embedded model mnli")
 PAIR = ("A chef is slicing onions in a busy kitchen.", "Someone is preparing food.")
 SECONDS = 60_000  # that a model may take here, in ms

@@ -15,7 +15,7 @@ from attattr.heads.prune_curves import _latency_ratio
 
 
 def test_nothing_asks_for_float64_on_a_device_that_has_none():
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     done = subprocess.run(
         [sys.executable, here / "without_float64.py"], capture_output=True, text=True, check=False,
         env=os.environ | {"PYTHONPATH": f"{here.parent / 'src'}{os.pathsep}{here}"},

@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from test_left_as_found import same, state
 
 import tiny
 from attattr import Attributor
 from attattr.engine.capture import Capture
 from attattr.engine.structure import lock_of
 from attattr.measure.accuracy import predict
-from test_left_as_found import same, state
 
 TEXTS = ("a fine film", "not so good", "the man eats", "nobody sleeps and nobody eats")
 

@@ -21,7 +21,7 @@ from attattr.models import embedded
 from attattr.models.embedded import NAMES
 from attattr.models.loading import base_folder, load
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 

@@ -15,7 +15,7 @@ import pytest
 from attattr.data.examples import Example, as_examples, read_examples
 from attattr.errors import InputError
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 shared = pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data beside the repository")
 
 
