@@ -28,8 +28,9 @@ def as_given(device: torch.device) -> Iterator[None]:
     with contextlib.ExitStack() as undo:
         undo.enter_context(torch.inference_mode(False))
         there = torch.accelerator.current_accelerator()
-        for kind in {"cpu", device.type, there.type if there else "cpu"} - {"meta"}:
-            undo.enter_context(torch.autocast(kind, enabled=False))
+        for kind in {"cpu", device.type, there.type if there else "cpu"}:
+            if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+                undo.enter_context(torch.autocast(kind, enabled=False))
         undo.enter_context(_whole_float32())
         yield
 
