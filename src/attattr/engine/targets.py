@@ -204,7 +204,7 @@ def _value(
 ) -> Tensor:
     each = torch.arange(len(wishes), device=logits.device)
     given = logits.dtype
-    if given == torch.float32 and logits.device.type != "mps":
+    if given == torch.float32 and logits.device.type in ("cpu", "cuda"):  # others may have no float64
         logits = logits.double()  # in float32 the gradient of a probability within 1e-7 of 1 is noise
     if kind == "continuation":
         assert first is not None
