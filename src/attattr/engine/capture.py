@@ -31,6 +31,7 @@ from attattr.engine.structure import (
     blocks_of,
     blocks_without,
     by_input,
+    by_row,
     configs,
     kind_of,
     lists_without,
@@ -208,7 +209,7 @@ class Capture:
             blocks += 1
             if self.replay and blocks <= site.block:
                 calls = recording.calls_by_then[blocks - 1]
-                return _rows(recording.blocks[blocks - 1], rows, size)
+                return by_row(recording.blocks[blocks - 1], rows, size)
             if recording.read is not None and blocks == len(recording.blocks):
                 calls = len(recording.calls)
                 own = context if number == calls - 1 else None
@@ -226,7 +227,7 @@ class Capture:
             return attention(module, query, key, value, attention_mask, *args, **kwargs)
 
         with self._handlers(attend, run):
-            outputs = self._forward(_rows(dict(inputs), rows, size), recording.kept)
+            outputs = self._forward(by_row(dict(inputs), rows, size), recording.kept)
         if calls != len(recording.calls):
             raise UnsupportedModelError(
                 f"{type(self.model).__name__} made {calls} attention calls where its clean forward made "
@@ -261,7 +262,7 @@ class Capture:
 
         with self._handlers(attend, None):
             outputs = self._forward(
-                _rows(dict(inputs), rows, len(next(iter(inputs.values())))), recording.kept
+                by_row(dict(inputs), rows, len(next(iter(inputs.values())))), recording.kept
             )
         return outputs, contexts
 
@@ -292,7 +293,7 @@ class Capture:
         assert call is not None  # else no rows are chosen
         return run_rows(
             forward, args, kwargs,
-            positions=positions, clean=_rows(recording.blocks[-1], rows, len(call.query)), context=context,
+            positions=positions, clean=by_row(recording.blocks[-1], rows, len(call.query)), context=context,
             attention=self._attention(recording, len(recording.calls) - 1, call.eager),
             attending=lambda attend: self._handlers(attend, self._run),
         )  # fmt: skip
@@ -347,15 +348,3 @@ def _eager(module: nn.Module) -> Callable:
     if function is None:
         raise UnsupportedModelError(f"{type(module).__module__} has no eager attention to read weights from")
     return function
-
-
-def _rows(value: Any, rows: Tensor, size: int) -> Any:
-    """Every tensor in a nest that has one entry an input, with one entry a row instead."""
-    if isinstance(value, Tensor):
-        return value.index_select(0, rows) if value.ndim and len(value) == size else value
-    if isinstance(value, dict):
-        items = {key: _rows(item, rows, size) for key, item in value.items()}
-        return items if type(value) is dict else type(value)(**items)
-    if isinstance(value, tuple | list):
-        return type(value)(_rows(item, rows, size) for item in value)
-    return value

@@ -109,6 +109,18 @@ def by_input(output: Any, size: int) -> bool:
     return isinstance(output, Tensor) and output.ndim > 0 and len(output) == size
 
 
+def by_row(value: Any, rows: Tensor, size: int) -> Any:
+    """Every tensor in a nest that has one entry an input, with one entry a row instead."""
+    if isinstance(value, Tensor):
+        return value.index_select(0, rows) if value.ndim and len(value) == size else value
+    if isinstance(value, dict):
+        items = {key: by_row(item, rows, size) for key, item in value.items()}
+        return items if type(value) is dict else type(value)(**items)
+    if isinstance(value, tuple | list):
+        return type(value)(by_row(item, rows, size) for item in value)
+    return value
+
+
 @contextlib.contextmanager
 def wrapped(module: nn.Module, run: Callable) -> Iterator[None]:
     """Send calls of the module's forward through `run(forward, args, kwargs)`."""

@@ -13,6 +13,7 @@ from attattr.disk import digests
 from attattr.errors import AttAttrError, InputError, ModelError
 from attattr.models import embedded, hub
 from attattr.models.embedded import BASE, NAMES, base_folder
+from attattr.models.place import named_dtype, place_for
 from attattr.models.quiet import quiet
 from attattr.models.sliced import is_pruned, shrunk_class
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EMBEDDED", "Loaded", "ModelInfo", "base_folder", "load"]
 
-DTYPES = ("float32", "float64", "bfloat16", "float16")
 # the heads whose output has an F to explain: auto class, its architectures, PEFT's name of the task
 HEADS = (
     ("AutoModelForSequenceClassification", "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES", "SEQ_CLS"),
@@ -98,8 +98,8 @@ def load(
         InputError: an option that cannot be used.
     """
     name = str(name)
-    precision = _dtype(dtype)
-    place = _device(device, precision)
+    precision = named_dtype(dtype)
+    place = place_for(device, precision)
     folder = Path(name).expanduser()
     local = name in NAMES or folder.is_dir()
     if local and revision is not None:
@@ -297,32 +297,6 @@ def _rename(model: PreTrainedModel, labels: str | Sequence[str], name: str) -> N
 def _set_labels(config: PreTrainedConfig, labels: Sequence[str]) -> None:
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: i for i, label in enumerate(labels)}
-
-
-def _dtype(dtype: Any) -> torch.dtype:
-    import torch
-
-    name = str(dtype or "float32").removeprefix("torch.")
-    if name not in DTYPES:
-        raise InputError(f"unknown dtype '{name}': choose one of {', '.join(DTYPES)}")
-    return getattr(torch, name)
-
-
-def _device(device: Any, dtype: torch.dtype) -> torch.device:
-    import torch
-
-    double = dtype == torch.float64
-    mps = torch.backends.mps.is_available()
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps and not double else "cpu")
-    try:
-        place = torch.device(device)
-        torch.empty(1, device=place)
-    except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
-        raise InputError(f"the device '{device}' is not there: {str(error).splitlines()[0]}") from error
-    if place.type == "mps" and double:
-        raise InputError("the device mps cannot compute in float64: use the cpu, or float32")
-    return place
 
 
 def _check_finite(model: PreTrainedModel, name: str) -> None:
