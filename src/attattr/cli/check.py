@@ -24,6 +24,9 @@ class ModelArgument(options.TheModel):
 def check(
     the_model: ModelArgument,
     tokens: Annotated[str, typer.Option(help="Lengths of input to measure.", metavar="N[,N…]")] = "32,128",
+    literal: Annotated[
+        bool, typer.Option("--literal", help="Compare with the paper's algorithm to the letter (slow).")
+    ] = False,
 ) -> None:
     """Which attention sites MODEL has, whether completeness holds, and what an input costs.
 
@@ -39,7 +42,7 @@ def check(
     with options.working(f"attributing made-up inputs of {tokens} tokens"):
         from attattr.measure.check import check_model
 
-        found = check_model(attributor, tokens=lengths, exact=exact)
+        found = check_model(attributor, tokens=lengths, exact=exact, literal=literal)
     _show(found, the_model.model)
     if not found.holds:
         raise typer.Exit(1)
@@ -73,6 +76,10 @@ def _show(found: Check, name: str) -> None:
         console.print("Completeness does not hold to the tolerance at every site: read the gaps with care.")
     if found.off is not None:
         console.print(f"Scores are {found.off:.1%} from those in float32 (Σ|difference| / Σ|score|).")
+    if found.literal is not None:
+        console.print(
+            f"With 20 right steps the scores are {found.literal:.1e} from the paper's algorithm as it reads."
+        )
     if found.zero.left_out:
         console.print(f"Not attributed: {escape(', '.join(found.zero.left_out))}")
     if not found.replayed:

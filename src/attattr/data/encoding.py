@@ -73,8 +73,10 @@ def longest_input(model: PreTrainedModel, tokenizer: Any) -> int | None:
     return min((limit for limit in limits if limit and limit < 1 << 30), default=None)
 
 
-def collate(encoded: Sequence[Encoded], pad_token_id: int | None) -> dict[str, Tensor]:
-    """Inputs as one batch, padded on the right: token ids with `pad_token_id`, all else with 0.
+def collate(
+    encoded: Sequence[Encoded], pad_token_id: int | None, device: torch.device | None = None
+) -> dict[str, Tensor]:
+    """Inputs as one batch on a device, padded on the right: token ids with `pad_token_id`, all else with 0.
 
     Raises:
         InputError: the inputs do not hold the same kinds of tensors, of the same shapes.
@@ -93,7 +95,7 @@ def collate(encoded: Sequence[Encoded], pad_token_id: int | None) -> dict[str, T
         fill = (pad_token_id or 0) if name.endswith("input_ids") else 0
         longest = max(map(len, values))
         batch[name] = torch.tensor([[*value, *[fill] * (longest - len(value))] for value in values])
-    return batch
+    return {name: value.to(device) for name, value in batch.items()}
 
 
 class _Encoder:

@@ -1,4 +1,17 @@
-"""The Attributor: texts in, attributions out. Batches, memory budget, assembly of results."""
+"""The Attributor: texts in, attributions out.
+
+1. `data.encoding.encode`     texts as token ids, and what their positions mean
+2. `targets.parse`, `extend`  what F is; a continuation's tokens behind the input
+3. `batches.plan`             inputs of like length together, within a memory budget
+   and for each batch (`job.Job`):
+4. `Capture.record`           one clean forward: every attention call, every block's output
+5. `targets.resolve`          F(A), and what the model predicts
+6. `shortcuts.taken`          what need not be computed again, each shortcut proven on the batch
+7. `integral.integrate_site`  Attr(A) = (A − A⁰) ⊙ (Ḡ Vᵀ), one site after the other
+8. `collect.sites_of`         the scores without padding, as the store asks
+
+The paper's algorithm as it reads, on one screen: `literal.py`.
+"""
 
 from __future__ import annotations
 

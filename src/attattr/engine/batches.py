@@ -126,7 +126,7 @@ def check_padding(capture: Capture, batches: list[list[Encoded]], pad: int) -> N
         logits = []
         try:
             for group, i in ((batch, shortest), ([batch[shortest]], 0)):
-                inputs = {name: value.to(device) for name, value in collate(group, pad).items()}
+                inputs = collate(group, pad, device)
                 logits.append(capture.record(inputs).outputs.logits[i].float())
         except (RuntimeError, MemoryError) as error:
             if out_of_memory(error):

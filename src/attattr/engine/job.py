@@ -66,7 +66,7 @@ class Job:
     def _attribute(self, encoded: list[Encoded], wishes: list[targets.Wish], rows: int) -> list[Attribution]:
         model, tokenizer = self.attributor.model, self.attributor.tokenizer
         device = next(model.parameters()).device
-        inputs = {name: value.to(device) for name, value in collate(encoded, self.pad).items()}
+        inputs = collate(encoded, self.pad, device)
         recording = self.capture.record(inputs)
         lengths = [targets.read_length(e) for e in encoded]
         objective, predictions = targets.resolve(wishes, recording.outputs, lengths, model, tokenizer)

@@ -74,6 +74,12 @@ class Recording:
         """Numbers of the calls that can be attributed."""
         return [number for number, call in enumerate(self.calls) if call is not None]
 
+    def attention(self, site: int) -> Tensor:
+        """A of an attributable call, (B, H, q, k)."""
+        call = self.calls[site]
+        assert call is not None
+        return call.weights()
+
     @property
     def reach(self) -> tuple[int, int]:
         """Of two recordings, the larger saw more: calls to attribute, else calls at all."""

@@ -46,13 +46,12 @@ def sensitivities(
     taylor: dict[int, np.ndarray] = {}
     attention: dict[int, np.ndarray] = {}
     with Capture(model) as capture, pad_token(model, tokenizer, encoded) as pad:
-        shortest = collate([encoded[order[0]]], pad)
-        calls = capture.record({name: value.to(device) for name, value in shortest.items()}).calls
+        calls = capture.record(collate([encoded[order[0]]], pad, device)).calls
         sites = [number for number, call in enumerate(calls) if call is not None]
         place = {number: site for site, number in enumerate(sites)}
         for first in range(0, len(order), most):
             group = order[first : first + most]
-            inputs = {k: v.to(device) for k, v in collate([encoded[i] for i in group], pad).items()}
+            inputs = collate([encoded[i] for i in group], pad, device)
             padding = inputs.get("attention_mask")
             scales: dict[int, Tensor] = {}
             largest: dict[int, Tensor] = {}

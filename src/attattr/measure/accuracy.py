@@ -106,8 +106,7 @@ def predict(
             capture = within.enter_context(Capture(model))
             sites = sites_of(capture, encoded[0], pad)
         for group in groups:
-            batch = collate([encoded[i] for i in group], pad)
-            batch = {name: value.to(device) for name, value in batch.items()}
+            batch = collate([encoded[i] for i in group], pad, device)
             if masks is None:
                 outputs = model(**batch)
             else:

@@ -10,13 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from attattr.data.encoding import longest_input
 from attattr.engine import quadrature
 from attattr.engine.attributor import Attributor
 from attattr.engine.capture import Capture
+from attattr.engine.literal import literal_scores
 from attattr.errors import InputError
 from attattr.models.quantised import plain_parts
 from attattr.result.attribution import Attribution
 from attattr.result.shown import brief, counted
+
+LITERAL_STEPS = 20  # the paper's
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Check:
     fused: tuple[bool, ...]  # per site: layers that are passed through may use fused attention
     costs: tuple[Cost, ...]
     off: float | None  # ‖scores − scores of `exact`‖₁ / ‖scores of `exact`‖₁, where that was given
+    literal: float | None = None  # the same against the paper's algorithm to the letter, where asked for
 
     def __repr__(self) -> str:
         holds = "from the zero baseline" if self.zero_usable else "from the uniform baseline alone"
@@ -65,6 +70,7 @@ def check_model(
     tokens: Sequence[int] = (32, 128),
     seed: int = 0,
     exact: Attributor | None = None,
+    literal: bool = False,
 ) -> Check:
     """Attribute seeded random inputs and report sites, completeness and cost.
 
@@ -73,15 +79,16 @@ def check_model(
     (True, 6, ())
 
     exact: the same model in a finer precision, to measure the scores against.
+    literal: measure them against the paper's algorithm to the letter, too (slow).
 
     Raises:
         InputError: more tokens than the model takes.
         UnsupportedModelError: no attention can be intercepted.
     """
     model = attributor.model
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    limit = longest_input(model, None)
     for n in tokens:
-        if n < 2 or (isinstance(limit, int) and 0 < limit < n):
+        if n < 2 or (limit is not None and limit < n):
             raise InputError(f"{n} tokens cannot be tried: this model takes 2 to {limit or 'any number'}")
     inputs = [_made_up(attributor, n, seed) for n in tokens]
     with warnings.catch_warnings():
@@ -101,7 +108,19 @@ def check_model(
     replayed = attributor._ways[0] if attributor._ways else True
     fused = tuple(call.fused for call in calls if call)
     off = None if exact is None else _distance(attributor, exact, inputs[0], zero.target.index[0])
-    return Check(zero, uniform, replayed, fused, tuple(costs), off)
+    letter = _from_literal(attributor, inputs[0], zero.target.index[0]) if literal else None
+    return Check(zero, uniform, replayed, fused, tuple(costs), off, letter)
+
+
+def _from_literal(attributor: Attributor, made_up: dict[str, torch.Tensor], target: int) -> float:
+    theirs = literal_scores(attributor, made_up, target=target, n_steps=LITERAL_STEPS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        ours = attributor.attribute(made_up, target=target, method="riemann_right", n_steps=LITERAL_STEPS)
+    pairs = [
+        (site.scores, of) for site, of in zip(ours.sites, theirs, strict=True) if site.scores is not None
+    ]
+    return sum(float(np.abs(a - b).sum()) for a, b in pairs) / sum(float(np.abs(b).sum()) for _, b in pairs)
 
 
 def _distance(
@@ -123,8 +142,8 @@ def _distance(
 
 def made_up_batch(attributor: Attributor, seed: int, tokens: int = 32) -> dict[str, torch.Tensor]:
     """One made-up input as a batch, of so many tokens or as many as the model takes."""
-    limit = getattr(attributor.model.config.get_text_config(), "max_position_embeddings", None)
-    n = min(tokens, limit) if isinstance(limit, int) and limit > 0 else tokens
+    limit = longest_input(attributor.model, None)
+    n = tokens if limit is None else min(tokens, limit)
     return _batch(_made_up(attributor, n, seed), attributor.model.device)
 
 

@@ -103,7 +103,7 @@ def masked_forward(
 def sites_of(capture: Capture, encoded: Encoded, pad: int) -> list[int]:
     """The number of each site's attention call, from one clean forward."""
     device = next(capture.model.parameters()).device
-    inputs = {name: value.to(device) for name, value in collate([encoded], pad).items()}
+    inputs = collate([encoded], pad, device)
     return capture.record(inputs).sites
 
 
@@ -140,7 +140,7 @@ def measure(
     at_once = max(1, rows_within_budget(model, [encoded]) // 2)
     values: list[float] = []
     with Capture(model) as capture, pad_token(model, tokenizer, [encoded]) as pad:
-        one = {name: value.to(device) for name, value in collate([encoded], pad).items()}
+        one = collate([encoded], pad, device)
         recording = capture.record(one)
         objective, _ = targets.resolve(
             [wish], recording.outputs, [targets.read_length(encoded)], model, tokenizer

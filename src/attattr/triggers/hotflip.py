@@ -108,7 +108,7 @@ def _gains(
     try:
         with evaluating(model), torch.enable_grad(), pad_token(model, attributor.tokenizer, filled) as pad:
             device = embeddings.weight.device
-            batch = {name: value.to(device) for name, value in collate(filled, pad).items()}
+            batch = collate(filled, pad, device)
             logits = model(**batch).logits
             loss = torch.nn.functional.cross_entropy(logits, torch.as_tensor(gold, device=device))
             (gradient,) = torch.autograd.grad(loss, held[:1])
