@@ -117,10 +117,9 @@ def _from_literal(attributor: Attributor, made_up: dict[str, torch.Tensor], targ
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         ours = attributor.attribute(made_up, target=target, method="riemann_right", n_steps=LITERAL_STEPS)
-    pairs = [
-        (site.scores, of) for site, of in zip(ours.sites, theirs, strict=True) if site.scores is not None
-    ]
-    return sum(float(np.abs(a - b).sum()) for a, b in pairs) / sum(float(np.abs(b).sum()) for _, b in pairs)
+    pairs = [(site.scores, of) for site, of in zip(ours.sites, theirs, strict=True)]
+    apart = sum(float(np.abs(a - b).sum()) for a, b in pairs if a is not None)
+    return apart / sum(float(np.abs(b).sum()) for b in theirs)
 
 
 def _distance(
