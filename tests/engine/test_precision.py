@@ -11,7 +11,7 @@ import torch
 import tiny
 from attattr import AttAttrError, Attributor, UnsupportedModelError, measure_faithfulness
 from attattr.data.examples import Example
-from attattr.engine.precision import PEAK, as_given, lifts
+from attattr.engine.precision import BLIND, PEAK, as_given, lifts
 
 # |scores − exact|₁ / |exact|₁ that half precision may cost at a site (measured: 0.013 and 0.15)
 COST = {"float16": 0.03, "bfloat16": 0.2}
@@ -71,13 +71,28 @@ def test_gradients_that_overflow_are_tried_with_less():
     assert (off(found, wanted) < 0.05).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_function_of_half_precision_is_scaled_too(dtype):
+    """Its own steps are in half precision: what is scaled must not overflow there, nor be of another type."""
+    weights = torch.tensor([1.0, -1.0], dtype=dtype)
+    targets = {
+        "probability": lambda outputs: outputs.logits.softmax(-1)[:, 0],
+        "difference": lambda outputs: outputs.logits @ weights.to(outputs.logits.dtype),
+    }
+    exact = Attributor(tiny.bert(labels=2))
+    half = Attributor(tiny.bert(labels=2).to(dtype))
+    for target in targets.values():
+        wanted = exact.attribute(tiny.text(7), target=target, n_steps=4)
+        assert (off(half.attribute(tiny.text(7), target=target, n_steps=4), wanted) < 0.15).all()
+
+
 def test_lifts_are_powers_of_two_near_the_peak():
     gradient = torch.tensor([[1e-9, -3e-9], [0.25, 0.1], [0.0, 0.0]])
     scale = lifts(gradient, torch.zeros(3))
     assert torch.equal(torch.log2(scale), torch.log2(scale).round())
     lifted = (gradient.abs().amax(1) * scale)[:2]
     assert ((lifted > PEAK / 2) & (lifted <= PEAK)).all() and scale[2] == 1
-    assert torch.equal(lifts(None, torch.zeros(2)), torch.ones(2))
+    assert torch.equal(lifts(None, torch.zeros(2)), torch.full((2,), BLIND))
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,18 @@ from __future__ import annotations
 import contextlib
 import copy
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from attattr.engine.targets import Objective
+
 HALF = (torch.float16, torch.bfloat16)
 PEAK = 2.0**11  # where the largest gradient of a logit is lifted to: float16 ends at 2**16 and at 2**-24
+BLIND = 2.0**10  # scale of an F that nothing is known of
 LEAST = 2.0**-24  # scale below which gradients are left as they are, not finite
 
 
@@ -72,10 +76,10 @@ def _switches() -> Iterator[tuple[Any, str, Any, tuple]]:
         yield place, "fp32_precision", "ieee", ("ieee", "none")
 
 
-def logit_gradient(objective: Callable, outputs: Any, rows: Tensor) -> Tensor | None:
-    """∂F/∂logits, as the logits; None where F does not come from outputs with logits."""
+def logit_gradient(objective: Objective, outputs: Any, rows: Tensor) -> Tensor | None:
+    """∂F/∂logits, as the logits; None where F is not known to be a function of them."""
     logits = getattr(outputs, "logits", None)
-    if not isinstance(logits, Tensor):
+    if not isinstance(logits, Tensor) or objective.is_opaque:
         return None
     leaf = logits.detach().float().requires_grad_()
     of_leaf = copy.copy(outputs)
@@ -100,16 +104,19 @@ def resolution(gradient: Tensor | None, logits: Any, value: Tensor, eps: float) 
 
 
 def lifts(gradient: Tensor | None, value: Tensor) -> Tensor:
-    """Powers of two, (R,), that bring the largest gradient of each row's logits near PEAK."""
+    """Powers of two, (R,), that bring the largest gradient of each row's logits near PEAK.
+
+    Where that is not known, F itself may be computed in half precision: then what it can take.
+    """
     if gradient is None:
-        return torch.ones_like(value)
+        return torch.full_like(value, BLIND)
     largest = gradient.abs().flatten(1).amax(1).to(value.dtype)
     lifted = torch.exp2(torch.floor(torch.log2(PEAK / largest)).clamp(-60, 60))
     return torch.where(largest > 0, lifted, torch.ones_like(value))
 
 
 def gradients(
-    objective: Callable, outputs: Any, values: Tensor, rows: Tensor, leaves: list[Tensor]
+    objective: Objective, outputs: Any, values: Tensor, rows: Tensor, leaves: list[Tensor]
 ) -> list[Tensor]:
     """∂F/∂leaf of each row of each leaf, in F's precision; 0 where F does not come from it.
 

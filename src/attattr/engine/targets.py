@@ -132,9 +132,14 @@ class Objective:
     first: Tensor | None  # (B,) position that predicts the first token; None for classes
     multi_label: bool
 
+    @property
+    def is_opaque(self) -> bool:
+        """Whether some of it is the user's own function: of what, and in which precision, is not known."""
+        return any(wish.kind == "callable" for wish in self.wishes)
+
     def positions(self) -> Tensor | None:
         """Positions whose logits it reads, ascending; None: it reads no positions, or any of them."""
-        if self.first is None or any(wish.kind == "callable" for wish in self.wishes):
+        if self.first is None or self.is_opaque:
             return None
         counts = [max(1, len(wish.index)) if wish.kind == "continuation" else 1 for wish in self.wishes]
         read = [
@@ -230,7 +235,7 @@ def _of_callable(function: Callable[[Any], Tensor], outputs: Any, count: int) ->
     if not isinstance(values, Tensor) or values.shape != (count,):
         shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
         raise InputError(f"a callable target must return one number an input, ({count},), not {shape}")
-    return values
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def _logits(outputs: Any) -> Tensor:
