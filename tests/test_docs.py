@@ -122,6 +122,14 @@ def test_the_library_in_the_readme_runs(tmp_path, monkeypatch):
 
 def test_the_modules_in_the_architecture_exist():
     document = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`(\w+\.py)`", document))
-    assert len(named) > 15
-    assert [name for name in sorted(named) if not (ROOT / "src" / "attattr" / name).is_file()] == []
+    package = ROOT / "src" / "attattr"
+    rooms = set(re.findall(r"^\| \d \| `(\w+)/` \|", document, re.M))
+    assert rooms == {path.parent.name for path in package.glob("*/__init__.py")}
+    engine = document[document.index("In `engine/`") :].partition("\n\n")[0]
+    named = set(re.findall(r"`([a-z_]+)`", engine))
+    assert named == {path.stem for path in (package / "engine").glob("*.py")} - {"__init__"}
+    paths = set(re.findall(r"`(\w+/\w+\.py)`", document))
+    assert len(paths) > 3
+    assert [
+        path for path in sorted(paths) if not (package / path).is_file() and not (ROOT / path).is_file()
+    ] == []

@@ -177,7 +177,9 @@ def test_an_open_descriptor_is_written_where_it_stands(tmp_path, folder):
 
 
 def test_standard_output_by_name_after_what_was_said(tmp_path):
-    program = f"from attattr import files\nprint('said')\nfiles.write('/dev/stdout', '{NEW}\\n')\nprint('on')"
+    program = (
+        f"from attattr.disk import files\nprint('said')\nfiles.write('/dev/stdout', '{NEW}\\n')\nprint('on')"
+    )
     with (tmp_path / "log").open("w") as log:
         subprocess.run([sys.executable, "-c", program], stdout=log, check=True)
     assert (tmp_path / "log").read_text() == f"said\n{NEW}\non\n"

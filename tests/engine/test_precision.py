@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ import torch
 import tiny
 from attattr import AttAttrError, Attributor, UnsupportedModelError, measure_faithfulness
 from attattr.data.examples import Example
+from attattr.engine.capture import IMPLEMENTATION
 from attattr.engine.precision import BLIND, PEAK, as_given, lifts
+from attattr.engine.structure import lock_of
 
 # |scores − exact|₁ / |exact|₁ that half precision may cost at a site (measured: 0.013 and 0.15)
 COST = {"float16": 0.03, "bfloat16": 0.2}
@@ -86,6 +89,18 @@ def test_a_function_of_half_precision_is_scaled_too(dtype):
         assert (off(half.attribute(tiny.text(7), target=target, n_steps=4), wanted) < 0.15).all()
 
 
+def test_the_importance_of_a_very_sure_models_heads_does_not_underflow():
+    """Taylor importance is a gradient of the loss, which is next to nothing there."""
+    from attattr.heads.sensitivity import sensitivities
+
+    rows, tell = [Example("a fine film"), Example("a man eats")], lambda *_: None
+    wanted, found = (
+        sensitivities(Attributor(saturated(dtype), tiny.tokenizer()), rows, np.zeros(2, int), tell).taylor
+        for dtype in (torch.float64, torch.float16)
+    )
+    assert wanted.max() > 0 and np.abs(found - wanted).max() < 0.05 * wanted.max()
+
+
 def test_lifts_are_powers_of_two_near_the_peak():
     gradient = torch.tensor([[1e-9, -3e-9], [0.25, 0.1], [0.0, 0.0]])
     scale = lifts(gradient, torch.zeros(3))
@@ -117,7 +132,9 @@ def test_weights_that_were_made_in_inference_mode_are_refused():
         model = tiny.bert()
     with pytest.raises(UnsupportedModelError, match=r"inference_mode.*load the model outside"):
         Attributor(model).attribute(tiny.text(4))
-    assert not any(hasattr(m, "_undo") for m in model.modules())
+    assert model.config._attn_implementation != IMPLEMENTATION
+    with ThreadPoolExecutor(1) as threads:  # and the lock is free for others
+        assert threads.submit(lock_of(model).acquire, timeout=1).result()
 
 
 def test_a_target_that_detaches_is_an_error_that_names_the_site(attributor):
@@ -177,6 +194,9 @@ def test_coarse_products_are_off_inside_and_as_they_were_outside(attributor):
         assert set(before) == {"tf32", "bf16"}
         attributor.attribute("a fine film", target=look, n_steps=2)
         assert seen and all(each in ("ieee", "none") for now in seen for each in now)
+        with as_given(torch.device("cpu")):  # others may read the older switches meanwhile
+            assert not backends.cuda.matmul.allow_tf32 and not backends.cudnn.allow_tf32
+            assert torch.get_float32_matmul_precision() == "highest"
         assert [place.fp32_precision for place in places] == before
         with as_given(torch.device("cpu")):
             with pytest.raises(ZeroDivisionError), as_given(torch.device("cpu")):

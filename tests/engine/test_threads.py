@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -16,6 +17,12 @@ from attattr.engine.structure import lock_of
 from attattr.measure.accuracy import predict
 
 TEXTS = ("a fine film", "not so good", "the man eats", "nobody sleeps and nobody eats")
+
+
+def lock_taken(model) -> bool:
+    """Whether another thread could take the model's lock now."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(lock_of(model).acquire, timeout=0.1).result()
 
 
 @pytest.fixture
@@ -49,8 +56,8 @@ def test_another_thread_waits_until_the_model_is_free(model):
     before = state(model)
     with Capture(model):
         entered.set()
-        thread.join(0.3)
-        assert thread.is_alive() and not others
+        time.sleep(0.1)
+        assert not lock_taken(model) and not others  # whatever the other thread has reached, it waits
     thread.join(60)
     assert np.array_equal(others[0], wanted.attribute("a fine film").scores)
     assert same(before, state(model))

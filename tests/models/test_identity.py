@@ -53,6 +53,27 @@ def test_the_digest_tells_weights_names_shapes_and_types_apart():
     assert digest != of_parameters(model)
 
 
+def test_the_digest_tells_configs_and_adapters_apart():
+    from peft import LoraConfig, get_peft_model
+
+    digests = {
+        of_parameters(tiny.bert(**more)) for more in ({}, {"hidden_act": "relu"}, {"layer_norm_eps": 0.1})
+    }
+    assert len(digests) == 3
+    model = tiny.bert()
+    model.config.id2label, model.config._name_or_path = {0: "x", 1: "y", 2: "z"}, "elsewhere"
+    assert of_parameters(model) in digests
+    wrapped = get_peft_model(model, LoraConfig(r=2, target_modules=["query"]))
+    wrapped.add_adapter("other", LoraConfig(r=2, target_modules=["query"]))
+    attributor = Attributor(wrapped)
+    found = [attributor.digest]
+    wrapped.set_adapter("other")
+    found.append(attributor.digest)
+    with wrapped.disable_adapter():
+        found.append(attributor.digest)
+    assert len({*found}) == 3 and attributor.digest == found[1]
+
+
 def test_the_digest_is_kept_until_the_weights_change(monkeypatch):
     attributor, counted = made(), []
     monkeypatch.setattr(

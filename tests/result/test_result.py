@@ -156,9 +156,7 @@ def test_a_flipped_bit_anywhere_is_refused(saved):
 
 
 def test_a_file_of_a_newer_version_says_so(saved, monkeypatch):
-    from attattr.result import file as storage
-
-    monkeypatch.setattr(storage, "FORMAT_VERSION", "2")
+    monkeypatch.setattr(written, "FORMAT_VERSION", "2")
     handmade.attribution().save(saved)
     monkeypatch.undo()
     with pytest.raises(FileFormatError, match="format 2, this attattr reads 1: upgrade"):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attattr.cli import options
-from attattr.errors import InputError
+from attattr.errors import AttAttrError, InputError
 
 if TYPE_CHECKING:
     from attattr.data.run_folder import Run
@@ -94,6 +94,8 @@ def _show(made: Run) -> None:
     impossible = made.left_out
     if impossible:
         typer.echo(f"{impossible:,} inputs could not be attributed; left_out.jsonl says why")
+    if impossible and not rows:
+        raise AttAttrError("not one input could be attributed")
     if rows:
         import pyarrow.compute as pc
 

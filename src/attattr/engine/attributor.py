@@ -78,7 +78,7 @@ class Attributor:
 
     @property
     def digest(self) -> str:
-        """sha256 of the model's parameters and buffers: what tells two models apart, to the bit.
+        """sha256 of class, config, adapters at work, parameters and buffers: what tells two models apart.
 
         Computed once, and again when the weights have changed (unless through `.data`, which torch
         does not tell): about a second for each gigabyte and core.
@@ -229,7 +229,7 @@ class Attributor:
 
 def _versions(changes: Any) -> Any:
     """Changes less where the parameters lie: moved, they are the same."""
-    return changes and [(i, version) for i, version, _ in changes]
+    return changes and ([(i, version) for i, version, _ in changes[0]], changes[1])
 
 
 def _check_room(encoded: Sequence[Encoded], wanted: int) -> None:

@@ -56,6 +56,8 @@ def plan(encoded: list[Encoded], model: PreTrainedModel, options: Options) -> li
 def dense_bytes(encoded: list[Encoded], model: PreTrainedModel, options: Options) -> int:
     """What store="dense" keeps of these inputs: scores and attention of every edge."""
     layers = _width(model, "num_hidden_layers", 12) if options.layers is None else len(options.layers)
+    if options.layers is None and model.config.is_encoder_decoder:
+        layers *= 3  # of the encoder, the decoder, and between them
     each = layers * _width(model, "num_attention_heads", 12) * 2 * max(4, model.dtype.itemsize)
     return sum(each * length(e) ** 2 for e in encoded)
 

@@ -52,8 +52,7 @@ class Capture:
             its own precision, whatever autocast, TF32 or inference mode is on outside.
 
     One thread at a time has a model: others wait for it here. It may be captured again inside of its own
-    capture. Calling the model itself from another thread meanwhile gives the right outputs, but in
-    evaluation mode.
+    capture. The model itself, called from another thread meanwhile, is right, but in evaluation mode.
     """
 
     def __init__(self, model: PreTrainedModel):
@@ -63,6 +62,7 @@ class Capture:
         self.softmaxes: bool | None = None  # attention is seen at its softmaxes; None: not known yet
         self._heads: set[int] | None = None  # numbers of heads a softmax may have
         self._seen: Softmaxes | None = None  # of the last forward
+        self._undo: list[contextlib.ExitStack] = []  # of each time it was entered
         self._attend: Callable | None = None
         self._run: Callable | None = None
 
@@ -71,11 +71,11 @@ class Capture:
             undo.enter_context(lock_of(self.model))
             undo.enter_context(as_given(self.model.device))
             self._prepare(undo)
-            self._undo = undo.pop_all()
+            self._undo.append(undo.pop_all())
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._undo.close()
+        self._undo.pop().close()
 
     def _prepare(self, undo: contextlib.ExitStack) -> None:
         for module in self.model.modules():

@@ -16,6 +16,7 @@ from attattr.engine.collect import sites_of
 from attattr.engine.integral import Problem, floor_of, integrate_site
 from attattr.engine.memory import out_of_memory
 from attattr.engine.options import Options
+from attattr.engine.precision import HALF, logit_gradient
 from attattr.errors import ImpossibleError, InputError
 from attattr.result.attribution import Attribution
 from attattr.result.values import Site
@@ -74,7 +75,8 @@ class Job:
         value = objective(recording.outputs, every)
         if not bool(torch.isfinite(value).all()):
             raise ImpossibleError("the model's output is not finite: its weights or this input overflow")
-        floor = floor_of(objective, recording.outputs, value, every, model.dtype)
+        slope = logit_gradient(objective, recording.outputs, every) if model.dtype in HALF else None
+        floor = floor_of(slope, recording.outputs, value, model.dtype)
         problem = Problem(self.capture, recording, inputs, objective, value, floor, rows)
         if self.attributor._ways is None:
             shortcuts.check_resume(problem)

@@ -7,6 +7,9 @@ from pathlib import Path
 import psutil
 import torch
 
+# by allocators and libraries that raise a RuntimeError like any other
+SAID = ("can't allocate memory", "out of memory", "not enough memory", "cublas_status_alloc_failed")
+
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether it is one: of Python, of a device, or of an allocator that says so in words only."""
@@ -14,7 +17,7 @@ def out_of_memory(error: BaseException) -> bool:
         return True
     if not isinstance(error, RuntimeError):
         return False
-    return "can't allocate memory" in str(error) or "out of memory" in str(error).lower()
+    return any(words in str(error).lower() for words in SAID)
 
 
 def of_machine() -> int:

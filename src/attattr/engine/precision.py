@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,40 +42,46 @@ def as_given(device: torch.device) -> Iterator[None]:
 
 
 _entered, _counting = 0, threading.Lock()
-_switched: list[tuple[Any, str, Any]] = []
+_before: list[Callable[[], None]] = []  # what puts the switches back, the last first
 
 
 @contextlib.contextmanager
 def _whole_float32() -> Iterator[None]:
     """The switches are the process's, so the first thread to come in sets them, the last puts them back."""
     global _entered
-    with _counting:
-        _entered += 1
-        if _entered == 1:
-            for place, name, wanted, fine in _switches():
-                now = getattr(place, name)
-                if now not in fine:
-                    _switched.append((place, name, now))
-                    setattr(place, name, wanted)
     try:
+        with _counting:
+            _entered += 1
+            if _entered == 1:
+                _switch()
         yield
     finally:
         with _counting:
             _entered -= 1
-            while not _entered and _switched:
-                setattr(*_switched.pop())
+            while not _entered and _before:
+                _before.pop()()
 
 
-def _switches() -> Iterator[tuple[Any, str, Any, tuple]]:
-    """(object, attribute, value that is exact, values that are): the general before the particular."""
+def _switch() -> None:
+    """Products of float32 in float32. torch has an older and a newer way to say so, and reading what was
+    set by the other one is an error: the older is used where it can be read, for those who read it too."""
     backends: Any = torch.backends
-    if not hasattr(backends, "fp32_precision"):  # before torch 2.9
-        yield backends.cuda.matmul, "allow_tf32", False, (False,)
-        yield backends.cudnn, "allow_tf32", False, (False,)
-        return
-    cuda, cudnn, mkldnn = backends.cuda, backends.cudnn, backends.mkldnn
-    for place in (backends, cudnn, mkldnn, cuda.matmul, cudnn.conv, cudnn.rnn, mkldnn.matmul, mkldnn.conv):
-        yield place, "fp32_precision", "ieee", ("ieee", "none")
+    newer = ("cuda.matmul", "cudnn", "cudnn.conv", "cudnn.rnn", "mkldnn", "mkldnn.matmul", "mkldnn.conv")
+    places = [backends, *(attrgetter(name)(backends) for name in newer)]
+    if hasattr(backends, "fp32_precision"):  # from torch 2.9 on
+        for place in places:  # put back after the older ones, since those set some of these
+            _before.append(functools.partial(setattr, place, "fp32_precision", place.fp32_precision))
+    with contextlib.suppress(RuntimeError):
+        precision = torch.get_float32_matmul_precision()
+        _before.append(functools.partial(torch.set_float32_matmul_precision, precision))
+        torch.set_float32_matmul_precision("highest")
+    for place in (backends.cuda.matmul, backends.cudnn):
+        with contextlib.suppress(RuntimeError):
+            _before.append(functools.partial(setattr, place, "allow_tf32", place.allow_tf32))
+            place.allow_tf32 = False
+    for place in places:
+        if getattr(place, "fp32_precision", "none") not in ("ieee", "none"):
+            place.fp32_precision = "ieee"
 
 
 def logit_gradient(objective: Objective, outputs: Any, rows: Tensor) -> Tensor | None:
@@ -93,14 +101,16 @@ def logit_gradient(objective: Objective, outputs: Any, rows: Tensor) -> Tensor |
 
 
 def resolution(gradient: Tensor | None, logits: Any, value: Tensor, eps: float) -> Tensor:
-    """How much of F is rounding, (R,), where the logits are rounded to `eps`: Σ |logit ∂F/∂logit| eps.
+    """How much of F is rounding, (R,), where the logits are rounded to `eps`: Σ |∂F/∂logit| eps times the
+    largest logit, which is at least 1, since it is put together from larger numbers.
 
     A saturated probability hardly moves with its logits, so that this is far below F · eps there. Where
     F is not known as a function of logits: F · eps.
     """
     if gradient is None:
         return value.abs() * eps
-    return (gradient * logits.detach().float()).abs().flatten(1).sum(1).to(value.dtype) * eps
+    largest = logits.detach().float().abs().flatten(1).amax(1).clamp(min=1)
+    return (gradient.abs().flatten(1).sum(1) * largest).to(value.dtype) * eps
 
 
 def lifts(gradient: Tensor | None, value: Tensor) -> Tensor:
@@ -110,34 +120,34 @@ def lifts(gradient: Tensor | None, value: Tensor) -> Tensor:
     """
     if gradient is None:
         return torch.full_like(value, BLIND)
-    largest = gradient.abs().flatten(1).amax(1).to(value.dtype)
+    largest = gradient.float().abs().flatten(1).amax(1)
     lifted = torch.exp2(torch.floor(torch.log2(PEAK / largest)).clamp(-60, 60))
-    return torch.where(largest > 0, lifted, torch.ones_like(value))
+    return torch.where(largest > 0, lifted, torch.ones_like(lifted))
 
 
-def gradients(
-    objective: Objective, outputs: Any, values: Tensor, rows: Tensor, leaves: list[Tensor]
-) -> list[Tensor]:
+def gradients(values: Tensor, leaves: list[Tensor], scale: Tensor | None = None) -> list[Tensor]:
     """∂F/∂leaf of each row of each leaf, in F's precision; 0 where F does not come from it.
 
-    In half precision F is scaled before the way back, row by row, and the scale taken out in float32:
-    the gradients of a saturated probability would underflow. Rows that overflow are tried again with
-    less.
+    scale: (R,) what F is multiplied by before the way back, row by row (`lifts`), and what comes out divided
+    by in float32: in half precision the gradients of a saturated probability would underflow. Rows that
+    overflow are tried again with less.
     """
     if not values.requires_grad:
         return [torch.zeros_like(leaf, dtype=values.dtype) for leaf in leaves]
-    half = any(leaf.dtype in HALF for leaf in leaves)
-    scale = lifts(logit_gradient(objective, outputs, rows), values) if half else torch.ones_like(values)
+    if scale is None:
+        return _wide(torch.autograd.grad(values.sum(), leaves, allow_unused=True), leaves, values.dtype)
     while True:
-        total = (values * scale).sum() if half else values.sum()
-        found = torch.autograd.grad(total, leaves, allow_unused=True, retain_graph=half)
-        wide = [
-            torch.zeros_like(leaf, dtype=values.dtype) if of is None else of.to(values.dtype)
-            for leaf, of in zip(leaves, found, strict=True)
-        ]
-        if not half:
-            return wide
+        total = (values * scale).sum()
+        found = torch.autograd.grad(total, leaves, allow_unused=True, retain_graph=True)
+        wide = _wide(found, leaves, values.dtype)
         fine = torch.stack([of.flatten(1).isfinite().all(1) for of in wide]).all(0)
-        if bool((fine | (scale <= LEAST)).all()):
+        if bool((fine | ~(scale > LEAST)).all()):
             return [of / scale.view(-1, *[1] * (of.ndim - 1)) for of in wide]
         scale = torch.where(fine, scale, scale / 2.0**6)
+
+
+def _wide(found: Sequence[Tensor | None], leaves: list[Tensor], dtype: torch.dtype) -> list[Tensor]:
+    return [
+        torch.zeros_like(leaf, dtype=dtype) if of is None else of.to(dtype)
+        for leaf, of in zip(leaves, found, strict=True)
+    ]

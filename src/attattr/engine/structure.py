@@ -19,7 +19,13 @@ _making = threading.Lock()
 
 
 def lock_of(model: nn.Module) -> Any:
-    """The model's one lock: whoever changes how it computes holds it. A thread may take it again."""
+    """The model's one lock: whoever changes how it computes holds it. A thread may take it again.
+
+    Two models that share modules have two locks, and must not be used by two threads at a time; nor two
+    models each inside of a target of the other.
+    """
+    wrapped: Any = model
+    model = wrapped.get_base_model() if hasattr(wrapped, "get_base_model") else model
     with _making:
         return _locks.setdefault(model, threading.RLock())
 

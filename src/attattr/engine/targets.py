@@ -209,8 +209,7 @@ def _value(
 ) -> Tensor:
     each = torch.arange(len(wishes), device=logits.device)
     given = logits.dtype
-    if given == torch.float32 and logits.device.type in ("cpu", "cuda"):  # others may have no float64
-        logits = logits.double()  # in float32 the gradient of a probability within 1e-7 of 1 is noise
+    logits = in_full(logits)
     if kind == "continuation":
         assert first is not None
         sums = []
@@ -241,6 +240,12 @@ def _of_callable(function: Callable[[Any], Tensor], outputs: Any, count: int) ->
 def _logits(outputs: Any) -> Tensor:
     logits = outputs.logits
     return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+
+
+def in_full(logits: Tensor) -> Tensor:
+    """In float64, where the device is known to have it: in float32 the gradient of a probability within
+    1e-7 of 1 is noise."""
+    return logits.double() if logits.device.type in ("cpu", "cuda") else logits.float()
 
 
 def _multi_label(model: PreTrainedModel) -> bool:

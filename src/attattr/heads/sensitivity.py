@@ -14,6 +14,8 @@ from attattr.data.encoding import collate, encode
 from attattr.data.examples import Example
 from attattr.engine.batches import length, pad_token, rows_within_budget
 from attattr.engine.capture import Capture
+from attattr.engine.precision import HALF, gradients, lifts
+from attattr.engine.targets import in_full
 from attattr.errors import InputError
 from attattr.models.quantised import check_gradients
 
@@ -69,13 +71,16 @@ def sensitivities(
                 return context * one[:, None, :, None]
 
             with torch.enable_grad():
-                logits = capture.edit(inputs, change).logits.float()
+                logits = in_full(capture.edit(inputs, change).logits)
                 wanted = torch.as_tensor(gold[group], device=device)
-                loss = torch.nn.functional.cross_entropy(logits, wanted, reduction="sum")
-                gradients = torch.autograd.grad(loss, [scales[s] for s in range(len(sites))])
-            if len({gradient.shape for gradient in gradients}) > 1:
+                loss = torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
+            slope = logits.detach().softmax(-1) - torch.nn.functional.one_hot(wanted, logits.shape[1])
+            leaves = [scales[s] for s in range(len(sites))]
+            lift = lifts(slope, loss.detach()) if leaves[0].dtype in HALF else None
+            found = gradients(loss, leaves, lift)
+            if len({gradient.shape for gradient in found}) > 1:
                 raise InputError("the layers have different numbers of heads: they cannot be ranked as one")
-            of_group = torch.stack([gradient.float().abs() for gradient in gradients], 1).cpu().numpy()
+            of_group = torch.stack([gradient.abs() for gradient in found], 1).cpu().numpy()
             weights_of = torch.stack([largest[s] for s in range(len(sites))], 1).cpu().numpy()
             for i, one_taylor, one_weight in zip(group, of_group, weights_of, strict=True):
                 taylor[i], attention[i] = one_taylor, one_weight

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -11,14 +12,22 @@ from typing import TYPE_CHECKING, Any
 from attattr.errors import InputError
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 THREADS = 8
+ADAPTER = ("active_adapters", "scaling", "disable_adapters", "merged_adapters")  # of a layer of PEFT
+# entries of a config that change no number
+ASIDE = {
+    "architectures", "attattr_pruned", "attattr_pruned_from", "attn_implementation", "auto_map", "dtype",
+    "experts_implementation", "id2label", "label2id", "pad_token_id", "return_dict", "torch_dtype",
+    "transformers_version", "use_cache",
+}  # fmt: skip
 SHOWN = 12  # digits of a digest in a message
 
 
 def of_parameters(model: nn.Module) -> str:
-    """sha256 of all a model has learnt: names, types, shapes and bytes of its parameters and buffers.
+    """sha256 of all that a model computes with: its class and config, its adapters and which are at work, and
+    names, types, shapes and bytes of its parameters and saved buffers.
 
     >>> from attattr import Attributor
     >>> sst2, mnli = (Attributor.from_pretrained(name) for name in ("sst2", "mnli"))
@@ -37,7 +46,30 @@ def of_parameters(model: nn.Module) -> str:
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as threads:  # hashing lets others run
         parts = list(threads.map(lambda name: _of_value(state[name]), names))
     lines = "".join(f"{name} {part}\n" for name, part in zip(names, parts, strict=True))
-    return hashlib.sha256(lines.encode()).hexdigest()
+    return hashlib.sha256(f"{_setting(model)}\n{lines}".encode()).hexdigest()
+
+
+def _setting(model: nn.Module) -> str:
+    """What a model computes with besides its numbers: class, config, and the state of PEFT's layers."""
+    config = getattr(model, "config", None)
+    facts = _plain(config.to_dict()) if config is not None else None
+    adapters = [
+        (name, [str(getattr(module, fact, None)) for fact in ADAPTER])
+        for name, module in model.named_modules()
+        if hasattr(module, "active_adapters") and hasattr(module, "scaling")
+    ]
+    return json.dumps([type(model).__name__, facts, adapters], sort_keys=True, default=str)
+
+
+def _plain(facts: Any) -> Any:
+    """A config without what says where it is from, how it is run, or what its labels are called."""
+    if not isinstance(facts, dict):
+        return facts
+    return {
+        str(name): _plain(value)
+        for name, value in facts.items()
+        if name not in ASIDE and not str(name).startswith(("_", "output_"))
+    }
 
 
 def _of_value(value: Any) -> str:
@@ -71,10 +103,11 @@ def _contents(value: Any) -> Iterator[tuple[str, Any]]:
         yield f"{plain.dtype} {tuple(plain.shape)}", plain.reshape(-1).view(torch.uint8).numpy()
 
 
-def changes(model: nn.Module) -> tuple[tuple[int, int, int], ...]:
-    """What differs once the parameters have been replaced, moved or written to (not through `.data`)."""
-    parameters: list[Tensor] = [*model.parameters(), *model.buffers()]
-    return tuple((id(p), -1 if p.is_inference() else p._version, p.data_ptr()) for p in parameters)
+def changes(model: nn.Module) -> tuple[tuple[tuple[int, int, int], ...], str]:
+    """What differs once the parameters have been replaced, moved or written to (not through `.data`), or the
+    config or the adapters at work have changed."""
+    places = ((id(p), -1 if p.is_inference() else p._version, p.data_ptr()) for p in model.parameters())
+    return tuple(places), _setting(model)
 
 
 def belongs(

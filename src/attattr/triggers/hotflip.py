@@ -92,6 +92,7 @@ def _gains(
     import torch
 
     from attattr.engine.batches import pad_token
+    from attattr.engine.precision import BLIND
     from attattr.measure.accuracy import evaluating
 
     model = attributor.model
@@ -110,8 +111,10 @@ def _gains(
             device = embeddings.weight.device
             batch = collate(filled, pad, device)
             logits = model(**batch).logits
-            loss = torch.nn.functional.cross_entropy(logits, torch.as_tensor(gold, device=device))
-            (gradient,) = torch.autograd.grad(loss, held[:1])
+            # scaled, since gradients of half precision underflow: what counts is their order
+            wanted = torch.as_tensor(gold, device=device)
+            loss = torch.nn.functional.cross_entropy(logits.float(), wanted)
+            (gradient,) = torch.autograd.grad(BLIND * loss, held[:1])
     finally:
         handle.remove()
     at = torch.as_tensor([each.places[slot] for each in made], device=device)

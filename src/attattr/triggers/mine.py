@@ -266,3 +266,5 @@ def _check_run(run: Run, attributor: Attributor) -> None:
     if attributor.model.config.is_encoder_decoder:
         raise InputError("of an encoder-decoder, mine the data itself: a run does not tell its sites apart")
     belongs(made_by, attributor.facts, f"the run in '{run.path}'")
+    if made_by.get("tokenizer_digest") != attributor.facts.get("tokenizer_digest"):
+        raise InputError(f"the run in '{run.path}' was made with another tokenizer: mine the data itself")
