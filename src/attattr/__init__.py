@@ -5,10 +5,10 @@ The public names are here; each is imported when it is first used, so that `impo
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as typing has it; to import that takes longer than all the rest here
 if TYPE_CHECKING:
+    from typing import Any
+
     from attattr.data.examples import Example as Example
     from attattr.data.examples import read_examples as read_examples
     from attattr.data.run_folder import Run as Run
@@ -104,6 +104,8 @@ __all__ = [*sorted(_HOME), "__version__"]  # noqa: PLE0604
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'attattr' has no attribute '{name}'")
+    import importlib
+
     value = getattr(importlib.import_module(f"attattr.{_HOME[name]}"), name)
     globals()[name] = value  # the next access does not come here
     return value

@@ -23,5 +23,13 @@ class ImpossibleError(AttAttrError):
     """One input cannot be attributed, even alone; others can."""
 
 
+class MissingModelError(ModelError, InputError):
+    """No such model: wrong usage, not a fault of a model."""
+
+
 class FileFormatError(AttAttrError):
     """A saved file is cut short, corrupt or of a newer version."""
+
+
+class MissingFileError(FileFormatError, InputError):
+    """No such file or folder: wrong usage, not damage."""

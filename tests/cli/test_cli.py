@@ -230,7 +230,7 @@ def test_a_disk_that_fills_up_is_said(run, tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", full)
     outcome, _ = run("a", "-m", "x", "--save", str(tmp_path / "s"))
-    fails(outcome, 2, "No space left on device")
+    fails(outcome, 1, "No space left on device")
 
 
 def test_the_traceback_is_there_for_who_asks(run, monkeypatch):
@@ -400,7 +400,7 @@ def test_an_unknown_model_is_one_sentence_without_noise():
     done = attattr_command(
         "explain", "a", "--model", "./no/such/folder", env=os.environ | {"HF_HUB_OFFLINE": "1"}
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("Error: ")

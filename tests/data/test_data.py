@@ -207,7 +207,7 @@ def test_a_limit_draws_by_seed_and_keeps_the_order(tmp_path):
     assert len(set(drawn[0])) == 10
     assert drawn[0] != list(range(2, 12))
     assert len(read_examples(path, limit=1000)[0]) == 50
-    with pytest.raises(InputError, match="at least 1"):
+    with pytest.raises(InputError, match="whole number from 1"):
         read_examples(path, limit=0)
 
 

@@ -407,8 +407,8 @@ def test_the_same_command_again_writes_the_same_file_again(there):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        ("tree nope.attattr", 1, "there is no file 'nope.attattr'"),
-        ("figure nope.attattr --out x.svg", 1, "there is no file 'nope.attattr'"),
+        ("tree nope.attattr", 2, "there is no file 'nope.attattr'"),
+        ("figure nope.attattr --out x.svg", 2, "there is no file 'nope.attattr'"),
         ("tree nope.attattr text", 2, "give it alone"),
         ("figure text nope.attattr --out x.svg", 2, "give it alone"),
         ("tree nope.attattr --model m", 2, "takes no --model"),

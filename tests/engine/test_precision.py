@@ -148,6 +148,24 @@ def test_a_target_that_detaches_is_an_error_that_names_the_site(attributor):
             attributor.attribute("a fine film", target=detached, n_steps=n_steps)
 
 
+def test_a_step_between_the_nodes_is_no_broken_graph_and_is_said(attributor):
+    """A gradient that is there, and 0 at every node: not an error, but never without a word."""
+
+    def step(outputs):
+        logits = outputs.logits[:, 0]
+        return logits * 0 + (logits > threshold)
+
+    ends = []
+    attributor.attribute(
+        "a fine film", target=lambda o: ends.append(o.logits[:, 0]) or o.logits[:, 0], n_steps=3
+    )
+    found = [float(x) for values in ends for x in values.detach()]
+    threshold = (found[0] + min(found, key=lambda x: -abs(x - found[0]))) / 2
+    with pytest.warns(UserWarning, match="though the output changes without its attention"):
+        result = attributor.attribute("a fine film", target=step, n_steps=3)
+    assert not any(site.converged for site in result.sites if abs(site.completeness_gap) > 0.5)
+
+
 def test_an_output_that_does_not_change_has_no_scores(attributor):
     def constant(outputs):
         return outputs.logits[:, 0] * 0 + 3

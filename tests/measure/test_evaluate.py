@@ -18,7 +18,7 @@ from attattr.cli import options
 from attattr.cli.evaluate import evaluate as evaluate_command
 from attattr.cli.models import models as models_command
 from attattr.data.examples import Example, as_examples
-from attattr.errors import InputError
+from attattr.errors import AttAttrError, InputError
 from attattr.measure.accuracy import evaluate_model, gold_indices, predict, score, wilson
 
 TEXTS = as_examples([tiny.text(n, seed=n) for n in (7, 3, 12, 5, 3, 9)])
@@ -77,7 +77,7 @@ def test_language_models_have_no_accuracy():
     for function in (predict, evaluate_model):
         with pytest.raises(InputError, match="GPT2LMHeadModel predicts tokens"):
             function(tiny.gpt2(), None, TEXTS)
-    with pytest.raises(InputError, match="batch size must be at least 1"):
+    with pytest.raises(InputError, match="batch size must be a whole number from 1"):
         predict(tiny.bert(), None, TEXTS, batch_size=0)
 
 
@@ -177,7 +177,7 @@ def test_the_command_shows_accuracy_and_rows_kept_out(folder):
     facts = json.loads((folder / "x.json").read_text())
     assert facts["n"] == 3
     assert facts["left_out"] == [{"line": 3, "reason": "no text in text"}]
-    assert facts["schema_version"] == 1
+    assert facts["schema_version"] == "1"
     assert facts["model"]["digest"]
     assert f"accuracy {facts['accuracy']:.2%}" in result.stdout
     assert "n = 3" in result.stdout
@@ -212,7 +212,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "x.json"
     options.write_text(path, "old")
     monkeypatch.setattr("os.replace", lambda *names: (_ for _ in ()).throw(OSError(28, "No space left")))
-    with pytest.raises(InputError, match="No space left"):
+    with pytest.raises(AttAttrError, match="No space left"):
         options.write_text(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
@@ -232,4 +232,7 @@ def test_models_lists_what_is_embedded(monkeypatch, tmp_path):
     for fact in ("sst2", "sentiment", "negative, positive", "90.5%", "872", "5.7 MB", "some/base"):
         assert fact in result.stdout
     assert "Not in this installation: mnli, snli, mrpc, rte" in result.stdout
-    assert json.loads(run(models_command, "--json", "-").stdout) == {"sst2": card}
+    assert json.loads(run(models_command, "--json", "-").stdout) == {
+        "schema_version": "1",
+        "models": {"sst2": card},
+    }

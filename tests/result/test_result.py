@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 import attattr
 import handmade
 from attattr.errors import FileFormatError, InputError
-from attattr.result import written
+from attattr.result.attribution import written
 from attattr.result.values import Axis, Edges, Prediction, Site, Target, strongest
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

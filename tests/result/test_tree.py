@@ -436,7 +436,7 @@ def test_a_result_without_scores_is_refused(run, tmp_path):
     for more in ([], ["--words"]):
         outcome, _ = run(str(tmp_path / "x.attattr"), *more)
         assert (outcome.exit_code, outcome.stdout) == (2, "")
-        assert "dense" in outcome.stderr
+        assert "explain --save" in outcome.stderr
 
 
 def test_odd_tokens_are_shown_as_they_are(run):

@@ -16,6 +16,7 @@ import handmade
 import tiny
 from attattr import Attributor, Example, FileFormatError, InputError, Pattern, PatternToken, Work
 from attattr.cli import app, options
+from attattr.result.values import strongest
 from attattr.triggers.mine import merged, mine_triggers, pattern_of
 from attattr.triggers.pattern import pattern_from, read_patterns, word_of, words_of
 
@@ -30,7 +31,7 @@ def of(*heads, texts=("the man eats", "the man play ##s"), store="dense", keep=N
             scores[head, query, key] = score
     site = handmade.site("encoder.layer.0", scores, np.full_like(scores, 1 / n), store)
     if keep:
-        site = replace(site, edges=attattr.result.values.strongest(scores, scores, keep))
+        site = replace(site, edges=strongest(scores, scores, keep))
     return handmade.attribution(axes={"input": names}, sites=(site,), **changes)
 
 

@@ -1,131 +1,37 @@
-"""The command line: `attattr VERB …`. Parse, call, show; exit codes and errors are settled here.
+"""The command line: `attattr VERB …`. Parse, call, show; exit codes and errors are settled in `verbs`.
 
 0: done. 1: the work failed. 2: wrong usage, or input that cannot be used. 130: interrupted.
+
+Next to nothing is imported here, so that Ctrl-C is heard from the first moment on.
 """
 
-from __future__ import annotations
-
-import functools
 import os
-import sys
-import warnings
-from collections.abc import Callable
-from typing import Annotated, Any
-
-import typer
-
-from attattr import __version__
-from attattr.cli import heads, options, prune, triggers
-from attattr.cli.check import check
-from attattr.cli.evaluate import evaluate
-from attattr.cli.explain import explain
-from attattr.cli.faithfulness import faithfulness
-from attattr.cli.figure import figure
-from attattr.cli.models import models
-from attattr.cli.run import run
-from attattr.cli.serve import serve
-from attattr.cli.tree import tree
-from attattr.errors import AttAttrError, InputError
-
-# plain help: rich is not imported for it
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    epilog='Example: attattr explain "A man is eating." "Nobody is eating."',
-)
 
 
-def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
-    """Errors as one sentence on standard error, and an exit code."""
+def __getattr__(name: str) -> object:
+    """What `verbs` has: app and the like."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+    import importlib
 
-    @functools.wraps(verb)
-    def run(*args: Any, **options: Any) -> None:
-        try:
-            verb(*args, **options)
-        except KeyboardInterrupt:
-            raise _failed("interrupted", 130) from None
-        except InputError as error:
-            raise _failed(error, 2) from None
-        except AttAttrError as error:
-            raise _failed(error, 1) from None
-        except BrokenPipeError:
-            # the reader of our output went away, as `head` does: nothing to say, and nobody to say it to
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(1) from None
-        except Exception as error:
-            if isinstance(error, typer.Exit) or os.environ.get("ATTATTR_TRACEBACK"):
-                raise
-            about = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            raise _failed(f"{about} (ATTATTR_TRACEBACK=1 shows where)", 1) from None
-
-    return run
-
-
-def _failed(error: object, code: int) -> typer.Exit:
-    typer.echo(f"Error: {' '.join(str(error).split())}", err=True)
-    return typer.Exit(code)
-
-
-VERBS = (explain, run, evaluate, check, models, tree, faithfulness, figure, serve)
-# verbs of two words: the first, what its help says, and the functions
-GROUPS: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {
-    "heads": (
-        "Which attention heads matter, and which tasks share them.",
-        (heads.rank, heads.effectiveness, heads.compare),
-    ),
-    "prune": ("A smaller model without the heads that matter least.", (prune.model, prune.curve)),
-    "triggers": (
-        "Adversarial triggers: the few words that the model falls for.",
-        (triggers.mine, triggers.attack, triggers.report),
-    ),
-}
-
-for _verb in VERBS:
-    app.command()(_guarded(options.flattened(_verb)))
-for _name, (_help, _verbs) in GROUPS.items():
-    _group = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_help)
-    for _verb in _verbs:
-        _group.command()(_guarded(options.flattened(_verb)))
-    app.add_typer(_group, name=_name)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"attattr {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _attattr(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
-    """Which attention edges inside a transformer made this prediction?"""
+    return getattr(importlib.import_module("attattr.cli.verbs"), name)
 
 
 def main() -> None:
     """Entry point of the command `attattr`."""
-    # our own sentences say what matters; set before transformers is imported
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    warnings.showwarning = _show_warning
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal without "→" is no reason to fail
-    app(prog_name="attattr")
+    try:
+        import signal
+
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is to be ignored
+            signal.signal(signal.SIGINT, stop)
+        from attattr.cli.verbs import main as run
+
+        run()
+    except KeyboardInterrupt:
+        stop()
 
 
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: Any = None,
-    line: Any = None,
-) -> None:
-    """Only what is said to users: deprecations are the developers' business."""
-    if issubclass(category, UserWarning):
-        typer.echo(f"Warning: {' '.join(str(message).split())}", err=True)
+def stop(*_: object) -> None:
+    """Ctrl-C before a verb has begun, or when it has ended: there is nothing to clean up."""
+    os.write(2, b"Error: interrupted\n")
+    os._exit(130)

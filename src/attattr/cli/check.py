@@ -37,6 +37,8 @@ def check(
     except ValueError:
         raise InputError(f"--tokens takes whole numbers separated by commas, not '{tokens}'") from None
     attributor = the_model.attributor()
+    if attributor.model.main_input_name == "pixel_values":
+        options.refuse("has no effect on a model of images, whose size is its own", "tokens")
     half = str(attributor.model.dtype) in ("torch.bfloat16", "torch.float16")
     exact = replace(the_model, dtype="float32").attributor() if half else None
     with options.working(f"attributing made-up inputs of {tokens} tokens"):

@@ -12,7 +12,7 @@ from attattr.cli import options
 if TYPE_CHECKING:
     from attattr.measure.accuracy import Evaluation
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = "1"
 
 
 def evaluate(
@@ -28,7 +28,7 @@ def evaluate(
     Example: attattr evaluate sst2_dev.tsv.gz --model sst2
     """
     options.check_files({"--json": json_file}, [the_data.data, the_model.model])
-    examples, problems = the_data.read()
+    examples, problems = the_data.read(draws=False)
     options.report(problems)
     loaded = the_model.load()
     from attattr.measure.accuracy import evaluate_model
@@ -48,7 +48,7 @@ def evaluate(
         facts = {
             "schema_version": SCHEMA_VERSION,
             "model": asdict(loaded.info),
-            "data": the_data.data,
+            "data": the_data.name,
             "limit": the_data.limit,
             "seed": the_data.seed,
             **found.to_json(),
@@ -56,7 +56,7 @@ def evaluate(
         }
         options.write_text(json_file, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
     if json_file != "-":
-        _show(found, f"{loaded.info.name} on {the_data.data}", the_data.limit)
+        _show(found, f"{loaded.info.name} on {the_data.name}", the_data.limit)
 
 
 def _show(found: Evaluation, title: str, limit: int | None) -> None:

@@ -55,13 +55,13 @@ def faithfulness(
         facts = {
             **found.to_json(),
             "model": attributor.facts,
-            "data": the_data.data,
+            "data": the_data.name,
             "limit": the_data.limit,
             "left_out": [problem._asdict() for problem in problems],
         }
         options.write_text(json_file, json.dumps(facts, indent=2, ensure_ascii=json_file == "-") + "\n")
     if json_file != "-":
-        _show(found, f"{the_model.model} on {the_data.data}")
+        _show(found, f"{the_model.model} on {the_data.name}")
 
 
 def _show(found: Faithfulness, title: str) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from attattr.cli import options
 from attattr.cli.explain import ModelOrDefault
-from attattr.cli.tree import Threshold, check_threshold, results, saved_or_made
+from attattr.cli.tree import Threshold, check_threshold, check_words, results, saved_or_made
 from attattr.errors import InputError
 
 
@@ -47,9 +47,12 @@ def figure(
         raise InputError("--attention goes with --kind heads")
     if words and kind == "heads":
         raise InputError("--words goes with tree, matrix and tokens: heads have none")
+    if kind != "tree":
+        options.refuse("goes with --kind tree", "threshold")
     check_threshold(threshold)
     options.check_files({"--out": out}, [*results(text), the_model.model], figures=("--out",))
     result = saved_or_made(text, the_model)
+    check_words(result, words)
     from attattr.report import figures
 
     with options.working(f"drawing {out}"):

@@ -51,6 +51,8 @@ def rank(
 
     Example: attattr heads rank mnli_dev.tsv.gz --model mnli --out heads.parquet --figure heads.svg
     """
+    if "attattr" not in named(criterion):
+        options.refuse("goes with --criterion attattr", "reduce", "target")
     options.check_files({"--out": out, "--figure": figure}, [the_data.data, the_model.model])
     examples, problems = the_data.read()
     options.report(problems)

@@ -20,7 +20,8 @@ def models(
     options.check_files({"--json": json_file})
     found = cards()
     if json_file is not None:
-        options.write_text(json_file, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        facts = {"schema_version": "1", "models": found}
+        options.write_text(json_file, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
     if json_file == "-":
         return
     from rich.console import Console

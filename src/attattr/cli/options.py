@@ -9,6 +9,7 @@ import itertools
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
@@ -17,6 +18,7 @@ import typer
 
 from attattr.disk import files
 from attattr.errors import InputError
+from attattr.models import embedded
 
 if TYPE_CHECKING:
     from attattr.data.examples import Example, Problem
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from attattr.models.loading import Loaded
 
 SHOWN_PROBLEMS = 10
+# parameters that the command line named, and how: {"seed": "--seed"}
+_given: ContextVar[dict[str, str]] = ContextVar("given", default={})  # noqa: B039  # never changed
 PICTURES = (".svg", ".pdf", ".png")
 
 Model = Annotated[str, typer.Option("--model", "-m", help="Embedded name, folder or hub id.")]
@@ -75,6 +79,15 @@ AnyModel = Annotated[
 Seed = Annotated[int, typer.Option(help="Seed of what is drawn at random.")]
 
 
+OPENING = (
+    "labels",
+    "revision",
+    "trust_remote_code",
+    "device",
+    "dtype",
+)  # parameters besides the model's name
+
+
 @dataclass(frozen=True)
 class TheModel:
     """The model, and how it is loaded. As a verb's parameter: its options (`flattened`)."""
@@ -93,6 +106,8 @@ class TheModel:
 
     def load(self) -> Loaded:
         """Read it, saying so on a terminal."""
+        if self.model in embedded.NAMES:
+            refuse("has no effect on an embedded model", "trust_remote_code")
         with working(f"loading {self.model}"):
             from attattr.models.loading import load
 
@@ -117,9 +132,21 @@ class TheData:
     label_column: LabelColumn = None
     split: Split = None
 
-    def read(self) -> tuple[list[Example], list[Problem]]:
-        """The usable rows, and the others (to be told by `report`)."""
-        with working(f"reading {self.data}"):
+    @property
+    def name(self) -> str:
+        """The data as it may be shown and written down: without a password."""
+        from attattr.data.tables import without_secrets
+
+        return without_secrets(self.data)
+
+    def read(self, *, draws: bool = True) -> tuple[list[Example], list[Problem]]:
+        """The usable rows, and the others (to be told by `report`).
+
+        draws: whether the verb has more to draw at random than the rows.
+        """
+        if self.limit is None and not draws:
+            refuse("draws rows, and without --limit none are drawn", "seed")
+        with working(f"reading {self.name}"):
             from attattr.data.examples import read_examples
 
             return read_examples(**vars(self))
@@ -143,9 +170,18 @@ def flattened(verb: Callable[..., None]) -> Callable[..., None]:
         parameters.append(first)
         behind += others
     parameters += behind
+    here = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    parameters.append(here)
 
     @functools.wraps(verb)
-    def flat(**given: Any) -> None:
+    def flat(*, context: typer.Context, **given: Any) -> None:
+        _given.set(
+            {
+                each.name: each.opts[0]
+                for each in context.command.params
+                if each.name and getattr(context.get_parameter_source(each.name), "name", "") == "COMMANDLINE"
+            }
+        )
         for name, kind in groups.items():
             given[name] = kind(**{field.name: given.pop(field.name) for field in fields(kind)})
         verb(**given)
@@ -154,6 +190,19 @@ def flattened(verb: Callable[..., None]) -> Callable[..., None]:
     flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     del flat.__wrapped__
     return flat
+
+
+def refuse(why: str, *names: str) -> None:
+    """Options that can have no effect: an error where they were given, by the names of their parameters.
+
+    A default that nobody asked for is none.
+
+    Raises:
+        InputError: the first of them that was given.
+    """
+    for name in names:
+        if option := _given.get().get(name):
+            raise InputError(f"{option} {why}: leave it out")
 
 
 @contextlib.contextmanager
@@ -234,7 +283,7 @@ def writing(path: str) -> Iterator[None]:
     except BrokenPipeError:  # the reader has gone
         raise
     except OSError as error:
-        raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
+        raise files.failed(path, error) from error
 
 
 def write_text(path: str, text: str) -> None:

@@ -48,13 +48,15 @@ def model(
     from attattr.models.sliced import check_new, write_pruned
 
     check_new(out)
+    if the_data.data is None:
+        options.refuse("goes with --data", "limit", "seed", "text_columns", "label_column", "split")
     from attattr.heads.importance import load_heads
 
     ranking = load_heads(heads)
     importance = ranking.of(criterion).mean
     examples = []
     if the_data.data is not None:
-        rows, problems = the_data.read()
+        rows, problems = the_data.read(draws=False)
         options.report(problems)
         examples = ranking.unlike(rows)
     attributor = the_model.attributor()

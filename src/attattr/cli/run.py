@@ -47,14 +47,17 @@ def run(
     """
     if engine not in ("local", "ray"):
         raise InputError(f"unknown engine '{engine}': choose local or ray")
+    if engine != "ray":
+        options.refuse("goes with --engine ray", "ray_address", "workers")
+    n_nodes = options.steps(method, n_steps)
     options.check_files({"--out": out}, [the_data.data, the_model.model], folders=("--out",))
-    examples, problems = the_data.read()
+    examples, problems = the_data.read(draws=False)
     attributor = the_model.attributor()
     from attattr.runs.run import attribute_data, usable
     from attattr.runs.shard import Work
 
     work = Work(
-        target=target, store=store, output=output, method=method, n_steps=options.steps(method, n_steps),
+        target=target, store=store, output=output, method=method, n_steps=n_nodes,
         tol=tol, baseline=baseline, internal_batch_size=batch_size,
     )  # fmt: skip
     examples, more = usable(attributor, examples, needs_label=target == "gold")
@@ -70,7 +73,7 @@ def run(
             the_model.model, the_model.opening, facts=attributor.facts, address=ray_address, workers=workers
         )
     source = {
-        "name": the_data.data, "split": the_data.split, "limit": the_data.limit,
+        "name": the_data.name, "split": the_data.split, "limit": the_data.limit,
         "seed": the_data.seed if the_data.limit else None,
     }  # fmt: skip
     with _interruptible() as stopped, _progress() as progress:

@@ -33,6 +33,8 @@ def serve(
 
     Example: attattr serve --port 8000
     """
+    if not the_model.model:
+        options.refuse("is for the models of --model", "labels", "revision", "trust_remote_code")
     with options.working("starting"):
         from attattr.page.server import run
 

@@ -45,6 +45,7 @@ def tree(
     check_threshold(threshold)
     options.check_files({"--json": json_file, "--figure": figure}, [*results(text), the_model.model])
     result = saved_or_made(text, the_model)
+    check_words(result, words)
     from attattr.result.tree import build_tree, merge_words
 
     found = build_tree(merge_words(result) if words else result, threshold=threshold)
@@ -78,6 +79,12 @@ def check_threshold(threshold: float) -> None:
         raise InputError(f"--threshold must be from 0 to below 1, not {threshold:g}")
 
 
+def check_words(result: Attribution, words: bool) -> None:
+    """Are there any to draw by?"""
+    if words and all(word is None for axis in result.axes.values() for word in axis.words):
+        raise InputError("it is not known which words these tokens are pieces of: leave --words out")
+
+
 def saved_or_made(texts: list[str], the_model: ModelOrDefault) -> Attribution:
     """The saved result that a single argument names, or what the model says of the texts."""
     saved = results(texts)
@@ -86,6 +93,7 @@ def saved_or_made(texts: list[str], the_model: ModelOrDefault) -> Attribution:
     if saved:
         if the_model.model is not None:
             raise InputError(f"'{saved[0]}' is a saved result: it takes no --model")
+        options.refuse("is of a model, and a saved result needs none", *options.OPENING)
         from attattr.result.file import load
 
         return load(saved[0])

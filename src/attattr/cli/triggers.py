@@ -45,6 +45,9 @@ def mine(
 
     data: Run | list
     if (Path(the_data.data) / "manifest.json").is_file():
+        options.refuse("has no effect on a run folder", "text_columns", "label_column", "split")
+        if the_data.limit is None:
+            options.refuse("draws rows, and of a run folder all are taken without --limit", "seed")
         data, limit = open_run(the_data.data), the_data.limit
     else:
         data, problems = replace(the_data, limit=None).read()
@@ -104,7 +107,7 @@ def attack(
             words_from=every, seed=the_data.seed, batch_size=batch_size, any_model=any_model,
             progress=progress,
         )  # fmt: skip
-    source = {"data": the_data.data, "limit": the_data.limit, "patterns_file": patterns}
+    source = {"data": the_data.name, "limit": the_data.limit, "patterns_file": patterns}
     facts = measured.to_json() | source
     facts["left_out"] = [problem._asdict() for problem in problems]
     # a pipe may not take every character: there, only ASCII
@@ -146,6 +149,8 @@ def report(
     suffix = Path(out).suffix.lower()
     if suffix not in ways:
         raise InputError(f"--out takes a file in {', '.join(ways)}, not '{out}'")
+    if the_model.model is None:
+        options.refuse("goes with --model", *options.OPENING)
     facts = read_attack(attack_file)
     if the_model.model is not None:
         facts = triggers_page.explained(facts, the_model.attributor())

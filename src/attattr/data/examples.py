@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from attattr import asked
 from attattr.data import tables
 from attattr.errors import InputError
 
@@ -56,6 +57,10 @@ def as_examples(inputs: Any) -> list[Example]:
     """
     if isinstance(inputs, str | tuple | Mapping | Example) or not isinstance(inputs, Iterable):
         inputs = [inputs]
+    try:
+        inputs = list(inputs)
+    except TypeError as error:  # a tensor without dimensions says that it can be iterated over
+        raise InputError(f"inputs are a list of texts, pairs, tensor dicts or Examples: {error}") from error
     return [_as_example(item) for item in inputs]
 
 
@@ -72,7 +77,14 @@ def _as_example(item: Any) -> Example:
         raise InputError(
             f"an input is a text, a tuple of two texts, a dict of tensors or an Example, not a {_kind(item)}"
         )
+    for which, value in (("label", item.label), ("id", item.id)):
+        if not isinstance(value, str | None):
+            raise InputError(f"the {which} of an Example is a text or None, not {asked.shown(value)}")
+        _whole_characters(which, value or "")
+    if item.line is not None:
+        asked.whole(item.line, "the line of an Example", 0, 1 << 62)
     if item.inputs is not None:
+        asked.instance(item.inputs, Mapping, "the tensors of an Example")
         if item.text is not None or item.text_pair is not None:
             raise InputError("an Example holds texts or ready tensors, not both")
         if not item.inputs or not all(isinstance(name, str) for name in item.inputs):
@@ -87,7 +99,25 @@ def _as_example(item: Any) -> Example:
             raise InputError(f"the {which} must be a string, not a {_kind(text)}")
         if not text.strip():
             raise InputError(f"the {which} is empty: there is nothing to explain")
+        _whole_characters(which, text)
     return item
+
+
+def _whole_characters(which: str, text: str) -> None:
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise InputError(f"the {which} is not valid UTF-8: it has half a character in it")
+
+
+def examples_of(value: Any) -> list[Example]:
+    """A list of Examples that can be used; anything else is an error.
+
+    >>> len(examples_of([Example("a fine film")]))
+    1
+
+    Raises:
+        InputError: it is none, or as `as_examples`.
+    """
+    return [_as_example(example) for example in asked.listed(value, Example, "the examples")]
 
 
 def _kind(value: Any) -> str:
@@ -122,17 +152,20 @@ def read_examples(
     Raises:
         InputError: no such file, an unknown or broken format, no rows, unknown columns.
     """
-    if limit is not None and limit < 1:
-        raise InputError(f"the limit must be at least 1, not {limit}")
+    if limit is not None:
+        asked.whole(limit, "the limit", 1)
+    asked.seed(seed)
+    if not isinstance(data, str) or not tables.is_address(data):
+        asked.path(data, "the data")
     table = tables.read(str(data), split)
-    columns = table.columns
-    texts = _text_columns(columns, text_columns, str(data))
-    label = _label_column(columns, label_column, str(data))
+    columns, called = table.columns, tables.without_secrets(str(data))
+    texts = _text_columns(columns, text_columns, called)
+    label = _label_column(columns, label_column, called)
     examples, problems = _rows(table, texts, label)
     if not examples:
         if not problems:
-            raise InputError(f"'{data}' has no rows")
-        raise InputError(f"no row of '{data}' can be used: line {problems[0].line}: {problems[0].reason}")
+            raise InputError(f"'{called}' has no rows")
+        raise InputError(f"no row of '{called}' can be used: line {problems[0].line}: {problems[0].reason}")
     if limit is not None and limit < len(examples):
         chosen = sorted(random.Random(seed).sample(range(len(examples)), limit))
         examples = [examples[i] for i in chosen]
@@ -143,7 +176,10 @@ def _text_columns(
     columns: Mapping[str, list[Any]], wanted: str | Sequence[str] | None, data: str
 ) -> list[str]:
     if wanted is not None:
-        names = [n.strip() for n in wanted.split(",")] if isinstance(wanted, str) else list(wanted)
+        names = (
+            wanted.split(",") if isinstance(wanted, str) else asked.listed(wanted, str, "the text columns")
+        )
+        names = [name if name in columns else name.strip() for name in names]
         if not 1 <= len(names) <= 2 or any(name not in columns for name in names):
             raise _unknown("text columns (one or two)", ", ".join(names), columns, data)
         return names
@@ -163,7 +199,7 @@ def _text_columns(
 
 def _label_column(columns: Mapping[str, list[Any]], wanted: str | None, data: str) -> str | None:
     if wanted is not None:
-        if wanted not in columns:
+        if not isinstance(wanted, str) or wanted not in columns:
             raise _unknown("label column", wanted, columns, data)
         return wanted
     lower = {name.lower(): name for name in columns}
@@ -171,7 +207,9 @@ def _label_column(columns: Mapping[str, list[Any]], wanted: str | None, data: st
 
 
 def _unknown(what: str, wanted: str, columns: Mapping[str, list[Any]], data: str) -> InputError:
-    return InputError(f"'{wanted}' does not name the {what} of '{data}': it has {', '.join(columns)}")
+    return InputError(
+        f"{asked.shown(wanted)} does not name the {what} of '{data}': it has {', '.join(columns)}"
+    )
 
 
 def _rows(table: tables.Table, texts: list[str], label: str | None) -> tuple[list[Example], list[Problem]]:

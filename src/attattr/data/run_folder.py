@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from attattr import asked
 from attattr.disk import digests
 from attattr.disk.checked import parse, shaped, unsigned
-from attattr.errors import FileFormatError, InputError
+from attattr.errors import FileFormatError, InputError, MissingFileError
 from attattr.result.shown import brief, counted, short
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def open_run(path: str | Path) -> Run:
     Raises:
         FileFormatError: not a run folder, damaged, or of a newer format.
     """
-    path = Path(path)
+    path = asked.path(path, "the folder of a run")
     manifest = read_manifest(path)
     markers: dict[int, _Marker] = {}
     for number in numbers(path, manifest["shards"]["count"]):
@@ -168,6 +169,8 @@ def open_run(path: str | Path) -> Run:
 def read_manifest(path: Path) -> dict[str, Any]:
     """What the manifest says, without its digest; one from before there were digests has none."""
     file = path / "manifest.json"
+    if not file.is_file():
+        raise MissingFileError(f"'{path}' is not a run folder: there is no manifest.json in it")
     try:
         facts = parse(file.read_text(encoding="utf-8"))
         if isinstance(facts, dict) and facts.get("format", FORMAT) != FORMAT:

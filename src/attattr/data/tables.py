@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import csv
 import gzip
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import unquote
 
 from attattr.errors import InputError
 from attattr.models import hub
@@ -41,14 +43,40 @@ def read(data: str, split: str | None = None) -> Table:
         InputError: it is not there, empty, or broken; the message says which.
         FileFormatError: a run folder that is damaged.
     """
-    if re.match(r"[A-Za-z][\w+.-]+://", data):
+    if is_address(data):
+        _no_split(split, data)
         return _read_address(data)
     path = Path(data).expanduser()
     if (path / "manifest.json").is_file():
+        _no_split(split, data)
         return _read_run(path)
     endings = {suffix.lower() for suffix in path.suffixes}
     looks_like_file = endings & {*BUILDERS, ".gz"} or data.startswith((".", "/", "~"))
-    return _read_file(path, str(path)) if path.exists() or looks_like_file else _read_hub(data, split)
+    if path.exists() or looks_like_file:
+        _no_split(split, data)
+        return _read_file(path, str(path))
+    return _read_hub(data, split)
+
+
+def _no_split(split: str | None, data: str) -> None:
+    if split is not None:
+        raise InputError(f"'{without_secrets(data)}' is no data set of the hub: it has no split '{split}'")
+
+
+def without_secrets(data: str) -> str:
+    """The name of a data set as it may be written down: an address without a user's name and password.
+
+    >>> without_secrets("https://me:secret@host/x.tsv?token=abc"), without_secrets("a@b.tsv")
+    ('https://host/x.tsv', 'a@b.tsv')
+    """
+    named = re.sub(r"^([A-Za-z][\w+.-]+://)[^/?#]*@", r"\1", data)
+    # of the web, what is behind ? may be a key as well
+    return re.split("[?#]", named)[0] if data.startswith(("http://", "https://")) else named
+
+
+def is_address(data: str) -> bool:
+    """https://…, s3://…, file://…"""
+    return bool(re.match(r"[A-Za-z][\w+.-]+://", data))
 
 
 def _read_run(path: Path) -> Table:
@@ -68,25 +96,31 @@ def _read_run(path: Path) -> Table:
 def _read_address(url: str) -> Table:
     """A file that is elsewhere, by way of a copy here."""
     web = url.startswith(("http://", "https://"))
+    called = without_secrets(url)
     name = (re.split("[?#]", url)[0] if web else url).rpartition("/")[2]
-    _extension(Path(name), url)  # before it is fetched
+    _extension(Path(name), called)  # before it is fetched
     with tempfile.TemporaryDirectory(prefix="attattr-") as folder:
         copy = Path(folder) / name
         try:
             with _opened(url, web) as far:
                 copy.write_bytes(far.read())  # whole: read in pieces, a cut connection looks like the end
         except FileNotFoundError as error:
-            raise InputError(f"there is no file '{url}'") from error
+            raise InputError(f"there is no file '{called}'") from error
         except ImportError as error:  # fsspec says what to install
-            raise InputError(f"cannot read '{url}': {error}") from error
+            raise InputError(f"cannot read '{called}': {error}") from error
         except Exception as error:  # an unknown protocol, whatever a network or a server may raise
-            raise InputError(f"cannot read '{url}': {_first_line(error)}") from error
-        return _read_file(copy, url)
+            raise InputError(f"cannot read '{called}': {_first_line(error)}") from error
+        return _read_file(copy, called)
 
 
 def _opened(url: str, web: bool) -> IO[bytes]:
     if web:  # fsspec would need aiohttp for it
-        return urllib.request.urlopen(url, timeout=60)
+        secret = re.match(r"https?://([^/?#]*)@", url)
+        asked = urllib.request.Request(url.replace(f"{secret[1]}@", "", 1) if secret else url)
+        if secret:  # which urllib takes for a port
+            name = base64.b64encode(unquote(secret[1]).encode()).decode()
+            asked.add_header("Authorization", f"Basic {name}")
+        return urllib.request.urlopen(asked, timeout=60)
     import fsspec
 
     return fsspec.open(url, "rb").open()

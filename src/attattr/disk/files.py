@@ -18,9 +18,10 @@ import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
-from attattr.errors import InputError
+from attattr.errors import AttAttrError, InputError
 
 PARTS = ".attattr-*.part"  # what a killed process may leave behind
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # no fault of the name
 MOST_LINKS = 40  # as Linux has it
 
 
@@ -85,6 +86,16 @@ def _write_into(target: Path, data: bytes) -> None:
         file.write(data)
 
 
+def failed(path: str | Path, error: OSError) -> AttAttrError:
+    """What to say of a file that could not be written: a full disk is no fault of the name.
+
+    >>> failed("x.json", OSError(errno.ENOSPC, "No space left on device"))
+    AttAttrError("cannot write 'x.json': No space left on device")
+    """
+    kind = AttAttrError if error.errno in FULL else InputError
+    return kind(f"cannot write '{path}': {error.strerror or error}")
+
+
 def local(path: str | Path) -> Path:
     """The path, of a file or folder to be written.
 
@@ -97,6 +108,8 @@ def local(path: str | Path) -> Path:
     """
     if not str(path):
         raise InputError("the name of an output is empty: give it one")
+    if "\0" in str(path):
+        raise InputError("the name of an output has a NUL character in it: give it another")
     if re.match(r"[A-Za-z][\w+.-]+:/", str(path)):  # Path("s3://x") is "s3:/x"; "C:/x" is no address
         raise InputError(f"'{path}' is an address: outputs are written here, name a path")
     return Path(path)

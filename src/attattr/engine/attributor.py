@@ -22,6 +22,7 @@ from typing import Any, overload
 
 from transformers import PreTrainedModel
 
+from attattr import asked
 from attattr.data.encoding import Encoded, encode
 from attattr.data.examples import Example, as_examples
 from attattr.engine import memory, targets
@@ -32,7 +33,7 @@ from attattr.engine.options import Options
 from attattr.engine.structure import without_wrapper
 from attattr.errors import ImpossibleError, InputError
 from attattr.models import identity
-from attattr.models.loading import ModelInfo, load
+from attattr.models.loading import ModelInfo, explainable, load
 from attattr.result.attribution import Attribution
 from attattr.result.several import Attributions
 
@@ -60,7 +61,9 @@ class Attributor:
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: Any = None, *, info: ModelInfo | None = None):
-        self.model = without_wrapper(model)
+        self.model = explainable(without_wrapper(model))
+        if info is not None:
+            asked.instance(info, ModelInfo, "info")
         self.tokenizer = tokenizer
         self.info = info
         self._ways: tuple[bool, bool] | None = None  # (replay, fuse) once checked on this model
@@ -165,6 +168,10 @@ class Attributor:
                 raise InputError("a second text goes with one first text; give a list of (text, text) pairs")
             inputs = (inputs, text_pair)
         examples = as_examples([inputs] if single else inputs)
+        asked.function(progress, "progress")
+        asked.flag(truncate, "truncate")
+        if layers is not None:
+            layers = asked.listed(layers, object, "layers")
         options = Options(
             output, method, n_steps, tol, baseline, internal_batch_size,
             None if layers is None else tuple(layers), store,
@@ -261,6 +268,18 @@ def warn(results: list[Attribution]) -> None:
         warnings.warn(
             f"{len(left_out)} layers of this model are not attributed, their attention cannot be "
             f"intercepted: {', '.join(left_out[:4])}{' …' if len(left_out) > 4 else ''}",
+            stacklevel=3,
+        )
+    still = [
+        site.name
+        for result in results
+        for site in result.sites
+        if not site.head_abs.any() and abs(site.completeness_gap) > 1e-4 * max(1, abs(result.target.value))
+    ]
+    if still:
+        warnings.warn(
+            f"all scores of {still[0]} are 0, though the output changes without its attention (and so in "
+            f"{len(still) - 1} more): it does so between the nodes; give more of them, or the uniform baseline",
             stacklevel=3,
         )
     bad = [site.name for result in results for site in result.sites if not site.converged]

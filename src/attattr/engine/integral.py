@@ -43,7 +43,10 @@ class Problem:
 
     @cached_property
     def clean_gradients(self) -> dict[int, Tensor]:
-        """∂F/∂C at the clean contexts, (B, q, H, d) by call: one backward for all sites together."""
+        """∂F/∂C at the clean contexts, (B, q, H, d) by call: one backward for all sites together.
+
+        A call that F does not come from is not there.
+        """
         found: dict[int, list[Tensor]] = {}
         for rows in torch.arange(len(self.value), device=self.value.device).split(self.rows_at_once):
             with torch.enable_grad():
@@ -54,7 +57,8 @@ class Problem:
                 scale = lifts(logit_gradient(self.objective, outputs, rows), values.detach())
             known = gradients(values, list(contexts.values()), scale)
             for number, gradient in zip(contexts, known, strict=True):
-                found.setdefault(number, []).append(gradient)
+                if gradient is not None:
+                    found.setdefault(number, []).append(gradient)
         return {number: torch.cat(parts) for number, parts in found.items()}
 
 
@@ -150,7 +154,7 @@ def integrate_site(
     gap, error = torch.zeros_like(problem.value), torch.zeros_like(problem.value)
     n_steps = torch.zeros(size, dtype=torch.long, device=device)
     converged = torch.zeros(size, dtype=torch.bool, device=device)
-    reached = torch.zeros(size, dtype=torch.bool, device=device)
+    reached = False  # whether F comes from this site at all
     pending = torch.arange(size, device=device)
     carried: Tensor | None = None
     behind = 0  # nodes of the stages so far
@@ -160,7 +164,8 @@ def integrate_site(
         reused = [weights[behind : behind + len(rule.nodes)] for weights in later]
         columns = torch.as_tensor(np.concatenate([rule.columns, *reused], axis=1))
         behind += len(rule.nodes)
-        sums, first = _weighted_gradients(problem, number, pending, origin, path, rule.nodes, columns)
+        sums, first, found = _weighted_gradients(problem, number, pending, origin, path, rule.nodes, columns)
+        reached |= found
         if stage == 0 and rule.nodes[0] == 0:
             start = first
         if carried is not None:
@@ -169,7 +174,6 @@ def integrate_site(
         floor = torch.maximum(problem.floor, start.floor)
         largest = torch.maximum(problem.value.abs(), start.value.abs())
         least = rounding(largest.dtype, 10) * largest  # gradients are as exact as F's own precision allows
-        reached[pending] |= (sums != 0).transpose(0, 1).flatten(1).any(1)
         total, off, whole = _norms(edges, pending, sums[0], sums[1])
         miss = whole - change[pending]
         open_ = floor[pending] + coarseness * total
@@ -180,18 +184,19 @@ def integrate_site(
         pending, carried = pending[~good], sums[2:][:, ~good] if later else None
         if not len(pending):
             break
-    _check_reached(call.name, reached, problem.value, start.value, floor)
+    if not reached:
+        _check_apart(call.name, problem.value, start.value, floor)
     return Integral(edges, mean, start.value, gap, error, n_steps, converged)
 
 
-def _check_reached(name: str, reached: Tensor, value: Tensor, without: Tensor, floor: Tensor) -> None:
-    """A gradient of 0 at every node says that the site does nothing: then F must not change with it.
+def _check_apart(name: str, value: Tensor, without: Tensor, floor: Tensor) -> None:
+    """Where no gradient leads from F to a site, F must not change with it: else the graph is broken.
 
     More than rounding, which may be larger than the floor where F is near 0 or rows are grouped anew. What is
     less stays a gap that is not accepted.
     """
     most = torch.maximum(value.abs(), without.abs())
-    silent = ~reached & ((value - without).abs() > torch.maximum(floor, 1e-4 * most).clamp(min=1e-5))
+    silent = (value - without).abs() > torch.maximum(floor, 1e-4 * most).clamp(min=1e-5)
     if bool(silent.any()):
         i = int(silent.nonzero()[0])
         raise AttAttrError(
@@ -242,17 +247,20 @@ def _start_at(problem: Problem, number: int, context: Tensor) -> Start:
 
 def _weighted_gradients(
     problem: Problem, number: int, which: Tensor, origin: Tensor, path: Tensor, nodes, columns: Tensor
-) -> tuple[Tensor, Start]:
-    """Σ_k columns[k, c] ∂F/∂C at node k for each input in `which`, (c, P, q, H, d), and F at node 0.
+) -> tuple[Tensor, Start, bool]:
+    """Σ_k columns[k, c] ∂F/∂C at node k for each input in `which`, (c, P, q, H, d); F at node 0; and whether
+    any gradient leads there.
 
     The last node is not computed where it is 1: there the clean forward's gradient is known.
     """
     device, dtype = path.device, problem.value.dtype
     sums = torch.zeros(columns.shape[1], len(which), *path.shape[1:], dtype=dtype, device=device)
     columns = columns.to(device, dtype)
+    reached = False
     if nodes[-1] == 1:
-        clean = problem.clean_gradients[number][which]
-        sums += columns[-1][:, None, None, None, None] * clean
+        if number in problem.clean_gradients:
+            reached = True
+            sums += columns[-1][:, None, None, None, None] * problem.clean_gradients[number][which]
         nodes = nodes[:-1]
     first = Start(*torch.zeros(2, len(which), dtype=dtype, device=device))
     alphas = torch.as_tensor(nodes, dtype=torch.float64).to(device, path.dtype)
@@ -270,11 +278,14 @@ def _weighted_gradients(
             first.value[inputs] = values.detach()[each]
             first.floor[inputs] = floor_of(slope, outputs, values.detach(), path.dtype)[each]
         (gradient,) = gradients(values, [context], lifts(slope, values.detach()) if half else None)
+        if gradient is None:
+            continue
+        reached = True
         # an input's nodes are summed by themselves: one that is not finite spoils no other
         by_input = gradient.reshape(inputs.stop - inputs.start, some.stop - some.start, -1)
         summed = (columns[some].T @ by_input).transpose(0, 1)  # (c, inputs, q·H·d)
         sums[:, inputs] += summed.reshape(len(sums), -1, *path.shape[1:])
-    return sums, first
+    return sums, first, reached
 
 
 def _chunks(inputs: int, nodes: int, rows: int) -> Iterator[tuple[slice, slice]]:

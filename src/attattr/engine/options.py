@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
+from attattr import asked
 from attattr.engine import quadrature
 from attattr.engine.integral import BASELINES
 from attattr.errors import InputError
+from attattr.result.values import OUTPUTS
 
+ROWS = 1 << 31  # more than any memory holds
 STORES = ("dense", "edges", "heads")
 
 
@@ -25,13 +29,23 @@ class Options:
     store: str
 
     def __post_init__(self) -> None:
-        for name, value, known in (("baseline", self.baseline, BASELINES), ("store", self.store, STORES)):
-            if value not in known:
-                raise InputError(f"unknown {name} '{value}': choose one of {', '.join(known)}")
-        if not self.tol > 0:
-            raise InputError(f"tol must be positive, not {self.tol}")
-        if self.internal_batch_size is not None and self.internal_batch_size < 1:
-            raise InputError(f"internal_batch_size must be at least 1, not {self.internal_batch_size}")
+        asked.choice(self.baseline, "baseline", BASELINES)
+        asked.choice(self.store, "store", STORES)
+        if self.output is not None:
+            asked.choice(self.output, "output", OUTPUTS)
+        asked.choice(self.method, "method", quadrature.METHODS)
+        # as plain numbers: a result's facts are written as JSON
+        plain: dict[str, object] = {"tol": asked.number(self.tol, "tol", "positive", sys.float_info.min)}
+        if self.internal_batch_size is not None:
+            plain["internal_batch_size"] = asked.whole(
+                self.internal_batch_size, "internal_batch_size", 1, ROWS
+            )
+        if self.layers is not None:
+            plain["layers"] = tuple(asked.whole(layer, "each of layers") for layer in self.layers)
+        if not isinstance(self.n_steps, str):
+            plain["n_steps"] = quadrature.fixed(self.method, self.n_steps).n_steps
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
         _ = self.stages
 
     @property

@@ -9,7 +9,7 @@ import contextlib
 import copy
 import functools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -125,29 +125,25 @@ def lifts(gradient: Tensor | None, value: Tensor) -> Tensor:
     return torch.where(largest > 0, lifted, torch.ones_like(lifted))
 
 
-def gradients(values: Tensor, leaves: list[Tensor], scale: Tensor | None = None) -> list[Tensor]:
-    """∂F/∂leaf of each row of each leaf, in F's precision; 0 where F does not come from it.
+def gradients(values: Tensor, leaves: list[Tensor], scale: Tensor | None = None) -> list[Tensor | None]:
+    """∂F/∂leaf of each row of each leaf, in F's precision; None where F does not come from it.
 
     scale: (R,) what F is multiplied by before the way back, row by row (`lifts`), and what comes out divided
     by in float32: in half precision the gradients of a saturated probability would underflow. Rows that
     overflow are tried again with less.
     """
     if not values.requires_grad:
-        return [torch.zeros_like(leaf, dtype=values.dtype) for leaf in leaves]
+        return [None] * len(leaves)
     if scale is None:
-        return _wide(torch.autograd.grad(values.sum(), leaves, allow_unused=True), leaves, values.dtype)
+        found = torch.autograd.grad(values.sum(), leaves, allow_unused=True)
+        return [None if of is None else of.to(values.dtype) for of in found]
     while True:
         total = (values * scale).sum()
         found = torch.autograd.grad(total, leaves, allow_unused=True, retain_graph=True)
-        wide = _wide(found, leaves, values.dtype)
-        fine = torch.stack([of.flatten(1).isfinite().all(1) for of in wide]).all(0)
+        wide = [None if of is None else of.to(values.dtype) for of in found]
+        fine = torch.ones_like(scale, dtype=torch.bool)
+        for of in wide:
+            fine &= fine if of is None else of.flatten(1).isfinite().all(1)
         if bool((fine | ~(scale > LEAST)).all()):
-            return [of / scale.view(-1, *[1] * (of.ndim - 1)) for of in wide]
+            return [None if of is None else of / scale.view(-1, *[1] * (of.ndim - 1)) for of in wide]
         scale = torch.where(fine, scale, scale / 2.0**6)
-
-
-def _wide(found: Sequence[Tensor | None], leaves: list[Tensor], dtype: torch.dtype) -> list[Tensor]:
-    return [
-        torch.zeros_like(leaf, dtype=dtype) if of is None else of.to(dtype)
-        for leaf, of in zip(leaves, found, strict=True)
-    ]

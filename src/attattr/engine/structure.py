@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from attattr.errors import UnsupportedModelError
+from attattr.models.prompts import check_kind
 
 _locks: weakref.WeakKeyDictionary[nn.Module, Any] = weakref.WeakKeyDictionary()
 _making = threading.Lock()
@@ -41,11 +41,7 @@ def without_wrapper(model: Any) -> PreTrainedModel:
         model = inner
     if not hasattr(model, "get_base_model"):
         return model
-    if model.active_peft_config.is_prompt_learning:
-        raise UnsupportedModelError(
-            f"{model.active_peft_config.peft_type.value} puts positions of its own before the input: no "
-            "token stands for them. attattr explains adapters that change weights, such as LoRA"
-        )
+    check_kind(model.active_peft_config.peft_type.value)
     return model.get_base_model()
 
 

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from attattr.asked import choice
 from attattr.data.encoding import Encoded
-from attattr.errors import InputError
-from attattr.result.values import Axis, Prediction, Target
+from attattr.errors import InputError, UnsupportedModelError
+from attattr.result.values import OUTPUTS, Axis, Prediction, Target
 
-OUTPUTS = ("probability", "logit", "log_probability")
 NEXT_TOKENS = 10  # how many next tokens a language model's prediction lists
 
 
@@ -57,8 +57,8 @@ def parse(target: Any, output: str | None, model: PreTrainedModel, tokenizer: An
     Raises:
         InputError: an unknown label (the message lists the known ones) or output.
     """
-    if output is not None and output not in OUTPUTS:
-        raise InputError(f"unknown output '{output}': choose one of {', '.join(OUTPUTS)}")
+    if output is not None:
+        choice(output, "output", OUTPUTS)
     if callable(target):
         return Wish("callable", (), getattr(target, "__name__", "callable"), output or "value", target)
     find = _token if reads_tokens(model) else _class
@@ -188,6 +188,11 @@ def resolve(
         added = [max(0, len(wish.index) - 1) if wish.kind == "continuation" else 0 for wish in wishes]
         first = torch.tensor([n - 1 - k for n, k in zip(lengths, added, strict=True)], device=logits.device)
         logits = logits[torch.arange(len(wishes), device=logits.device), first]
+    elif logits.ndim != 2 or logits.shape[1] != len(labels_of(model)):
+        raise UnsupportedModelError(
+            f"a {type(model).__name__} gives logits of {' × '.join(map(str, logits.shape[1:]))} an input, "
+            f"not one for each of its {len(labels_of(model))} classes: it cannot be explained yet"
+        )
     probabilities = logits.sigmoid() if multi_label else logits.softmax(-1)
     predictions = [_prediction(row, model, tokenizer) for row in probabilities.detach()]
     filled = [
@@ -238,7 +243,11 @@ def _of_callable(function: Callable[[Any], Tensor], outputs: Any, count: int) ->
 
 
 def _logits(outputs: Any) -> Tensor:
-    logits = outputs.logits
+    logits = getattr(outputs, "logits", None)
+    if not isinstance(logits, Tensor):
+        raise UnsupportedModelError(
+            f"the outputs of this model, {type(outputs).__name__}, hold no logits to explain"
+        )
     return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attattr.data.examples import Example
+from attattr import asked
+from attattr.data.examples import Example, examples_of
 from attattr.errors import InputError
 from attattr.measure.accuracy import gold_indices, predict, wilson
 from attattr.measure.masks import Mask
@@ -84,6 +85,9 @@ def measure_effectiveness(
     from attattr.heads.importance import attributions
     from attattr.heads.sensitivity import sensitivities
 
+    asked.attributor(attributor)
+    asked.function(progress, "progress")
+    examples = examples_of(examples)
     if not examples:
         raise InputError("there are no rows to measure on")
     _, gold = gold_indices(attributor.model, examples)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attattr.data.examples import Example, digest
+from attattr import asked
+from attattr.data.examples import Example, digest, examples_of
 from attattr.errors import InputError
 from attattr.heads import table
 from attattr.result.attribution import REDUCTIONS
@@ -65,9 +66,10 @@ class HeadRanking:
         Raises:
             InputError: it was not computed (the message lists those that were).
         """
-        criterion = criterion or next(iter(self.importances))
-        if criterion not in self.importances:
-            raise InputError(f"no importance by '{criterion}' here, only {', '.join(self.importances)}")
+        criterion = next(iter(self.importances)) if criterion is None else criterion
+        if not isinstance(criterion, str) or criterion not in self.importances:
+            known = ", ".join(self.importances)
+            raise InputError(f"no importance by {asked.shown(criterion)} here, only {known}")
         return self.importances[criterion]
 
     def ranked(self, criterion: str | None = None) -> list[tuple[int, int]]:
@@ -79,7 +81,7 @@ class HeadRanking:
     def unlike(self, examples: Sequence[Example]) -> list[Example]:
         """The examples that the heads were not ranked on."""
         seen = set(self.rows)
-        return [example for example in examples if digest(example) not in seen]
+        return [example for example in examples_of(examples) if digest(example) not in seen]
 
     def save(self, path: str | Path) -> None:
         """One Parquet table: a row for each criterion and head; what it stands on in its metadata.
@@ -96,7 +98,7 @@ def load_heads(path: str | Path) -> HeadRanking:
     Raises:
         FileFormatError: it is not such a file, or is damaged.
     """
-    importances, sites, rows, facts = table.read(Path(path))
+    importances, sites, rows, facts = table.read(asked.path(path, "the table of heads"))
     made = {criterion: Importance(*values) for criterion, values in importances.items()}
     return HeadRanking(made, sites, rows, facts)
 
@@ -134,14 +136,18 @@ def rank_heads(
     """
     from attattr.measure.accuracy import gold_indices
 
-    unknown = [criterion for criterion in criteria if criterion not in CRITERIA]
-    if unknown or not criteria:
-        what = unknown[0] if unknown else "none"
-        raise InputError(f"unknown criterion '{what}': choose of {', '.join(CRITERIA)}")
-    if reduce not in REDUCTIONS:
-        raise InputError(f"unknown reduction '{reduce}': choose one of {', '.join(REDUCTIONS)}")
-    if target not in ("gold", "predicted"):
-        raise InputError(f"heads are ranked by the gold or the predicted class, not '{target}'")
+    asked.attributor(attributor)
+    seed = asked.seed(seed)
+    examples = examples_of(examples)
+    criteria = [
+        asked.choice(each, "criterion", CRITERIA) for each in asked.listed(criteria, object, "criteria")
+    ]
+    if not criteria:
+        raise InputError(f"no criterion is given: choose of {', '.join(CRITERIA)}")
+    asked.choice(reduce, "reduction", REDUCTIONS)
+    if not isinstance(target, str) or target not in ("gold", "predicted"):
+        raise InputError(f"heads are ranked by the gold or the predicted class, not {asked.shown(target)}")
+    asked.function(progress, "progress")
     if len(examples) < 2:
         raise InputError("heads are ranked over two inputs or more: an interval needs them")
     _, gold = gold_indices(attributor.model, examples)
@@ -268,6 +274,9 @@ def correlate(
     """
     from scipy.stats import pearsonr, spearmanr
 
+    first, second = asked.grid(first, "the first importance"), asked.grid(second, "the second importance")
+    if len(names := tuple(asked.listed(names, str, "the names"))) != 2:
+        raise InputError(f"two importances have two names, not {len(names)}")
     if first.shape != second.shape:
         raise InputError(
             f"{names[0]} has {' × '.join(map(str, first.shape))} heads, {names[1]} "

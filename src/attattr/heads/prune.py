@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from attattr import asked
 from attattr.engine.capture import Capture
 from attattr.engine.memory import out_of_memory
 from attattr.engine.recording import Recording
@@ -98,8 +99,10 @@ def prune_model(
         InputError: an importance of another shape, a share outside 0 to 1, an unknown layout.
         UnsupportedModelError: the family cannot be pruned this way (the message says what can be done).
     """
-    if layout not in ("sliced", "masked"):
-        raise InputError(f"unknown format '{layout}': choose sliced or masked")
+    asked.choice(layout, "format", ("sliced", "masked"))
+    asked.attributor(attributor)
+    importance, seed = asked.grid(importance, "the importance"), asked.seed(seed)
+    keep = _share(keep)
     model = attributor.model
     if packed := quantised(model):
         raise UnsupportedModelError(
@@ -123,6 +126,10 @@ def prune_model(
     return Pruned(small, kept, off, facts, auto_class(model), batch)
 
 
+def _share(keep: Any) -> float:
+    return asked.number(keep, "the share of heads to keep", "a number from 0 to 1", 0, 1)
+
+
 def heads_to_keep(importance: np.ndarray, keep: float, groups: Sequence[int] | None = None) -> np.ndarray:
     """Boolean (L, H): the most important share of all heads, ranked over all layers at once.
 
@@ -136,8 +143,11 @@ def heads_to_keep(importance: np.ndarray, keep: float, groups: Sequence[int] | N
     Raises:
         InputError: `keep` outside 0 to 1.
     """
-    if not 0 <= keep <= 1:
-        raise InputError(f"the share of heads to keep is between 0 and 1, not {keep:g}")
+    importance, keep = asked.grid(importance, "the importance"), _share(keep)
+    if groups is not None:
+        groups = [asked.whole(group, "each of groups", 1) for group in asked.listed(groups, object, "groups")]
+        if len(groups) != len(importance) or any(importance.shape[1] % group for group in groups):
+            raise InputError("groups are one number for each layer, which divides its heads")
     groups = groups or [1] * len(importance)
     units = [
         (float(np.mean(row[first : first + group])), layer, first, group)

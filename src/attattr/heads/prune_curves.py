@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from attattr import asked
 from attattr.data.examples import Example
 from attattr.errors import InputError
 from attattr.heads.effectiveness import Curve
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from attattr.engine.attributor import Attributor
 
 Progress = Callable[[int, int, str], None]
+MOST_STEPS = 10_000  # more than any model has heads
 REPETITIONS = 7  # of each model, taking turns
 
 
@@ -79,12 +81,15 @@ def prune_curves(
         InputError: a ranking of another model; no other rows are left, or they have no labels the model
             knows.
     """
+    asked.attributor(attributor)
+    asked.instance(ranking, HeadRanking, "the ranking")
+    asked.flag(any_model, "any_model")
+    asked.function(progress, "progress")
+    steps = asked.whole(steps, "the number of steps", 1, MOST_STEPS)
     belongs(ranking.facts.get("model"), attributor.facts, "the ranking", any_model=any_model)
     others = ranking.unlike(examples)
     if not others:
         raise InputError("every row was used to rank the heads: accuracy is measured on others, give more")
-    if steps < 1:
-        raise InputError(f"a curve has at least 1 step, not {steps}")
     _, gold = gold_indices(attributor.model, others)
     tell = progress or (lambda done, total, what: None)
     shares = np.linspace(0, 1, steps + 1)

@@ -16,7 +16,7 @@ from attattr.engine.batches import length, pad_token, rows_within_budget
 from attattr.engine.capture import Capture
 from attattr.engine.precision import HALF, gradients, lifts
 from attattr.engine.targets import in_full
-from attattr.errors import InputError
+from attattr.errors import AttAttrError, InputError
 from attattr.models.quantised import check_gradients
 
 if TYPE_CHECKING:
@@ -77,7 +77,11 @@ def sensitivities(
             slope = logits.detach().softmax(-1) - torch.nn.functional.one_hot(wanted, logits.shape[1])
             leaves = [scales[s] for s in range(len(sites))]
             lift = lifts(slope, loss.detach()) if leaves[0].dtype in HALF else None
-            found = gradients(loss, leaves, lift)
+            found = [of for of in gradients(loss, leaves, lift) if of is not None]
+            if len(found) < len(leaves):
+                raise AttAttrError(
+                    "no gradient of the loss reaches some of the layers: their heads have no rank"
+                )
             if len({gradient.shape for gradient in found}) > 1:
                 raise InputError("the layers have different numbers of heads: they cannot be ranked as one")
             of_group = torch.stack([gradient.abs() for gradient in found], 1).cpu().numpy()

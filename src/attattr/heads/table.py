@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 
 from attattr.disk import digests, files
 from attattr.disk.checked import DIGEST, parse, shaped
-from attattr.errors import FileFormatError
+from attattr.errors import FileFormatError, MissingFileError
 
 if TYPE_CHECKING:
     from attattr.heads.importance import HeadRanking
@@ -76,6 +76,8 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...], tuple[str,
     Raises:
         FileFormatError: as `load_heads`.
     """
+    if not path.is_file():
+        raise MissingFileError(f"there is no file '{path}'")
     try:
         facts, columns = _contents(path)
         known = shaped(_Facts, facts)

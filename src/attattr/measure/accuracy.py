@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attattr.data.examples import Example
+from attattr.asked import flag, function, whole
+from attattr.data.examples import Example, examples_of
 from attattr.errors import InputError
 from attattr.result.shown import brief, counted
 
@@ -85,8 +86,11 @@ def predict(
     from attattr.engine.capture import Capture
     from attattr.measure.masks import masked_forward, sites_of
 
-    if batch_size < 1:
-        raise InputError(f"the batch size must be at least 1, not {batch_size}")
+    batch_size = whole(batch_size, "the batch size", 1)
+    function(progress, "progress")
+    flag(truncate, "truncate")
+    if pair is not None:
+        flag(pair, "pair")
     if model.can_generate():
         raise InputError(f"a {type(model).__name__} predicts tokens: only classifiers have an accuracy")
     if isinstance(masks, Sequence) and len(masks) != len(examples):
@@ -147,6 +151,10 @@ def evaluate_model(
     Raises:
         InputError: rows without labels, or with labels the model does not have (both are listed).
     """
+    from attattr.models.loading import explainable
+
+    explainable(model)
+    examples = examples_of(examples)
     if not examples:
         raise InputError("there are no rows to evaluate")
     labels, gold = gold_indices(model, examples)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from attattr import asked
 from attattr.data.encoding import longest_input
 from attattr.engine import quadrature
 from attattr.engine.attributor import Attributor
@@ -85,7 +86,13 @@ def check_model(
         InputError: more tokens than the model takes.
         UnsupportedModelError: no attention can be intercepted.
     """
-    model = attributor.model
+    model = asked.attributor(attributor).model
+    seed = asked.seed(seed)
+    tokens = [asked.whole(n, "each number of tokens") for n in asked.listed(tokens, object, "tokens")]
+    if not tokens:
+        raise InputError("no number of tokens is given to try")
+    if exact is not None:
+        asked.attributor(exact)
     limit = longest_input(model, None)
     for n in tokens:
         if n < 2 or (limit is not None and limit < n):

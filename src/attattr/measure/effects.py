@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from attattr import asked
 from attattr.errors import InputError
 from attattr.measure.masks import Mask, measure
 from attattr.models.identity import belongs
@@ -40,6 +41,10 @@ def measure_effects(
         InputError: a result of another model; of ready tensors or of a function as target, which do not
             come back from a result; or a model that does not fit it.
     """
+    asked.attributor(attributor)
+    asked.attribution(result)
+    edges = asked.whole(edges, "the number of edges")
+    asked.flag(any_model, "any_model")
     belongs(result.model, attributor.facts, "the result", any_model=any_model)
     if result.text is None:
         raise InputError("the result does not hold its text: only a result of texts can be measured again")

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attattr.data.examples import Example
+from attattr import asked
+from attattr.data.examples import Example, examples_of
 from attattr.errors import InputError
 from attattr.measure.masks import Mask, measure
 from attattr.result.attribution import Attribution
 from attattr.result.shown import brief, counted
-from attattr.result.tree import build_tree, layer_scores
+from attattr.result.tree import build_tree, check_threshold, layer_scores
 
 if TYPE_CHECKING:
     from attattr.engine.attributor import Attributor
@@ -120,6 +121,10 @@ def measure_faithfulness(
 
     Source: Hao et al. 2021, section 5; deletion and insertion after Petsiuk et al. 2018.
     """
+    asked.attributor(attributor)
+    asked.function(progress, "progress")
+    examples, seed = examples_of(examples), asked.seed(seed)
+    threshold = check_threshold(threshold)
     if not examples:
         raise InputError("there are no rows to measure on")
     rows, flips = [], []

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from attattr import asked
 from attattr.data.encoding import Encoded, collate, encode
 from attattr.data.examples import as_examples
 from attattr.engine import targets
@@ -24,6 +25,8 @@ from attattr.result.shown import brief, counted
 
 if TYPE_CHECKING:
     from attattr.engine.attributor import Attributor, Progress
+
+MOST = 10_000  # layers, or heads of one
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,15 @@ class Mask:
     heads: np.ndarray | None = None
     edges: Mapping[int, np.ndarray] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.heads is not None:
+            object.__setattr__(self, "heads", asked.grid(self.heads, "the heads of a mask"))
+        asked.instance(self.edges, Mapping, "the edges of a mask")
+        for site, kept in self.edges.items():
+            asked.whole(site, "the number of a site in a mask")
+            if not isinstance(kept, np.ndarray | Tensor) or kept.ndim != 3 or kept.dtype == object:
+                raise InputError("the edges of a site in a mask are an array of heads × queries × keys")
+
     def __repr__(self) -> str:
         heads = 0 if self.heads is None else int((self.heads != 1).sum())
         edges = sum(int((kept != 1).sum()) for kept in self.edges.values())
@@ -45,9 +57,13 @@ class Mask:
     def without_edges(result: Any, edges: Sequence[tuple[int, int | None, int, int]]) -> Mask:
         """All but these (site, head, query, key) of a result; head None: that edge in every head."""
         kept: dict[int, np.ndarray] = {}
-        for site, head, query, key in edges:
-            of = result.sites[site]
+        asked.attribution(result)
+        for site, head, query, key in _places(edges, 4, "an edge is (site, head or None, query, key)"):
+            of = result.sites[asked.whole(site, "the site of an edge", 0, len(result.sites) - 1)]
             shape = (of.n_heads, *(len(result.axes[axis].tokens) for axis in (of.query_axis, of.key_axis)))
+            for place, most in zip((head, query, key), shape, strict=True):
+                if place is not None or place is not head:
+                    asked.whole(place, "the head, query and key of an edge", 0, most - 1)
             which = slice(None) if head is None else head  # an index None would add an axis
             kept.setdefault(site, np.ones(shape, np.float32))[which, query, key] = 0
         return Mask(edges=kept)
@@ -55,10 +71,22 @@ class Mask:
     @staticmethod
     def without_heads(shape: tuple[int, int], heads: Sequence[tuple[int, int]]) -> Mask:
         """All but these (site, head); shape: (L, H)."""
-        kept = np.ones(shape, np.float32)
-        for site, head in heads:
-            kept[site, head] = 0
+        (sizes,) = _places([shape], 2, "the shape of heads is (layers, heads)")
+        rows, columns = (asked.whole(size, "each side of a mask's shape", 1, MOST) for size in sizes)
+        kept = np.ones((rows, columns), np.float32)
+        for site, head in _places(heads, 2, "a head is (site, head)"):
+            asked.whole(site, "the site of a head", 0, rows - 1)
+            kept[site, asked.whole(head, "the number of a head", 0, columns - 1)] = 0
         return Mask(heads=kept)
+
+
+def _places(value: Any, size: int, what: str) -> list[tuple]:
+    """Tuples of some numbers each."""
+    places = [tuple(asked.listed(place, object, what)) for place in asked.listed(value, object, what)]
+    for place in places:
+        if len(place) != size:
+            raise InputError(f"{what}, not {len(place)} of them")
+    return places
 
 
 def masked_forward(
@@ -86,18 +114,30 @@ def masked_forward(
             for row, mask in zip(factor, masks, strict=True):
                 if site in mask.edges:
                     kept = torch.as_tensor(mask.edges[site]).to(row)
+                    if len(kept) not in (1, len(row)) or any(
+                        size > there for size, there in zip(kept.shape[1:], row.shape[1:], strict=True)
+                    ):
+                        raise InputError(f"the mask of site {site} does not fit: {_by(kept)} for {_by(row)}")
                     row[:, : kept.shape[1], : kept.shape[2]] = kept
             context = ((weights * factor) @ values).transpose(1, 2)
         if any(mask.heads is not None for mask in masks):
             factor = torch.ones_like(context[:, 0, :, 0])
             for row, mask in zip(factor, masks, strict=True):
                 if mask.heads is not None:
+                    if mask.heads.shape[1] < len(row):
+                        raise InputError(
+                            f"the mask has {mask.heads.shape[1]} heads for {len(row)} of site {site}"
+                        )
                     row[:] = torch.as_tensor(mask.heads[site, : len(row)]).to(row)
             context = context * factor[:, None, :, None]
         return context
 
     with torch.no_grad():
         return capture.edit(inputs, change)
+
+
+def _by(array: Tensor) -> str:
+    return " × ".join(map(str, array.shape))
 
 
 def sites_of(capture: Capture, encoded: Encoded, pad: int) -> list[int]:
@@ -131,6 +171,9 @@ def measure(
     Raises:
         InputError: as `Attributor.attribute`; or a mask that does not fit.
     """
+    asked.attributor(attributor)
+    asked.function(progress, "progress")
+    masks = asked.listed(masks, Mask, "the masks")
     model, tokenizer = attributor.model, attributor.tokenizer
     wish = targets.parse(target, output, model, tokenizer)
     (encoded,) = encode(model, tokenizer, as_examples([inputs]), truncate=truncate, pair=attributor.pair)

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attattr import asked
 from attattr.disk import digests
-from attattr.errors import AttAttrError, InputError, ModelError
+from attattr.errors import AttAttrError, InputError, MissingModelError, ModelError, UnsupportedModelError
 from attattr.models import embedded, hub
 from attattr.models.embedded import BASE, NAMES, base_folder
 from attattr.models.place import named_dtype, place_for
+from attattr.models.prompts import check_kind
 from attattr.models.quiet import quiet
 from attattr.models.sliced import is_pruned, shrunk_class
 
@@ -29,6 +31,17 @@ HEADS = (
     ("AutoModelForCausalLM", "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES", "CAUSAL_LM"),
     ("AutoModelForSeq2SeqLM", "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES", "SEQ_2_SEQ_LM"),
     ("AutoModelForImageClassification", "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES", ""),
+)
+# heads without one, yet: architectures, and what they are
+OTHERS = {
+    "MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES": "classifies every token, which cannot be explained yet",
+    "MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES": "answers with a span, which cannot be explained yet",
+    "MODEL_FOR_MASKED_LM_MAPPING_NAMES": "fills in masked tokens, which cannot be explained yet",
+    "MODEL_MAPPING_NAMES": "has no head, and so no output to explain",
+}
+TAKEN = (
+    "attattr takes models with a head for sequence classification, causal or sequence-to-sequence language "
+    "modelling, or image classification"
 )
 CLASSIFIERS = (
     "classifier.weight",
@@ -97,7 +110,11 @@ def load(
         ModelError: not found, corrupted, not finite, or without a head that can be explained.
         InputError: an option that cannot be used.
     """
+    asked.path(name, "the model")
     name = str(name)
+    asked.flag(trust_remote_code, "trust_remote_code")
+    if revision is not None:
+        asked.instance(revision, str, "the revision")
     precision = named_dtype(dtype)
     place = place_for(device, precision)
     folder = Path(name).expanduser()
@@ -111,7 +128,9 @@ def load(
             elif local:
                 loaded = _from(str(folder), name, {"trust_remote_code": trust_remote_code}, precision)
             elif name.startswith((".", "/", "~")) or name.count("/") > 1:
-                raise ModelError(f"there is no folder '{name}'; the embedded models are {', '.join(NAMES)}")
+                raise MissingModelError(
+                    f"there is no folder '{name}'; the embedded models are {', '.join(NAMES)}"
+                )
             else:
                 loaded = _from_hub(name, revision, trust_remote_code, precision)
         model: Any = loaded.model  # torch's own types of `to` do not fit transformers' wrapper
@@ -146,7 +165,7 @@ def _from(where: str, name: str, options: dict[str, Any], dtype: torch.dtype) ->
     if (folder / "adapter_config.json").is_file():
         return _adapter(where, name, {}, trust=options["trust_remote_code"])
     if folder.is_dir() and not (folder / "config.json").is_file():
-        raise ModelError(f"the folder '{name}' has neither a config.json nor an adapter_config.json")
+        raise MissingModelError(f"the folder '{name}' has neither a config.json nor an adapter_config.json")
     config = transformers.AutoConfig.from_pretrained(where, **options)
     auto = _head(config, name)
     # the config's own commit: what is loaded next cannot be of another one
@@ -195,7 +214,12 @@ def _adapter(
 
     folder = Path(where)
     asked = json.loads((settings or folder / "adapter_config.json").read_text(encoding="utf-8"))
-    base = asked["base_model_name_or_path"]
+    if not isinstance(asked, dict):
+        raise ModelError(f"the adapter_config.json of '{name}' is no JSON object")
+    check_kind(str(asked.get("peft_type")))
+    base = asked.get("base_model_name_or_path")
+    if not isinstance(base, str) or not base:
+        raise ModelError(f"the adapter '{name}' does not say its base (base_model_name_or_path)")
     start = str(embedded.checked_base()) if is_embedded or base == BASE else base
     of_base = {"trust_remote_code": trust, "revision": asked.get("revision")}
     if not Path(start).is_dir():
@@ -249,18 +273,45 @@ def auto_class(model: PreTrainedModel) -> str:
 
 def _head(config: PreTrainedConfig, name: str) -> str:
     """The auto class of the model's head."""
-    from transformers.models.auto import modeling_auto
-
     architecture = (config.architectures or ["no architecture"])[0]
     for auto, mapping, _ in HEADS:
-        known = getattr(modeling_auto, mapping).values()
         own = str(getattr(config, "auto_map", {}).get(auto, "")).endswith(f".{architecture}")
-        if own or any(architecture == each or architecture in each for each in map(_tuple, known)):
+        if own or architecture in _names(mapping):
             return auto
     raise ModelError(
-        f"'{name}' is a {architecture}, which has no output to explain: attattr takes models with a head for "
-        "sequence classification, causal or sequence-to-sequence language modelling, or image classification"
+        f"'{name}' is a {architecture}, which {_other(architecture) or 'has no output to explain'}: {TAKEN}"
     )
+
+
+def explainable(model: Any) -> Any:
+    """The model, unless its head is known to have no F to explain.
+
+    A class that transformers does not know is taken: its outputs will tell.
+
+    Raises:
+        UnsupportedModelError: such a head, or no head at all; the class is named.
+        InputError: no model of transformers.
+    """
+    from transformers import PreTrainedModel
+
+    if not isinstance(model, PreTrainedModel):
+        raise InputError(f"give a model of transformers (a PreTrainedModel), not {asked.shown(model)}")
+    name = type(model).__name__
+    taken = any(name in _names(mapping) for _, mapping, _ in HEADS)
+    if not taken and (what := _other(name)):
+        raise UnsupportedModelError(f"a {name} {what}: {TAKEN}")
+    return model
+
+
+def _other(architecture: str) -> str | None:
+    """What is known of a head that has no F; None: nothing."""
+    return next((what for mapping, what in OTHERS.items() if architecture in _names(mapping)), None)
+
+
+def _names(mapping: str) -> set[str]:
+    from transformers.models.auto import modeling_auto
+
+    return {name for value in getattr(modeling_auto, mapping).values() for name in _tuple(value)}
 
 
 def _tuple(value: Any) -> tuple[str, ...]:
@@ -282,7 +333,8 @@ def _tokenizer(auto: str, where: str, options: dict[str, Any]) -> Any:
 
 
 def _rename(model: PreTrainedModel, labels: str | Sequence[str], name: str) -> None:
-    names = [label.strip() for label in (labels.split(",") if isinstance(labels, str) else labels)]
+    given = labels.split(",") if isinstance(labels, str) else asked.listed(labels, str, "the labels")
+    names = [label.strip() for label in given]
     if model.can_generate():
         raise InputError(f"'{name}' predicts tokens: it has no labels to rename")
     id2label: Any = model.config.id2label
@@ -319,7 +371,7 @@ def _explained(name: str, error: Exception) -> ModelError:
     if Path(name).expanduser().is_dir():
         return ModelError(f"the model in '{name}' cannot be loaded: {first}")
     where = "" if hub.reachable() else "the hub cannot be reached; "
-    return ModelError(
+    return MissingModelError(
         f"'{name}' is neither an embedded model ({', '.join(NAMES)}) nor a folder, "
         f"and the hub does not give it: {where}{first}"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from attattr import asked
 from attattr.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,10 +16,8 @@ DTYPES = ("float32", "float64", "bfloat16", "float16")
 def named_dtype(dtype: Any) -> torch.dtype:
     import torch
 
-    name = str(dtype or "float32").removeprefix("torch.")
-    if name not in DTYPES:
-        raise InputError(f"unknown dtype '{name}': choose one of {', '.join(DTYPES)}")
-    return getattr(torch, name)
+    name = dtype if isinstance(dtype, str) else str(dtype).removeprefix("torch.")
+    return getattr(torch, "float32" if dtype is None else asked.choice(name, "dtype", DTYPES))
 
 
 def place_for(device: Any, dtype: torch.dtype) -> torch.device:
@@ -28,11 +27,16 @@ def place_for(device: Any, dtype: torch.dtype) -> torch.device:
     mps = torch.backends.mps.is_available()
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps and not double else "cpu")
+    if not isinstance(device, str | torch.device):
+        raise InputError(f"the device must be a name such as 'cpu', not {asked.shown(device)}")
     try:
         place = torch.device(device)
+        if place.type == "meta":  # weights without numbers
+            raise InputError("the device meta holds no numbers: choose cpu, cuda or mps")
         torch.empty(1, device=place)
     except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
-        raise InputError(f"the device '{device}' is not there: {str(error).splitlines()[0]}") from error
+        said = str(error).splitlines()[0]
+        raise InputError(f"the device {asked.shown(str(device))} is not there: {said}") from error
     if place.type == "mps" and double:
         raise InputError("the device mps cannot compute in float64: use the cpu, or float32")
     return place

@@ -12,8 +12,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attattr import asked
 from attattr.disk import files
-from attattr.errors import InputError, ModelError
+from attattr.errors import InputError, MissingModelError, ModelError
 from attattr.models.quiet import quiet
 
 if TYPE_CHECKING:
@@ -67,6 +68,16 @@ def write_pruned(
         InputError: the folder is there already and not empty.
         OSError: it cannot be written.
     """
+    from transformers import PreTrainedModel
+
+    asked.instance(model, PreTrainedModel, "the model")
+    asked.path(out, "the folder of the pruned model")
+    if tokenizer is not None and not hasattr(tokenizer, "save_pretrained"):
+        raise InputError(f"give the tokenizer of the model or None, not {asked.shown(tokenizer)}")
+    if auto is not None:
+        asked.instance(auto, str, "the auto class")
+    for what, given in (("facts", facts), ("of", of)):
+        asked.instance({} if given is None else given, dict, what)
     check_new(out)
     out = Path(os.path.realpath(files.local(out)))  # a link stays one
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -118,8 +129,8 @@ def load_pruned(folder: str | Path, **options: Any) -> PreTrainedModel:
     """
     import transformers
 
-    if not is_pruned(folder):
-        raise ModelError(f"'{folder}' is not the folder of a sliced model (`attattr prune model`)")
+    if not is_pruned(asked.path(folder, "the folder of a pruned model")):
+        raise MissingModelError(f"'{folder}' is not the folder of a sliced model (`attattr prune model`)")
     config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
     name = next(iter(config["auto_map"].values())).rpartition(".Pruned")[2]
     base = getattr(transformers, name, None)

@@ -277,7 +277,7 @@ def figure(path: str | Path, width: float, height: float, *, laid_out: bool = Fa
     try:
         files.write(path, picture.getvalue())
     except OSError as error:
-        raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
+        raise files.failed(path, error) from error
 
 
 @contextlib.contextmanager

@@ -8,18 +8,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from attattr import asked
 from attattr.disk import files
 from attattr.errors import InputError
 from attattr.result import written
+from attattr.result.effects import Effects
 from attattr.result.shown import brief, counted, short
 from attattr.result.values import Axis, Edge, Prediction, Site, Target, strongest_edges
-
-if TYPE_CHECKING:
-    from attattr.result.effects import Effects
 
 REDUCTIONS = ("max", "sum", "mean_abs")
 
@@ -135,8 +134,8 @@ class Attribution:
         Raises:
             InputError: a negative k; a store without edges, or one that kept too few to be sure of k.
         """
-        if k < 0:
-            raise InputError(f"the number of edges must not be negative, as {k} is")
+        k = asked.whole(k, "the number of edges")
+        positive_only = asked.flag(positive_only, "positive_only")
         found = []
         sure = 0.0  # edges that were not kept may be as strong as this
         for layer, site in enumerate(self.sites):
@@ -183,8 +182,7 @@ class Attribution:
         Raises:
             InputError: an unknown reduction, or sites with different numbers of heads.
         """
-        if reduce not in REDUCTIONS:
-            raise InputError(f"unknown reduction '{reduce}': choose one of {', '.join(REDUCTIONS)}")
+        asked.choice(reduce, "reduction", REDUCTIONS)
         name = {"max": "head_max", "sum": "head_sum", "mean_abs": "head_abs"}[reduce]
         return self._stacked(name)
 
@@ -199,8 +197,7 @@ class Attribution:
         Raises:
             InputError: another axis, or a store without sums per token.
         """
-        if axis not in ("key", "query"):
-            raise InputError(f"unknown axis '{axis}': choose key or query")
+        asked.choice(axis, "axis", ("key", "query"))
         first = next(iter(self.axes))
         sums = [getattr(site, f"{axis}_sum") for site in self.sites if getattr(site, f"{axis}_axis") == first]
         if any(array is None for array in sums):
@@ -231,6 +228,10 @@ class Attribution:
         """
         from attattr.page.document import to_html
 
+        if effects is not None:
+            asked.instance(effects, Effects, "the effects")
+        if path is not None:
+            path = asked.path(path, "the page")
         page = to_html(self, effects)
         if path is not None:
             files.write(path, page)

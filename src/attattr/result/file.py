@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from attattr import asked
 from attattr.disk.checked import parse
 from attattr.disk.tensors import contents, digest
-from attattr.errors import FileFormatError
+from attattr.errors import FileFormatError, MissingFileError
 from attattr.result.attribution import Attribution
 from attattr.result.stored import attribution
 from attattr.result.written import DIGEST, FORMAT_VERSION, KEY
@@ -23,9 +24,9 @@ def load(path: str | Path) -> Attribution:
         FileFormatError: there is no such file, it is not one of attattr's, is cut short or damaged, or
             was written by a newer version.
     """
-    path = Path(path)
+    path = asked.path(path, "the file of a result")
     if not path.is_file():
-        raise FileFormatError(f"there is no file '{path}'")
+        raise MissingFileError(f"there is no file '{path}'")
     try:
         with path.open("rb") as file:
             metadata, arrays = contents(file)

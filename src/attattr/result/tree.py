@@ -5,12 +5,14 @@ Everything here is read from a result; no model is needed. Shapes: L sites, H he
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from attattr import asked
 from attattr.errors import InputError
 from attattr.result.attribution import Attribution
 from attattr.result.shown import brief, counted, short
@@ -142,7 +144,7 @@ def build_tree(result: Attribution, *, threshold: float = 0.4, axis: str | None 
     goes from left to right, is written for twelve layers and begins below the last one, takes row 0 for
     the readout and adds no terminal, and sums for the top only what is positive over all layers.
     """
-    axis = axis or next(iter(result.axes))
+    axis = next(iter(asked.attribution(result).axes)) if axis is None else axis
     layers = layer_scores(result, axis)
     tokens = result.axes[axis].tokens
     terminal = _readout(layers)
@@ -194,7 +196,7 @@ def receptive_field(result: Attribution, threshold: float = 0.4, *, axis: str | 
     Raises:
         InputError: as `build_tree`.
     """
-    layers = layer_scores(result, axis or next(iter(result.axes)))
+    layers = layer_scores(result, next(iter(asked.attribution(result).axes)) if axis is None else axis)
     terminal = _readout(layers)
     found = []
     for layer, scores in layers.items():
@@ -225,7 +227,7 @@ def merge_words(result: Attribution) -> Attribution:
     Raises:
         InputError: a store other than dense.
     """
-    groups = {name: _words(axis) for name, axis in result.axes.items()}
+    groups = {name: _words(axis) for name, axis in asked.attribution(result).axes.items()}
     starts = {name: [group[0] for group in of] for name, of in groups.items()}
     sites = []
     for site in result.sites:
@@ -255,8 +257,7 @@ def layer_scores(result: Attribution, axis: str) -> dict[int, np.ndarray]:
     Raises:
         InputError: no such axis or sites; a store other than dense; scores that are not finite.
     """
-    if axis not in result.axes:
-        raise InputError(f"unknown axis '{axis}': choose one of {', '.join(result.axes)}")
+    asked.choice(axis, "axis", result.axes)
     layers = {}
     for number, site in enumerate(result.sites):
         if site.query_axis == site.key_axis == axis:
@@ -279,8 +280,7 @@ def _readout(layers: dict[int, np.ndarray]) -> int | None:
 
 def _kept(scores: np.ndarray, terminal: int | None, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """Edges above the threshold as queries and keys, strongest first, ties in reading order."""
-    if not 0 <= threshold < 1:
-        raise InputError(f"the threshold must be from 0 to below 1, not {threshold:g}")
+    check_threshold(threshold)
     scores = scores.copy()
     if terminal is not None:
         scores[terminal] = 0
@@ -288,6 +288,12 @@ def _kept(scores: np.ndarray, terminal: int | None, threshold: float) -> tuple[n
     i, j = np.nonzero(scores > threshold * scores.max(initial=0))
     order = np.argsort(-scores[i, j], kind="stable")
     return i[order], j[order]
+
+
+def check_threshold(threshold: Any) -> float:
+    """A share that leaves at least the strongest edge."""
+    below_1 = math.nextafter(1, 0)
+    return asked.number(threshold, "the threshold", "a number from 0 to below 1", 0, below_1)
 
 
 def _top(layers: dict[int, np.ndarray], terminal: int | None) -> int | None:

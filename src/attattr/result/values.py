@@ -8,6 +8,8 @@ import numpy as np
 
 from attattr.result.shown import brief, counted, short
 
+OUTPUTS = ("probability", "logit", "log_probability")
+
 
 @dataclass(frozen=True)
 class Prediction:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors.numpy import save as to_bytes
 
+from attattr import asked
 from attattr.disk import files
 from attattr.disk.tensors import digest
 from attattr.result.values import Axis, Edges
@@ -34,6 +35,7 @@ def save(result: Attribution, path: str | Path) -> None:
     Raises:
         OSError: the folder is not there, not writable or full.
     """
+    path = asked.path(path, "the file of a result")
     arrays: dict[str, np.ndarray] = {}
     sites = []
     for number, site in enumerate(result.sites):

@@ -107,7 +107,10 @@ def locked(out: Path) -> Iterator[None]:
     """One writer a folder. The lock is the operating system's: it goes with the process."""
     import filelock
 
-    lock = filelock.FileLock(out / ".lock")
+    place = out / ".lock"
+    if os.path.lexists(place) and not (place.is_file() and not place.is_symlink()):
+        raise InputError(f"'{place}' is no file of attattr's: take it away, or choose another folder")
+    lock = filelock.FileLock(place)
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:

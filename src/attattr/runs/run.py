@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attattr import __version__
-from attattr.data.examples import Example, Problem
+from attattr import __version__, asked
+from attattr.data.examples import Example, Problem, examples_of
 from attattr.data.run_folder import FORMAT, Run, open_run, sound
 from attattr.disk import files
 from attattr.errors import InputError
@@ -88,21 +88,27 @@ def attribute_data(
     from attattr.engine.targets import parse
     from attattr.runs.shard import Work
 
-    work = work or Work()
-    if work.store not in SHARD_SIZE:
-        raise InputError(f"unknown store '{work.store}': choose one of {', '.join(SHARD_SIZE)}")
+    asked.attributor(attributor)
+    examples = examples_of(examples)
+    work = Work() if work is None else asked.instance(work, Work, "the work")
+    asked.choice(work.store, "store", SHARD_SIZE)
+    if not isinstance(work.target, str):
+        raise InputError(f"the target of a run is predicted, gold or a label, not {asked.shown(work.target)}")
+    problems = asked.listed(problems, Problem, "the problems")
+    data = {} if data is None else asked.instance(data, dict, "the data")
+    for what, called in (("engine", engine), ("progress", progress), ("stop", stop)):
+        asked.function(called, what)
     if work.target not in ("gold", "predicted"):
         parse(work.target, work.output, attributor.model, attributor.tokenizer)
-    size = shard_size or SHARD_SIZE[work.store]
-    if size < 1:
-        raise InputError(f"the shard size must be at least 1, not {size}")
-    out = files.local(out)
-    plan = [
+    size = SHARD_SIZE[work.store] if shard_size is None else asked.whole(shard_size, "the shard size", 1)
+    work = _plain(work)
+    out = files.local(asked.path(out, "the folder of the run"))
+    plan: Plan = [
         (number, first, examples[first : first + size])
         for number, first in enumerate(range(0, len(examples), size))
     ]
     with writing(out), locked(out):
-        manifest = _manifest(attributor, examples, plan, work, size, data or {})
+        manifest = _manifest(attributor, examples, plan, work, size, data)
         agree(out, manifest)
         write_left_out(out, problems, manifest)
         for part in (*out.glob(files.PARTS), *out.glob(f"*/{files.PARTS}")):
@@ -135,6 +141,14 @@ def attribute_data(
             if stop():
                 break
     return open_run(out)
+
+
+def _plain(work: Work) -> Work:
+    """Its options checked, and numbers of numpy as Python's: the manifest is JSON."""
+    from attattr.runs.shard import options_of
+
+    plain = options_of(work)
+    return replace(work, **{name: getattr(plain, name) for name in ("n_steps", "tol", "internal_batch_size")})
 
 
 def usable(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -94,7 +94,7 @@ def make_shard(
 
 def options_of(work: Work) -> Options:
     """How to attribute, without what."""
-    return Options(layers=None, **{name: value for name, value in asdict(work).items() if name != "target"})
+    return Options(layers=None, **{name: value for name, value in vars(work).items() if name != "target"})
 
 
 def _inputs(numbered: list[tuple[int, Attribution]], examples: Sequence[Example]) -> pa.Table:

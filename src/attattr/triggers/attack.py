@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attattr.data.examples import Example
+from attattr import asked
+from attattr.data.examples import Example, examples_of
 from attattr.errors import InputError
 from attattr.measure.accuracy import gold_indices, predict
 from attattr.models.identity import belongs
 from attattr.triggers.attacked import Attack, Attacked
 from attattr.triggers.controls import Control, word_controls
-from attattr.triggers.insert import Piece, insert, pieces_of
-from attattr.triggers.pattern import Pattern
+from attattr.triggers.insert import INSERT_INTO, Piece, insert, pieces_of
+from attattr.triggers.pattern import Pattern, checked
 
 if TYPE_CHECKING:
     from attattr.data.encoding import Encoded
@@ -70,7 +71,15 @@ def attack_model(
     from attattr.data.examples import digest
     from attattr.triggers.hotflip import universal_trigger
 
-    model, tokenizer = attributor.model, attributor.tokenizer
+    model, tokenizer = asked.attributor(attributor).model, attributor.tokenizer
+    asked.choice(insert_into, "place to insert into", INSERT_INTO)
+    seed, batch_size = asked.seed(seed), asked.whole(batch_size, "the batch size", 1)
+    asked.flag(controls, "controls")
+    asked.flag(any_model, "any_model")
+    asked.function(progress, "progress")
+    examples = examples_of(examples)
+    words_from = None if words_from is None else examples_of(words_from)
+    patterns = [checked(pattern) for pattern in asked.listed(patterns, Pattern, "the patterns")]
     if tokenizer is None:
         raise InputError("words can only be inserted by a model with a tokenizer")
     if not patterns:

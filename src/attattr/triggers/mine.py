@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attattr.data.examples import Example
+from attattr import asked
+from attattr.data.examples import Example, examples_of
 from attattr.data.run_folder import Run
 from attattr.errors import InputError
 from attattr.models.identity import belongs
@@ -59,13 +60,14 @@ def mine_triggers(
         InputError: all inputs have one label; a run of another model, target or store; a model
             without classes; not one pattern found.
     """
-    if top < 1 or (limit is not None and limit < 1):
-        raise InputError(
-            f"the number of patterns and the limit must be at least 1, not {min(top, limit or 1)}"
-        )
+    asked.attributor(attributor)
+    top, seed = asked.whole(top, "the number of patterns", 1), asked.seed(seed)
+    limit = None if limit is None else asked.whole(limit, "the limit", 1)
+    asked.flag(pieces, "pieces")
+    asked.function(progress, "progress")
     if len(attributor.labels) < 2:
         raise InputError("triggers are of classes: the model has none to choose from")
-    examples = _inputs_of(data) if isinstance(data, Run) else list(data)
+    examples = _inputs_of(data) if isinstance(data, Run) else examples_of(data)
     labels = {example.label for example in examples}
     if len(labels) == 1 and labels != {None}:
         raise InputError(f"all rows are labelled '{labels.pop()}': give data of two labels or more")

@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from attattr import asked
 from attattr.data.examples import Example
 from attattr.disk.checked import DIGEST, parse, shaped, signed, unsigned
 from attattr.errors import FileFormatError, InputError
@@ -105,7 +106,7 @@ def read_patterns(path: str | Path) -> list[Pattern]:
         FileFormatError: a line that was changed since it was written.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
+        lines = asked.path(path, "the file of patterns").read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the patterns in '{path}': {error}") from error
     patterns, unsure = [], []
@@ -163,6 +164,21 @@ def pattern_from(facts: Mapping[str, Any]) -> Pattern:
         | {"score": known.score or 0.0, "support": known.support or 1}
         | {"label_counts": tuple(known.label_counts[i] for i in order if known.label_counts)},
     )
+
+
+def checked(pattern: Pattern) -> Pattern:
+    """The pattern, if a file could hold it.
+
+    Raises:
+        InputError: it could not.
+    """
+    try:
+        pattern_from(pattern.to_json())
+        for token in pattern.tokens:
+            asked.number(token.position, "the position of a token")
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise InputError(f"a pattern cannot be used ({error}): see docs/triggers.md") from error
+    return pattern
 
 
 def words_of(text: str) -> list[str]:
