@@ -34,8 +34,8 @@ def shown(value: Any) -> str:
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
-def whole(value: Any, what: str, least: int = 0, most: int | None = None) -> int:
-    """A whole number in a range, and no truth value.
+def whole(value: Any, what: str, least: int | None = 0, most: int | None = None) -> int:
+    """A whole number in a range, and no truth value. least: None: any.
 
     >>> whole(np.int64(3), "the limit")
     3
@@ -44,10 +44,10 @@ def whole(value: Any, what: str, least: int = 0, most: int | None = None) -> int
     attattr.errors.InputError: the seed must be a whole number from 0, not -1
     """
     right = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not right or value < least or (most is not None and value > most):
-        span = f"from {least}" if most is None else f"from {least} to {most}"
-        raise InputError(f"{what} must be a whole number {span}, not {shown(value)}")
-    return int(value)
+    if right and (least is None or value >= least) and (most is None or value <= most):
+        return int(value)
+    span = ("" if least is None else f" from {least}") + ("" if most is None else f" to {most}")
+    raise InputError(f"{what} must be a whole number{span}, not {shown(value)}")
 
 
 def seed(value: Any) -> int:
@@ -173,7 +173,9 @@ def path(value: Any, what: str) -> Path:
     Traceback (most recent call last):
     attattr.errors.InputError: the file must be a name or a Path, not a bytes
     """
-    if not isinstance(value, str | os.PathLike) or not str(value):
+    if isinstance(value, str) and not value:
+        raise InputError(f"{what} is empty: give a name")
+    if not isinstance(value, str | os.PathLike):
         raise InputError(f"{what} must be a name or a Path, not {shown(value)}")
     try:
         os.stat(value)

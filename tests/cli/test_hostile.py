@@ -446,8 +446,8 @@ def test_a_password_in_an_address_opens_it_and_is_never_written_down(models, tmp
 # -- models that cannot be used -------------------------------------------------------------------------
 
 BROKEN = """
-weightless cut strange nothing list wide text many narrow nojson adapter-strange adapter-baseless
-adapter-empty
+weightless cut strange nothing list wide text many narrow nojson adapter-strange
+adapter-baseless adapter-empty
 """
 MODELS = dict.fromkeys(BROKEN.split(), "") | {
     "none": "neither a config.json nor",

@@ -16,6 +16,7 @@ import typer
 from typer.testing import CliRunner
 
 from attattr import cli
+from attattr.cli import options
 from attattr.disk import files
 from attattr.errors import InputError
 
@@ -388,9 +389,9 @@ def test_an_existing_folder_is_no_place_for_a_pruned_model(there):
 
 
 def test_two_outputs_may_go_nowhere(there):
-    cli.options.check_files({"--json": os.devnull, "--save": os.devnull}, ["m", "t.tsv"])
+    options.check_files({"--json": os.devnull, "--save": os.devnull}, ["m", "t.tsv"])
     with pytest.raises(InputError, match="same file"):
-        cli.options.check_files({"--json": "new", "--save": "new"})
+        options.check_files({"--json": "new", "--save": "new"})
 
 
 def test_the_same_command_again_writes_the_same_file_again(there):

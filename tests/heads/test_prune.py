@@ -125,7 +125,7 @@ def test_shared_layers_cannot_be_pruned_and_position_biases_only_masked():
     ("importance", "keep", "layout", "message"),
     [
         (np.ones((3, 3)), 0.5, "sliced", "of 3 × 3 heads, the model has 3 × 2"),
-        (np.ones((3, 2)), 1.5, "sliced", "between 0 and 1"),
+        (np.ones((3, 2)), 1.5, "sliced", "from 0 to 1"),
         (np.ones((3, 2)), 0.5, "thin", "unknown format"),
     ],
 )

@@ -303,7 +303,7 @@ def test_an_adapter_folder_on_another_folder(tmp_path):
 
 
 def test_what_has_no_head_or_no_weights_for_it_is_an_error(tmp_path):
-    with pytest.raises(ModelError, match="is a BertModel, which has no output to explain"):
+    with pytest.raises(ModelError, match="is a BertModel, which has no head"):
         load(base_folder())
     t.BertModel(t.BertConfig(vocab_size=11, **SMALL)).save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())

@@ -307,7 +307,7 @@ def test_unknown_reductions_are_named():
     result = handmade.attribution()
     with pytest.raises(InputError, match="max, sum, mean_abs"):
         result.per_head("median")
-    with pytest.raises(InputError, match="key or query"):
+    with pytest.raises(InputError, match="key, query"):
         result.per_token("both")
     with pytest.raises(InputError, match="not be negative"):
         result.top_edges(-1)

@@ -56,7 +56,7 @@ def huge() -> dict[str, object]:
         attattr.Effectiveness({name: {name: curve} for name in names}, MANY),
         attattr.Effects(1 / 3, (edge,) * MANY, numbers[0], numbers),
         attattr.Evaluation(1 / 3, (1 / 3, 1 / 3), MANY, names, dict.fromkeys(names, Score(1, (0, 1), 9)), ()),
-        attattr.Mask(heads=numbers, edges=dict.fromkeys(range(MANY), numbers)),
+        attattr.Mask(heads=numbers, edges=dict.fromkeys(range(MANY), numbers[None])),
         attattr.Check(result, result, True, (True,) * MANY, (Cost(1, 1, 1),) * MANY, 1 / 3),
         attattr.Faithfulness(
             MANY, 0.4, 0, (0.0,) * MANY, *[estimate] * 3, by_method, by_method, {}, {}, curves, curves

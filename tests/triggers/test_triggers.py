@@ -282,7 +282,7 @@ def test_progress_counts_inputs(attributor):
 def test_what_cannot_be_mined_is_said(attributor, tmp_path):
     with pytest.raises(InputError, match="all rows are labelled 'yes'"):
         mine_triggers(attributor, [Example("a film", label="yes")] * 2)
-    with pytest.raises(InputError, match="at least 1"):
+    with pytest.raises(InputError, match="whole number from 1"):
         mine_triggers(attributor, pairs(), top=0)
     with pytest.raises(InputError, match="has none"):
         mine_triggers(Attributor(tiny.gpt2(), tiny.tokenizer(bert=False)), pairs())

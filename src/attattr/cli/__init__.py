@@ -9,12 +9,12 @@ import os
 
 
 def __getattr__(name: str) -> object:
-    """What `verbs` has: app and the like."""
-    if name.startswith("__"):
+    """What is in `verbs`, which is imported when it is needed."""
+    if name not in ("app", "_show_warning"):
         raise AttributeError(name)
-    import importlib
+    from attattr.cli import verbs
 
-    return getattr(importlib.import_module("attattr.cli.verbs"), name)
+    return getattr(verbs, name)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import gzip
 import re
 import shutil
 import tempfile
+import urllib.error
 import urllib.request
 import warnings
 import zlib
@@ -106,6 +107,9 @@ def _read_address(url: str) -> Table:
                 copy.write_bytes(far.read())  # whole: read in pieces, a cut connection looks like the end
         except FileNotFoundError as error:
             raise InputError(f"there is no file '{called}'") from error
+        except urllib.error.HTTPError as error:
+            with error:  # it holds the connection
+                raise InputError(f"cannot read '{called}': {error}") from error
         except ImportError as error:  # fsspec says what to install
             raise InputError(f"cannot read '{called}': {error}") from error
         except Exception as error:  # an unknown protocol, whatever a network or a server may raise

@@ -41,7 +41,7 @@ class Options:
                 self.internal_batch_size, "internal_batch_size", 1, ROWS
             )
         if self.layers is not None:
-            plain["layers"] = tuple(asked.whole(layer, "each of layers") for layer in self.layers)
+            plain["layers"] = tuple(asked.whole(layer, "each of layers", None) for layer in self.layers)
         if not isinstance(self.n_steps, str):
             plain["n_steps"] = quadrature.fixed(self.method, self.n_steps).n_steps
         for name, value in plain.items():
