@@ -24,7 +24,7 @@ import attattr
 import handmade
 import tiny
 from attattr import cli
-from attattr.cli import options
+from attattr.cli import options, verbs
 from attattr.errors import InputError, ModelError
 from attattr.report.terminal import view
 
@@ -73,7 +73,7 @@ def invoked(*arguments):
     """The command in this process, as `main` sets it up."""
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        warnings.showwarning = cli._show_warning  # put back by catch_warnings
+        warnings.showwarning = verbs._show_warning  # put back by catch_warnings
         outcome = CliRunner().invoke(cli.app, arguments)
     if outcome.exception and not isinstance(outcome.exception, SystemExit):
         raise outcome.exception

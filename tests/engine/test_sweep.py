@@ -44,8 +44,8 @@ def test_a_wrong_integral_is_found(monkeypatch):
     original = attattr.engine.integral._weighted_gradients
 
     def wrong(*given):
-        sums, first = original(*given)
-        return 1.01 * sums, first
+        sums, *rest = original(*given)
+        return 1.01 * sums, *rest
 
     monkeypatch.setattr(attattr.engine.integral, "_weighted_gradients", wrong)
     assert sweep.judge("sequence classification", "bert")["outcome"] == "rough"  # and it said so itself

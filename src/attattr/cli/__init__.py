@@ -5,7 +5,7 @@
 Next to nothing is imported here, so that Ctrl-C is heard from the first moment on.
 """
 
-import os
+from attattr.cli.stop import stop
 
 
 def __getattr__(name: str) -> object:
@@ -29,9 +29,3 @@ def main() -> None:
         run()
     except KeyboardInterrupt:
         stop()
-
-
-def stop(*_: object) -> None:
-    """Ctrl-C before a verb has begun, or when it has ended: there is nothing to clean up."""
-    os.write(2, b"Error: interrupted\n")
-    os._exit(130)

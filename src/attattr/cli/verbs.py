@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from attattr import __version__
-from attattr.cli import heads, options, prune, stop, triggers
+from attattr.cli import heads, options, prune, triggers
 from attattr.cli.check import check
 from attattr.cli.evaluate import evaluate
 from attattr.cli.explain import explain
@@ -23,6 +23,7 @@ from attattr.cli.figure import figure
 from attattr.cli.models import models
 from attattr.cli.run import run
 from attattr.cli.serve import serve
+from attattr.cli.stop import stop
 from attattr.cli.tree import tree
 from attattr.cli.wording import worded
 from attattr.disk import files

@@ -33,7 +33,8 @@ from attattr.engine.options import Options
 from attattr.engine.structure import without_wrapper
 from attattr.errors import ImpossibleError, InputError
 from attattr.models import identity
-from attattr.models.loading import ModelInfo, explainable, load
+from attattr.models.heads import explainable
+from attattr.models.loading import ModelInfo, load
 from attattr.result.attribution import Attribution
 from attattr.result.several import Attributions
 
@@ -279,7 +280,8 @@ def warn(results: list[Attribution]) -> None:
     if still:
         warnings.warn(
             f"all scores of {still[0]} are 0, though the output changes without its attention (and so in "
-            f"{len(still) - 1} more): it does so between the nodes; give more of them, or the uniform baseline",
+            f"{len(still) - 1} more): it does so between the nodes, give more of them or use the uniform "
+            "baseline",
             stacklevel=3,
         )
     bad = [site.name for result in results for site in result.sites if not site.converged]

@@ -23,7 +23,7 @@ from attattr.engine.recording import Recording
 from attattr.errors import InputError, UnsupportedModelError
 from attattr.measure.check import made_up_batch as made_up
 from attattr.measure.masks import Mask, masked_forward
-from attattr.models.loading import auto_class
+from attattr.models.heads import auto_class
 from attattr.models.quantised import quantised
 from attattr.result.shown import brief
 

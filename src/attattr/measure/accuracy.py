@@ -151,7 +151,7 @@ def evaluate_model(
     Raises:
         InputError: rows without labels, or with labels the model does not have (both are listed).
     """
-    from attattr.models.loading import explainable
+    from attattr.models.heads import explainable
 
     explainable(model)
     examples = examples_of(examples)

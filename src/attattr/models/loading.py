@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from attattr import asked
 from attattr.disk import digests
-from attattr.errors import AttAttrError, InputError, MissingModelError, ModelError, UnsupportedModelError
+from attattr.errors import AttAttrError, InputError, MissingModelError, ModelError
 from attattr.models import embedded, hub
 from attattr.models.embedded import BASE, NAMES, base_folder
+from attattr.models.heads import HEADS, head_of
 from attattr.models.place import named_dtype, place_for
 from attattr.models.prompts import check_kind
 from attattr.models.quiet import quiet
@@ -25,24 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EMBEDDED", "Loaded", "ModelInfo", "base_folder", "load"]
 
-# the heads whose output has an F to explain: auto class, its architectures, PEFT's name of the task
-HEADS = (
-    ("AutoModelForSequenceClassification", "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES", "SEQ_CLS"),
-    ("AutoModelForCausalLM", "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES", "CAUSAL_LM"),
-    ("AutoModelForSeq2SeqLM", "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES", "SEQ_2_SEQ_LM"),
-    ("AutoModelForImageClassification", "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES", ""),
-)
-# heads without one, yet: architectures, and what they are
-OTHERS = {
-    "MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES": "classifies every token, which cannot be explained yet",
-    "MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES": "answers with a span, which cannot be explained yet",
-    "MODEL_FOR_MASKED_LM_MAPPING_NAMES": "fills in masked tokens, which cannot be explained yet",
-    "MODEL_MAPPING_NAMES": "has no head, and so no output to explain",
-}
-TAKEN = (
-    "attattr takes models with a head for sequence classification, causal or sequence-to-sequence language "
-    "modelling, or image classification"
-)
 CLASSIFIERS = (
     "classifier.weight",
     "score.weight",
@@ -167,7 +150,7 @@ def _from(where: str, name: str, options: dict[str, Any], dtype: torch.dtype) ->
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise MissingModelError(f"the folder '{name}' has neither a config.json nor an adapter_config.json")
     config = transformers.AutoConfig.from_pretrained(where, **options)
-    auto = _head(config, name)
+    auto = head_of(config, name)
     # the config's own commit: what is loaded next cannot be of another one
     commit = getattr(config, "_commit_hash", None)
     if commit is None and not folder.is_dir():  # a class of the model's own does not note it
@@ -226,7 +209,7 @@ def _adapter(
         of_base["local_files_only"] = not hub.reachable()
     config = transformers.AutoConfig.from_pretrained(start, **of_base)
     task = asked.get("task_type")
-    auto = next((head for head, _, of in HEADS if of and of == task), None) or _head(config, name)
+    auto = next((head for head, _, of in HEADS if of and of == task), None) or head_of(config, name)
     card_file = folder / "card.json"
     card = json.loads(card_file.read_text(encoding="utf-8")) if card_file.is_file() else {}
     weights = load_peft_weights(where, device="cpu", **options)
@@ -263,59 +246,6 @@ def _adapter(
     )
     of_own = options | {"trust_remote_code": trust}
     return Loaded(model, _tokenizer(auto, where if own else start, of_own if own else of_base), info)
-
-
-def auto_class(model: PreTrainedModel) -> str:
-    """The auto class that loads a model."""
-    name = type(model).__name__
-    return _head(model.config.__class__(architectures=[name]), name)
-
-
-def _head(config: PreTrainedConfig, name: str) -> str:
-    """The auto class of the model's head."""
-    architecture = (config.architectures or ["no architecture"])[0]
-    for auto, mapping, _ in HEADS:
-        own = str(getattr(config, "auto_map", {}).get(auto, "")).endswith(f".{architecture}")
-        if own or architecture in _names(mapping):
-            return auto
-    raise ModelError(
-        f"'{name}' is a {architecture}, which {_other(architecture) or 'has no output to explain'}: {TAKEN}"
-    )
-
-
-def explainable(model: Any) -> Any:
-    """The model, unless its head is known to have no F to explain.
-
-    A class that transformers does not know is taken: its outputs will tell.
-
-    Raises:
-        UnsupportedModelError: such a head, or no head at all; the class is named.
-        InputError: no model of transformers.
-    """
-    from transformers import PreTrainedModel
-
-    if not isinstance(model, PreTrainedModel):
-        raise InputError(f"give a model of transformers (a PreTrainedModel), not {asked.shown(model)}")
-    name = type(model).__name__
-    taken = any(name in _names(mapping) for _, mapping, _ in HEADS)
-    if not taken and (what := _other(name)):
-        raise UnsupportedModelError(f"a {name} {what}: {TAKEN}")
-    return model
-
-
-def _other(architecture: str) -> str | None:
-    """What is known of a head that has no F; None: nothing."""
-    return next((what for mapping, what in OTHERS.items() if architecture in _names(mapping)), None)
-
-
-def _names(mapping: str) -> set[str]:
-    from transformers.models.auto import modeling_auto
-
-    return {name for value in getattr(modeling_auto, mapping).values() for name in _tuple(value)}
-
-
-def _tuple(value: Any) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
 
 
 def _tokenizer(auto: str, where: str, options: dict[str, Any]) -> Any:
