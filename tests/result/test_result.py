@@ -309,7 +309,7 @@ def test_unknown_reductions_are_named():
         result.per_head("median")
     with pytest.raises(InputError, match="key, query"):
         result.per_token("both")
-    with pytest.raises(InputError, match="not be negative"):
+    with pytest.raises(InputError, match="whole number from 0"):
         result.top_edges(-1)
     np.testing.assert_allclose(result.per_head("mean_abs") * 25, [[0, 0.125], [0.5, 0.25]], rtol=1e-6)
 

@@ -10,11 +10,11 @@ from attattr.cli.stop import stop
 
 def __getattr__(name: str) -> object:
     """What is in `verbs`, which is imported when it is needed."""
-    if name not in ("app", "_show_warning"):
+    if name != "app":
         raise AttributeError(name)
-    from attattr.cli import verbs
+    from attattr.cli.verbs import app
 
-    return getattr(verbs, name)
+    return app
 
 
 def main() -> None:

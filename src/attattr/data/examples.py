@@ -6,7 +6,7 @@ import hashlib
 import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,7 +82,8 @@ def _as_example(item: Any) -> Example:
             raise InputError(f"the {which} of an Example is a text or None, not {asked.shown(value)}")
         _whole_characters(which, value or "")
     if item.line is not None:
-        asked.whole(item.line, "the line of an Example", 0, 1 << 62)
+        line = asked.whole(item.line, "the line of an Example", 0, 1 << 62)
+        item = replace(item, line=line) if line is not item.line else item  # a manifest is JSON
     if item.inputs is not None:
         asked.instance(item.inputs, Mapping, "the tensors of an Example")
         if item.text is not None or item.text_pair is not None:

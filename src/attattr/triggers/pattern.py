@@ -151,6 +151,7 @@ def pattern_from(facts: Mapping[str, Any]) -> Pattern:
         text, segment, position = token["token"], token["segment"], float(token["position"])
         if not isinstance(text, str) or not text.strip() or segment not in (0, 1) or not 0 <= position <= 1:
             raise ValueError("a token has a text, segment 0 or 1, and a position from 0 to 1")
+        text.encode()  # JSON can hold half a character, which no tokenizer takes: a ValueError
         tokens.append(PatternToken(int(segment), position, text))
     if not tokens:
         raise ValueError("it has no tokens")
@@ -173,9 +174,10 @@ def checked(pattern: Pattern) -> Pattern:
         InputError: it could not.
     """
     try:
-        pattern_from(pattern.to_json())
-        for token in pattern.tokens:
+        for token in asked.listed(pattern.tokens, PatternToken, "the tokens of a pattern"):
+            asked.whole(token.segment, "the segment of a token", 0, 1)
             asked.number(token.position, "the position of a token")
+        pattern_from(pattern.to_json())
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise InputError(f"a pattern cannot be used ({error}): see docs/triggers.md") from error
     return pattern
