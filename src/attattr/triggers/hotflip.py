@@ -111,7 +111,7 @@ def _gains(
             device = embeddings.weight.device
             batch = collate(filled, pad, device)
             logits = model(**batch).logits
-            # scaled, since gradients of half precision underflow: what counts is their order
+            # scaled on the way, since gradients of half precision underflow
             wanted = torch.as_tensor(gold, device=device)
             loss = torch.nn.functional.cross_entropy(logits.float(), wanted)
             (gradient,) = torch.autograd.grad(BLIND * loss, held[:1])
@@ -120,7 +120,7 @@ def _gains(
     at = torch.as_tensor([each.places[slot] for each in made], device=device)
     summed = gradient[torch.arange(len(made), device=device), at].sum(0)
     with torch.no_grad():
-        return (embeddings.weight @ summed.to(embeddings.weight.dtype)).float().cpu().numpy()
+        return (embeddings.weight @ summed.to(embeddings.weight.dtype)).float().cpu().numpy() / BLIND
 
 
 def _losses(
