@@ -176,8 +176,8 @@ def integrate_site(
         least = rounding(largest.dtype, 10) * largest  # gradients are as exact as F's own precision allows
         total, off, whole = _norms(edges, pending, sums[0], sums[1])
         miss = whole - change[pending]
-        open_ = floor[pending] + coarseness * total
-        good = accepted(miss.abs(), off, total, open_, tol, least[pending])
+        slack = floor[pending] + coarseness * total
+        good = accepted(miss.abs(), off, total, slack, tol, least[pending])
         mean[pending], gap[pending], n_steps[pending] = sums[0], miss, rule.n_steps
         error[pending] = torch.where(total > 0, off / total, torch.zeros_like(total))
         converged[pending] = good
