@@ -85,7 +85,6 @@ def examine(model: Any, example: dict[str, torch.Tensor]) -> dict[str, Any]:
     attributor = Attributor(model)
     dense, baseline, n_steps, gap = _complete(attributor, example)
     with Capture(model) as capture, torch.no_grad():
-        capture.replay, capture.fuse = attributor._ways or (True, True)
         full = _full(attributor, example)
         recording = capture.record(full)
         row = torch.zeros(1, dtype=torch.long)
@@ -102,8 +101,8 @@ def examine(model: Any, example: dict[str, torch.Tensor]) -> dict[str, Any]:
     return {
         "sites": len(dense.sites), "left_out": list(dense.left_out), "baseline": baseline,
         "n_steps": int(max(site.n_steps for site in dense.sites)), "gap": gap,
-        "replay": attributor._ways[0], "dtype": str(model.dtype).removeprefix("torch."),
-        "way": "softmax" if capture.softmaxes else "interface",
+        "replay": recording.ways.replay, "dtype": str(model.dtype).removeprefix("torch."),
+        "way": "softmax" if recording.ways.softmax else "interface",
     }  # fmt: skip
 
 

@@ -15,10 +15,12 @@ from attattr.cli import app
 from attattr.engine.capture import Capture
 from attattr.engine.memory import of_machine, out_of_memory
 from attattr.engine.recording import _fused_agrees
+from attattr.engine.ways import Ways, known, remember
 from attattr.errors import ImpossibleError
 from attattr.runs.run import attribute_data
 from attattr.runs.shard import Work
 
+PROVEN = Ways(softmax=False, proven=True)
 TEXTS = ["a fine film", "the man eats and eats and eats", "nobody sleeps", "not good"]
 ROWS = [
     Example(text, label=label, line=i + 2) for i, (text, label) in enumerate(zip(TEXTS, "abab", strict=True))
@@ -46,7 +48,7 @@ def too_long(monkeypatch):
 
 
 def test_a_run_leaves_out_what_finds_no_memory_and_says_so(attributor, too_long, tmp_path):
-    attributor._ways = (True, True)
+    remember(attributor.model, PROVEN)
     told = []
     run = attribute_data(
         attributor, ROWS, tmp_path, work=Work(n_steps=2), shard_size=2, progress=lambda s: told.append(s)
@@ -62,7 +64,7 @@ def test_a_run_leaves_out_what_finds_no_memory_and_says_so(attributor, too_long,
 
 @pytest.mark.parametrize("store", ["edges", "heads", "dense"])
 def test_a_shard_of_nothing_but_impossible_inputs(attributor, too_long, tmp_path, store):
-    attributor._ways = (True, True)
+    remember(attributor.model, PROVEN)
     work = Work(n_steps=2, store=store)
     run = attribute_data(attributor, ROWS[1:3], tmp_path, work=work, shard_size=1)
     assert run.complete and run.left_out == 1
@@ -72,7 +74,7 @@ def test_a_shard_of_nothing_but_impossible_inputs(attributor, too_long, tmp_path
 
 
 def test_the_library_raises_at_the_first(attributor, too_long):
-    attributor._ways = (True, True)
+    remember(attributor.model, PROVEN)
     with pytest.raises(AttAttrError, match="not enough memory for an input of 9 tokens"):
         attributor.attribute(TEXTS, n_steps=2)
 
@@ -121,7 +123,7 @@ def test_no_memory_in_a_shortcut_is_not_taken_for_a_model_that_has_none(attribut
 
     monkeypatch.setattr(Capture, "resume", once)
     found = attributor.attribute(TEXTS[:2], n_steps=2)
-    assert not failures and attributor._ways == (True, True)
+    assert not failures and known(attributor.model) == PROVEN
     assert len(found) == 2
 
 

@@ -13,6 +13,7 @@ import tiny
 from attattr import Attributor, UnsupportedModelError
 from attattr.engine.capture import Capture
 from attattr.engine.softmax import Softmaxes, head_counts, written_out
+from attattr.engine.ways import Ways, known
 from attattr.measure.masks import Mask, masked_forward, measure
 from families import batched
 
@@ -120,8 +121,8 @@ def test_a_head_taken_out_writes_nothing():
     kept = np.ones((3, 2))
     kept[1, 1] = 0
     with Capture(model) as capture:
-        sites = capture.record(inputs).sites
-        got = masked_forward(capture, inputs, sites, [Mask(heads=kept)]).logits
+        clean = capture.record(inputs)
+        got = masked_forward(capture, clean, inputs, [Mask(heads=kept)]).logits
     with torch.no_grad():
         clean = model(**inputs).logits
         model.get_submodule("deberta.encoder.layer.1.attention.output.dense").weight[:, 8:] = 0
@@ -132,7 +133,7 @@ def test_a_head_taken_out_writes_nothing():
 def test_a_model_that_keeps_inputs_in_its_second_dimension_is_not_replayed():
     attributor = Attributor(xlnet())
     attributor.attribute([tiny.text(3, seed=k) for k in range(3)], n_steps=2)  # as many inputs as positions
-    assert attributor._ways == (False, True)
+    assert known(attributor.model) == Ways(softmax=True, replay=False, proven=True)
 
 
 # -- models written here -------------------------------------------------------------------------------

@@ -49,9 +49,9 @@ def pruned(name, layout="sliced", keep=0.5):
 def test_a_pruned_model_answers_as_the_masked_one(name, layout, tmp_path):
     model, inputs, made = pruned(name, layout)
     with Capture(model) as capture:
-        sites = capture.record(inputs).sites
-        wanted = masked_forward(capture, inputs, sites, [Mask(heads=made.kept.astype(float))]).logits
-        clean = capture.record(inputs).outputs.logits
+        recording = capture.record(inputs)
+        wanted = masked_forward(capture, recording, inputs, [Mask(heads=made.kept.astype(float))]).logits
+        clean = recording.outputs.logits
     with torch.no_grad():
         got = made.model(**inputs).logits
     assert float((got - wanted).abs().max()) < 1e-5  # Llama's softmax rounds to float32

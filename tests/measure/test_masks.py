@@ -39,7 +39,7 @@ def test_a_head_taken_out_writes_nothing(name):
         heads = recording.calls[recording.sites[1]].query.shape[1]
         kept = np.ones((len(recording.sites), heads))
         kept[1, 1] = 0
-        got = masked_forward(capture, inputs, recording.sites, [Mask(heads=kept)]).logits
+        got = masked_forward(capture, recording, inputs, [Mask(heads=kept)]).logits
     path, first = OUTPUTS[name]
     weight = model.get_submodule(path).weight
     width = (weight.shape[0] if first else weight.shape[1]) // heads

@@ -26,7 +26,7 @@ from attattr import asked
 from attattr.data.encoding import Encoded, encode
 from attattr.data.examples import Example, as_examples
 from attattr.engine import memory, targets
-from attattr.engine.batches import check_padding, dense_bytes, length, pad_token, plan
+from attattr.engine.batches import check_padding, collating, dense_bytes, length, plan
 from attattr.engine.capture import Capture
 from attattr.engine.job import Job, Progress
 from attattr.engine.options import Options
@@ -67,7 +67,6 @@ class Attributor:
             asked.instance(info, ModelInfo, "info")
         self.tokenizer = tokenizer
         self.info = info
-        self._ways: tuple[bool, bool] | None = None  # (replay, fuse) once checked on this model
         self._loaded = identity.changes(self.model) if info else None
         self._digest: tuple[Any, str] | None = None
 
@@ -211,17 +210,14 @@ class Attributor:
             _check_room(encoded, dense_bytes(encoded, self.model, options))
         batches = plan(encoded, self.model, options)
         results: dict[int, Attribution | ImpossibleError] = {}
-        with Capture(self.model) as capture, pad_token(self.model, self.tokenizer, encoded) as pad:
-            if self._ways is not None:
-                capture.replay, capture.fuse = self._ways
-            check_padding(capture, [[encoded[i] for i in batch] for batch in batches], pad)
+        with Capture(self.model) as capture, collating(self.model, self.tokenizer, encoded) as collate:
+            check_padding(capture, [[encoded[i] for i in batch] for batch in batches], collate)
             for number, batch in enumerate(batches):
-                job = Job(self, capture, options, pad, _within(progress, number, len(batches)))
+                job = Job(self, capture, options, collate, _within(progress, number, len(batches)))
                 found = job.run([encoded[i] for i in batch], [wishes[i] for i in batch])
                 results |= dict(zip(batch, found, strict=True))
                 if not keep_going and any(isinstance(each, ImpossibleError) for each in found):
                     break
-            self._ways = (capture.replay, capture.fuse)
         return [results[i] for i in range(len(encoded)) if i in results]
 
     def _wish(self, target: Any, output: str | None, inputs: int) -> targets.Wish:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from attattr.data.encoding import Encoded, collate
+from attattr.engine.batch import Collate
 from attattr.engine.capture import Capture
 from attattr.engine.memory import out_of_memory
 
@@ -90,8 +91,23 @@ def _width(model: PreTrainedModel, name: str, default: int) -> int:
     return value if isinstance(value, int) and value > 0 else default
 
 
+def by_length(encoded: Sequence[Encoded], size: int) -> list[list[int]]:
+    """Numbers of the inputs in batches of at most so many, the shortest first."""
+    order = sorted(range(len(encoded)), key=lambda i: (length(encoded[i]), i))
+    return [order[i : i + size] for i in range(0, len(order), size)]
+
+
 @contextlib.contextmanager
-def pad_token(model: PreTrainedModel, tokenizer: Any, encoded: list[Encoded]) -> Iterator[int]:
+def collating(model: PreTrainedModel, tokenizer: Any, encoded: Sequence[Encoded]) -> Iterator[Collate]:
+    """Inside of the `with`, a function that makes one batch of any of these inputs, on the model's device and
+    padded as the model knows it."""
+    device = next(model.parameters()).device
+    with _pad_token(model, tokenizer, encoded) as pad:
+        yield lambda some: collate(some, pad, device)
+
+
+@contextlib.contextmanager
+def _pad_token(model: PreTrainedModel, tokenizer: Any, encoded: Sequence[Encoded]) -> Iterator[int]:
     """The id to pad with (its mask is 0 everywhere).
 
     A decoder without one gets its end-of-text, or where an input itself ends in that, an id that no
@@ -118,18 +134,16 @@ def pad_token(model: PreTrainedModel, tokenizer: Any, encoded: list[Encoded]) ->
             config.pad_token_id = value
 
 
-def check_padding(capture: Capture, batches: list[list[Encoded]], pad: int) -> None:
+def check_padding(capture: Capture, batches: list[list[Encoded]], collate: Collate) -> None:
     """Warn where the first padded batch's shortest input is answered otherwise when it stands alone."""
     for batch in batches:
         shortest = min(range(len(batch)), key=lambda i: length(batch[i]))
         if length(batch[shortest]) == max(map(length, batch)):
             continue
-        device = next(capture.model.parameters()).device
         logits = []
         try:
             for group, i in ((batch, shortest), ([batch[shortest]], 0)):
-                inputs = collate(group, pad, device)
-                logits.append(capture.record(inputs).outputs.logits[i].float())
+                logits.append(capture.record(collate(group)).outputs.logits[i].float())
         except (RuntimeError, MemoryError) as error:
             if out_of_memory(error):
                 return  # the batch will be computed in halves

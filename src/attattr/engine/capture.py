@@ -15,7 +15,8 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,6 @@ from attattr.engine.precision import as_given
 from attattr.engine.recording import Call, Recording, clean_context
 from attattr.engine.softmax import Softmaxes, head_counts, why_not
 from attattr.engine.structure import (
-    blocks_of,
     blocks_without,
     by_input,
     by_row,
@@ -36,12 +36,21 @@ from attattr.engine.structure import (
     kind_of,
     lists_without,
     lock_of,
-    wrapped,
+    taken_over,
 )
+from attattr.engine.ways import Ways, known, remember
 from attattr.errors import UnsupportedModelError
 
 IMPLEMENTATION = "attattr"
 _capture: ContextVar[Capture | None] = ContextVar("attattr_capture", default=None)
+
+
+class _Handlers(NamedTuple):
+    """What the attention calls and the blocks of the running forward go through."""
+
+    attend: Callable | None = None
+    run: Callable | None = None
+    softmaxes: Softmaxes | None = None  # where attention is seen, if not where the model asks for it
 
 
 class Capture:
@@ -57,138 +66,112 @@ class Capture:
 
     def __init__(self, model: PreTrainedModel):
         self.model = model
-        self.replay = True  # hand on recorded block outputs instead of running lower blocks again
-        self.fuse = True  # sdpa for calls that are only passed through, where it agrees
-        self.softmaxes: bool | None = None  # attention is seen at its softmaxes; None: not known yet
-        self._heads: set[int] | None = None  # numbers of heads a softmax may have
-        self._seen: Softmaxes | None = None  # of the last forward
         self._undo: list[contextlib.ExitStack] = []  # of each time it was entered
-        self._attend: Callable | None = None
-        self._run: Callable | None = None
+        self._now = _Handlers()
 
     def __enter__(self) -> Capture:
         with contextlib.ExitStack() as undo:
             undo.enter_context(lock_of(self.model))
             undo.enter_context(as_given(self.model.device))
-            self._prepare(undo)
+            undo.enter_context(taken_over(self.model, IMPLEMENTATION, self._run_block))
+            undo.callback(_capture.reset, _capture.set(self))
             self._undo.append(undo.pop_all())
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._undo.pop().close()
 
-    def _prepare(self, undo: contextlib.ExitStack) -> None:
-        for module in self.model.modules():
-            undo.callback(setattr, module, "training", module.training)
-            if module._compiled_call_impl is not None:  # what was compiled knows nothing of the capture
-                undo.callback(setattr, module, "_compiled_call_impl", module._compiled_call_impl)
-                module._compiled_call_impl = None
-        self.model.eval()
-        for parameter in self.model.parameters():
-            if parameter.is_inference():
-                raise UnsupportedModelError(
-                    f"the weights of {type(self.model).__name__} were made under torch.inference_mode(), "
-                    "which keeps gradients from passing them: load the model outside of it"
-                )
-            if parameter.requires_grad:
-                undo.callback(parameter.requires_grad_, True)
-                parameter.requires_grad_(False)
-        for config in configs(self.model):
-            undo.callback(
-                setattr, config, "_attn_implementation_internal", config._attn_implementation_internal
-            )
-            config._attn_implementation_internal = IMPLEMENTATION
-        for block in blocks_of(self.model).values():
-            undo.enter_context(wrapped(block, self._run_block))
-        undo.callback(_capture.reset, _capture.set(self))
-
     def _run_block(self, forward: Callable, args: tuple, kwargs: dict) -> Any:
-        if self._run is None or _capture.get() is not self:  # another thread's forward is none of ours
+        if self._now.run is None or _capture.get() is not self:  # another thread's forward is none of ours
             return forward(*args, **kwargs)
-        return self._run(forward, args, kwargs)
+        return self._now.run(forward, args, kwargs)
 
-    def _forward(self, inputs: Mapping[str, Tensor], kept: Tensor | None = None) -> Any:
-        known = inspect.signature(self.model.forward).parameters.values()
-        names = {parameter.name for parameter in known}
-        any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known)
+    def _forward(
+        self, ways: Ways, inputs: Mapping[str, Tensor], attend: Callable | None, run: Callable | None,
+        kept: Tensor | None = None,
+    ) -> tuple[Any, Softmaxes | None]:  # fmt: skip
+        """The outputs of a forward with these handlers, and the softmaxes at which it was seen."""
+        parameters = inspect.signature(self.model.forward).parameters.values()
+        names = {parameter.name for parameter in parameters}
+        any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
         options: dict[str, Any] = {"use_cache": False} if "use_cache" in names else {}
         if any_name or "return_dict" in names:
             options["return_dict"] = True
         if kept is not None:
             options["logits_to_keep"] = kept
-        if self._attend is None or not self.softmaxes:
-            return self.model(**inputs, **options)
-        if self._heads is None:
-            self._heads = head_counts(*(config.to_dict() for config in configs(self.model)))
-        size = len(next(iter(inputs.values())))
-        with Softmaxes(lambda *a, **k: self._attend(*a, **k), size, self._heads) as self._seen:  # type: ignore[misc]
-            return self.model(**inputs, **options)
+        softmaxes = None
+        if ways.softmax and attend is not None:
+            heads = head_counts(*(config.to_dict() for config in configs(self.model)))
+            softmaxes = Softmaxes(attend, _size(inputs), heads)
+        with self._handlers(attend, run, softmaxes), softmaxes or contextlib.nullcontext():
+            return self.model(**inputs, **options), softmaxes
 
     @torch.no_grad()
     def record(self, inputs: Mapping[str, Tensor]) -> Recording:
         """One clean forward: the outputs, every attention call, every block's output.
 
-        What does not go through transformers' AttentionInterface is looked for at its softmaxes.
+        What does not go through transformers' AttentionInterface is looked for at its softmaxes: of a
+        model that is seen for the first time by another forward.
 
         Raises:
             UnsupportedModelError: no attention call could be intercepted.
         """
-        recording = self._record(inputs)
-        if self.softmaxes is None:
-            self.softmaxes = False
-            seen = {call.module for call in recording.calls if call is not None}
-            if lists_without(self.model, seen):  # some, or all, of it may be written out in the model
-                self.softmaxes = True
-                other = self._record(inputs)
-                self.softmaxes = other.reach > recording.reach
-                recording = other if self.softmaxes else recording
+        ways = known(self.model)
+        recording, seen = self._record(inputs, ways or Ways(softmax=False))
+        if ways is None:
+            modules = {call.module for call in recording.calls if call is not None}
+            if lists_without(self.model, modules):  # some, or all, of it may be written out in the model
+                other, seen = self._record(inputs, Ways(softmax=True))
+                recording = other if other.reach > recording.reach else recording
         if not recording.sites:
             raise UnsupportedModelError(
                 f"no attention of {type(self.model).__name__} can be attributed: "
-                + why_not(recording.left_out, self._seen)
+                + why_not(recording.left_out, seen)
             )
+        if ways is None:
+            remember(self.model, Ways(softmax=recording.ways.softmax))
         return recording
 
-    def _record(self, inputs: Mapping[str, Tensor]) -> Recording:
-        recording = Recording()
-        size = len(next(iter(inputs.values())))
+    def _record(self, inputs: Mapping[str, Tensor], ways: Ways) -> tuple[Recording, Softmaxes | None]:
+        size = _size(inputs)
         names = {module: name for name, module in self.model.named_modules()}
         times: dict[nn.Module, int] = {}
+        calls: list[Call | None] = []
+        blocks, calls_by_then, left_out = [], [], []
 
         def run(forward, args, kwargs):
             output = forward(*args, **kwargs)
-            recording.blocks.append(output)
-            recording.calls_by_then.append(len(recording.calls))
+            blocks.append(output)
+            calls_by_then.append(len(calls))
             return output
 
         def attend(eager, module, query, key, value, attention_mask, *args, **kwargs):
             clean = (module, query, key, value, attention_mask)
-            output, blocks, fused = clean_context(
-                eager, clean, (args, kwargs), self.fuse and not self.softmaxes
+            output, query_blocks, fused = clean_context(
+                eager, clean, (args, kwargs), ways.fuse and not ways.softmax
             )
             times[module] = times.get(module, 0) + 1
             name = names.get(module, type(module).__name__)
             if times[module] > 1:
                 name += f"#{times[module]}"
-            attributable = blocks is not None and len(query) == size
+            attributable = query_blocks is not None and len(query) == size
             if not attributable:
-                recording.left_out.append(name)
+                left_out.append(name)
             call = Call(
-                name=name, kind=kind_of(self.model, name, module), block=len(recording.blocks), module=module,
+                name=name, kind=kind_of(self.model, name, module), blocks_below=len(blocks), module=module,
                 query=query, key=key, value=value, mask=attention_mask, rest=(args, kwargs), eager=eager,
-                context=output, fused=fused, blocks=blocks or (),
+                context=output, fused=fused, query_blocks=query_blocks or (),
             )  # fmt: skip
-            recording.calls.append(call if attributable else None)
+            calls.append(call if attributable else None)
             return output, None
 
-        with self._handlers(attend, run):
-            recording.outputs = self._forward(inputs)
-        self.replay = self.replay and all(by_input(output, size) for output in recording.blocks)
-        if self.softmaxes and self._seen is not None:
-            recording.drop(self._seen.several)
-            recording.left_out += [names[module] for module in self._seen.unread]
-        recording.left_out += blocks_without(self.model, set(times))
-        return recording
+        outputs, softmaxes = self._forward(ways, inputs, attend, run)
+        unread = softmaxes.unread if softmaxes is not None else ()
+        left_out += [*(names[module] for module in unread), *blocks_without(self.model, set(times))]
+        ways = replace(ways, replay=ways.replay and all(by_input(output, size) for output in blocks))
+        lists = (calls, blocks, calls_by_then, left_out)
+        recording = Recording(outputs, *map(tuple, lists), ways)
+        return recording.without(softmaxes.several if softmaxes is not None else ()), softmaxes
 
     def resume(
         self, recording: Recording, inputs: Mapping[str, Tensor], rows: Tensor, number: int, context: Tensor
@@ -198,8 +181,7 @@ class Capture:
         Row r stands on input `rows[r]` of the recording. Blocks below the call are not run, they hand
         on what they gave in the clean forward. Gradients flow from the outputs to `context`.
         """
-        site = recording.calls[number]
-        assert site is not None
+        site = recording.site(number)
         size = len(site.query)
         blocks = calls = 0
         differentiated = torch.is_grad_enabled()
@@ -207,7 +189,7 @@ class Capture:
         def run(forward, args, kwargs):
             nonlocal blocks, calls
             blocks += 1
-            if self.replay and blocks <= site.block:
+            if recording.ways.replay and blocks <= site.blocks_below:
                 calls = recording.calls_by_then[blocks - 1]
                 return by_row(recording.blocks[blocks - 1], rows, size)
             if recording.read is not None and blocks == len(recording.blocks):
@@ -223,11 +205,11 @@ class Capture:
                 self._check_gradients()
             if calls - 1 == number:
                 return context, None
-            attention = self._attention(recording, calls - 1, eager)
+            attention = _attention_of(recording, calls - 1, eager)
             return attention(module, query, key, value, attention_mask, *args, **kwargs)
 
-        with self._handlers(attend, run):
-            outputs = self._forward(by_row(dict(inputs), rows, size), recording.kept)
+        of_rows = by_row(dict(inputs), rows, size)
+        outputs, _ = self._forward(recording.ways, of_rows, attend, run, recording.kept)
         if calls != len(recording.calls):
             raise UnsupportedModelError(
                 f"{type(self.model).__name__} made {calls} attention calls where its clean forward made "
@@ -252,7 +234,7 @@ class Capture:
             nonlocal calls
             calls += 1
             self._check_gradients()
-            attention = self._attention(recording, calls - 1, eager)
+            attention = _attention_of(recording, calls - 1, eager)
             context, weights = attention(module, query, key, value, attention_mask, *args, **kwargs)
             if calls <= len(recording.calls) and recording.calls[calls - 1] is not None:
                 # what comes first on its way starts the graph: no parameter asks for a gradient
@@ -260,15 +242,9 @@ class Capture:
                 contexts[calls - 1] = context
             return context, weights
 
-        with self._handlers(attend, None):
-            outputs = self._forward(
-                by_row(dict(inputs), rows, len(next(iter(inputs.values())))), recording.kept
-            )
+        of_rows = by_row(dict(inputs), rows, _size(inputs))
+        outputs, _ = self._forward(recording.ways, of_rows, attend, None, recording.kept)
         return outputs, contexts
-
-    def _attention(self, recording: Recording, number: int, eager: Callable) -> Callable:
-        clean = recording.calls[number] if number < len(recording.calls) else None
-        return sdpa_attention_forward if self.fuse and clean and clean.fused else eager
 
     def finish(self, recording: Recording, inputs: Mapping[str, Tensor], last: Callable) -> Any:
         """The outputs of the clean forward with last(forward, args, kwargs) in its last block's place."""
@@ -281,24 +257,22 @@ class Capture:
                 return recording.blocks[blocks - 1]
             return last(forward, args, kwargs)
 
-        with self._handlers(None, run):
-            return self._forward(inputs, recording.kept)
+        return self._forward(recording.ways, inputs, None, run, recording.kept)[0]
 
     def few(
         self, recording: Recording, forward: Callable, args: tuple, kwargs: dict,
         positions: Tensor, rows: Tensor, context: Tensor | None,
     ) -> Any:  # fmt: skip
         """The last block's output at `positions` (R, m) and clean elsewhere: see last_block.run_rows."""
-        call = recording.calls[-1]
-        assert call is not None  # else no rows are chosen
+        call = recording.site(len(recording.calls) - 1)
         return run_rows(
             forward, args, kwargs,
             positions=positions, clean=by_row(recording.blocks[-1], rows, len(call.query)), context=context,
-            attention=self._attention(recording, len(recording.calls) - 1, call.eager),
-            attending=lambda attend: self._handlers(attend, self._run),
+            attention=_attention_of(recording, len(recording.calls) - 1, call.eager),
+            attending=lambda attend: self._handlers(attend, self._now.run),
         )  # fmt: skip
 
-    def edit(self, inputs: Mapping[str, Tensor], change: Callable[..., Tensor]) -> Any:
+    def edit(self, ways: Ways, inputs: Mapping[str, Tensor], change: Callable[..., Tensor]) -> Any:
         """The outputs of a forward in which every attention call's context goes through `change`.
 
         change(number, context, weights, values) -> context: (B, q, H, d), (B, H, q, k), (B, H, k, d). A
@@ -315,26 +289,33 @@ class Capture:
             values = repeat_kv(value, weights.shape[1] // value.shape[1])
             return change(calls - 1, context, weights, values), weights
 
-        with self._handlers(attend, None):
-            return self._forward(inputs)
+        return self._forward(ways, inputs, attend, None)[0]
 
     @contextlib.contextmanager
-    def _handlers(self, attend: Callable | None, run: Callable | None) -> Iterator[None]:
-        before = self._attend, self._run
-        self._attend, self._run = attend, run
+    def _handlers(self, *handlers: Any) -> Iterator[None]:
+        before, self._now = self._now, _Handlers(*handlers)
         try:
             yield
         finally:
-            self._attend, self._run = before
+            self._now = before
+
+
+def _size(inputs: Mapping[str, Tensor]) -> int:
+    return len(next(iter(inputs.values())))
+
+
+def _attention_of(recording: Recording, number: int, eager: Callable) -> Callable:
+    clean = recording.calls[number] if number < len(recording.calls) else None
+    return sdpa_attention_forward if recording.ways.fuse and clean and clean.fused else eager
 
 
 def _attend(module, query, key, value, attention_mask=None, *args, **kwargs):
     """What transformers calls for every attention of a captured model."""
     capture = _capture.get()
     eager = _eager(module)
-    if capture is None or capture._attend is None or capture.softmaxes:
+    if capture is None or capture._now.attend is None or capture._now.softmaxes is not None:
         return eager(module, query, key, value, attention_mask, *args, **kwargs)
-    return capture._attend(eager, module, query, key, value, attention_mask, *args, **kwargs)
+    return capture._now.attend(eager, module, query, key, value, attention_mask, *args, **kwargs)
 
 
 AttentionInterface.register(IMPLEMENTATION, _attend)

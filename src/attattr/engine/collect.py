@@ -39,7 +39,7 @@ def sites_of(
         for of in axes
     ]
     parts: list[list[_Part]] = [[] for _ in axes]
-    for block, attention, scores in integral.edges.scores(integral.mean):
+    for block, attention, scores in integral.attention.scores(integral.mean):
         start = block.start or 0
         for i, (_, queries, _, keys) in enumerate(sides):
             if start < queries:

@@ -10,56 +10,21 @@ and only a gradient of the size of C is integrated. Shapes as in capture.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from attattr.engine.capture import Capture
-from attattr.engine.precision import HALF, gradients, lifts, logit_gradient, resolution
+from attattr.engine.batch import Batch, floor_of
+from attattr.engine.precision import HALF, gradients, lifts, logit_gradient
 from attattr.engine.quadrature import Rule, accepted
-from attattr.engine.recording import Call, Recording, rounding
-from attattr.engine.targets import Objective
+from attattr.engine.recording import Call, rounding
 from attattr.errors import AttAttrError
 
 BASELINES = ("zero", "uniform")
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A batch with its clean forward: what every site's integral starts from."""
-
-    capture: Capture
-    recording: Recording
-    inputs: Mapping[str, Tensor]
-    objective: Objective
-    value: Tensor  # (B,) F(A), from the untouched forward
-    floor: Tensor  # (B,) what rounding leaves open of it
-    rows_at_once: int  # rows of one forward and backward
-
-    @cached_property
-    def clean_gradients(self) -> dict[int, Tensor]:
-        """∂F/∂C at the clean contexts, (B, q, H, d) by call: one backward for all sites together.
-
-        A call that F does not come from is not there.
-        """
-        found: dict[int, list[Tensor]] = {}
-        for rows in torch.arange(len(self.value), device=self.value.device).split(self.rows_at_once):
-            with torch.enable_grad():
-                outputs, contexts = self.capture.trace(self.recording, self.inputs, rows)
-                values = self.objective(outputs, rows)
-            scale = None
-            if any(context.dtype in HALF for context in contexts.values()):
-                scale = lifts(logit_gradient(self.objective, outputs, rows), values.detach())
-            known = gradients(values, list(contexts.values()), scale)
-            for number, gradient in zip(contexts, known, strict=True):
-                if gradient is not None:
-                    found.setdefault(number, []).append(gradient)
-        return {number: torch.cat(parts) for number, parts in found.items()}
 
 
 class Start(NamedTuple):
@@ -69,18 +34,7 @@ class Start(NamedTuple):
     floor: Tensor
 
 
-def floor_of(gradient: Tensor | None, outputs: Any, values: Tensor, dtype: torch.dtype) -> Tensor:
-    """What rounding in `dtype` leaves open of F, (R,). gradient: of the logits, in half precision.
-
-    In half precision one step of the logits; with one of the scores, gaps are about half of it at most
-    (benchmarks/half.py).
-    """
-    if dtype not in HALF:
-        return rounding(dtype, 10) * values.abs()
-    return resolution(gradient, getattr(outputs, "logits", None), values, torch.finfo(dtype).eps)
-
-
-class Edges:
+class AttentionBlocks:
     """A and A − A⁰ of one site, a block of queries at a time, so that no n × n is ever whole where it is
     large; a single block is kept."""
 
@@ -93,11 +47,11 @@ class Edges:
         if self._only is not None:
             yield self._only
             return
-        for queries in self.call.blocks:
+        for queries in self.call.query_blocks:
             attention = self.call.weights(queries)
             start = baseline_attention(self.call, attention, queries, self.baseline)
             block = queries, attention, attention if start is None else attention - start
-            if len(self.call.blocks) == 1:
+            if len(self.call.query_blocks) == 1:
                 self._only = block
             yield block
 
@@ -116,7 +70,7 @@ def edge_scores(difference: Tensor, mean: Tensor, values: Tensor) -> Tensor:
 class Integral:
     """One site, B inputs. `error` is ‖Attr − Attr_embedded‖₁ / ‖Attr‖₁."""
 
-    edges: Edges
+    attention: AttentionBlocks
     mean: Tensor  # (B, q, H, d) Ḡ, float32 or finer
     baseline_value: Tensor  # (B,) F(A⁰)
     gap: Tensor  # (B,) signed: Σ Attr − (F(A) − F(A⁰))
@@ -126,7 +80,7 @@ class Integral:
 
 
 def integrate_site(
-    problem: Problem, number: int, *, stages: Sequence[Rule], tol: float, baseline: str
+    batch: Batch, number: int, *, stages: Sequence[Rule], tol: float, baseline: str
 ) -> Integral:
     """Attribution of attention call `number` for every input of the batch.
 
@@ -137,21 +91,20 @@ def integrate_site(
     Raises:
         AttAttrError: no gradient reaches the site, though F changes with its attention.
     """
-    call = problem.recording.calls[number]
-    assert call is not None
-    edges = Edges(call, baseline)
+    call = batch.recording.site(number)
+    attention = AttentionBlocks(call, baseline)
     origin = torch.zeros_like(call.context)
     if baseline != "zero":
-        parts = [(attention - difference) @ call.values for _, attention, difference in edges]
+        parts = [(weights - difference) @ call.values for _, weights, difference in attention]
         origin = torch.cat(parts, dim=2).transpose(1, 2).contiguous()
     path = call.context - origin  # (B, q, H, d)
     size, device = len(path), path.device
-    start = Start(torch.zeros_like(problem.value), torch.zeros_like(problem.value))
+    start = Start(torch.zeros_like(batch.value), torch.zeros_like(batch.value))
     if stages[0].nodes[0] != 0:
-        start = _start_at(problem, number, origin)
+        start = _start_at(batch, number, origin)
 
-    mean = torch.zeros_like(path, dtype=problem.value.dtype)
-    gap, error = torch.zeros_like(problem.value), torch.zeros_like(problem.value)
+    mean = torch.zeros_like(path, dtype=batch.value.dtype)
+    gap, error = torch.zeros_like(batch.value), torch.zeros_like(batch.value)
     n_steps = torch.zeros(size, dtype=torch.long, device=device)
     converged = torch.zeros(size, dtype=torch.bool, device=device)
     reached = False  # whether F comes from this site at all
@@ -164,17 +117,17 @@ def integrate_site(
         reused = [weights[behind : behind + len(rule.nodes)] for weights in later]
         columns = torch.as_tensor(np.concatenate([rule.columns, *reused], axis=1))
         behind += len(rule.nodes)
-        sums, first, found = _weighted_gradients(problem, number, pending, origin, path, rule.nodes, columns)
+        sums, first, found = _weighted_gradients(batch, number, pending, origin, path, rule.nodes, columns)
         reached |= found
         if stage == 0 and rule.nodes[0] == 0:
             start = first
         if carried is not None:
             sums += carried
-        change = problem.value - start.value
-        floor = torch.maximum(problem.floor, start.floor)
-        largest = torch.maximum(problem.value.abs(), start.value.abs())
+        change = batch.value - start.value
+        floor = torch.maximum(batch.floor, start.floor)
+        largest = torch.maximum(batch.value.abs(), start.value.abs())
         least = rounding(largest.dtype, 10) * largest  # gradients are as exact as F's own precision allows
-        total, off, whole = _norms(edges, pending, sums[0], sums[1])
+        total, off, whole = _norms(attention, pending, sums[0], sums[1])
         miss = whole - change[pending]
         slack = floor[pending] + coarseness * total
         good = accepted(miss.abs(), off, total, slack, tol, least[pending])
@@ -185,8 +138,8 @@ def integrate_site(
         if not len(pending):
             break
     if not reached:
-        _check_apart(call.name, problem.value, start.value, floor)
-    return Integral(edges, mean, start.value, gap, error, n_steps, converged)
+        _check_apart(call.name, batch.value, start.value, floor)
+    return Integral(attention, mean, start.value, gap, error, n_steps, converged)
 
 
 def _check_apart(name: str, value: Tensor, without: Tensor, floor: Tensor) -> None:
@@ -220,11 +173,13 @@ def baseline_attention(call: Call, attention: Tensor, queries: slice, baseline: 
     return torch.where(visible, share, torch.zeros_like(attention))
 
 
-def _norms(edges: Edges, which: Tensor, mean: Tensor, embedded: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _norms(
+    attention: AttentionBlocks, which: Tensor, mean: Tensor, embedded: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """‖Attr‖₁, ‖Attr − Attr_embedded‖₁ and Σ Attr, (P,) each, of the inputs in `which`."""
     sums = torch.zeros(3, len(which), dtype=mean.dtype, device=mean.device)
-    values = edges.call.values[which]
-    for queries, _, difference in edges:
+    values = attention.call.values[which]
+    for queries, _, difference in attention:
         there = difference[which]
         now = edge_scores(there, mean[:, queries], values)
         apart = edge_scores(there, (mean - embedded)[:, queries], values)
@@ -233,46 +188,46 @@ def _norms(edges: Edges, which: Tensor, mean: Tensor, embedded: Tensor) -> tuple
     return total, off, whole
 
 
-def _start_at(problem: Problem, number: int, context: Tensor) -> Start:
+def _start_at(batch: Batch, number: int, context: Tensor) -> Start:
     """F with the site's context replaced, one row an input."""
     values, floors = [], []
     with torch.no_grad():
-        for rows in torch.arange(len(context), device=context.device).split(problem.rows_at_once):
-            outputs = problem.capture.resume(problem.recording, problem.inputs, rows, number, context[rows])
-            values.append(problem.objective(outputs, rows))
-            slope = logit_gradient(problem.objective, outputs, rows) if context.dtype in HALF else None
+        for rows in torch.arange(len(context), device=context.device).split(batch.rows_at_once):
+            outputs = batch.capture.resume(batch.recording, batch.inputs, rows, number, context[rows])
+            values.append(batch.objective(outputs, rows))
+            slope = logit_gradient(batch.objective, outputs, rows) if context.dtype in HALF else None
             floors.append(floor_of(slope, outputs, values[-1], context.dtype))
     return Start(torch.cat(values), torch.cat(floors))
 
 
 def _weighted_gradients(
-    problem: Problem, number: int, which: Tensor, origin: Tensor, path: Tensor, nodes, columns: Tensor
+    batch: Batch, number: int, which: Tensor, origin: Tensor, path: Tensor, nodes, columns: Tensor
 ) -> tuple[Tensor, Start, bool]:
     """Σ_k columns[k, c] ∂F/∂C at node k for each input in `which`, (c, P, q, H, d); F at node 0; and whether
     any gradient leads there.
 
     The last node is not computed where it is 1: there the clean forward's gradient is known.
     """
-    device, dtype = path.device, problem.value.dtype
+    device, dtype = path.device, batch.value.dtype
     sums = torch.zeros(columns.shape[1], len(which), *path.shape[1:], dtype=dtype, device=device)
     columns = columns.to(device, dtype)
     reached = False
     if nodes[-1] == 1:
-        if number in problem.clean_gradients:
+        if number in batch.clean_gradients:
             reached = True
-            sums += columns[-1][:, None, None, None, None] * problem.clean_gradients[number][which]
+            sums += columns[-1][:, None, None, None, None] * batch.clean_gradients[number][which]
         nodes = nodes[:-1]
     first = Start(*torch.zeros(2, len(which), dtype=dtype, device=device))
     alphas = torch.as_tensor(nodes, dtype=torch.float64).to(device, path.dtype)
-    for inputs, some in _chunks(len(which), len(nodes), problem.rows_at_once):
+    for inputs, some in _chunks(len(which), len(nodes), batch.rows_at_once):
         alpha = alphas[some].repeat(inputs.stop - inputs.start)  # the nodes of an input side by side
         rows = which[inputs].repeat_interleave(some.stop - some.start)
         context = torch.addcmul(origin[rows], alpha[:, None, None, None], path[rows]).requires_grad_()
         with torch.enable_grad():
-            outputs = problem.capture.resume(problem.recording, problem.inputs, rows, number, context)
-            values = problem.objective(outputs, rows)
+            outputs = batch.capture.resume(batch.recording, batch.inputs, rows, number, context)
+            values = batch.objective(outputs, rows)
         half = path.dtype in HALF
-        slope = logit_gradient(problem.objective, outputs, rows) if half else None
+        slope = logit_gradient(batch.objective, outputs, rows) if half else None
         if some.start == 0:
             each = slice(None, None, some.stop)
             first.value[inputs] = values.detach()[each]

@@ -6,17 +6,15 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from attattr.data.encoding import Encoded, collate
+from attattr.data.encoding import Encoded
 from attattr.engine import shortcuts, targets
+from attattr.engine.batch import Collate, opened
 from attattr.engine.batches import length, rows_within_budget
 from attattr.engine.capture import Capture
 from attattr.engine.collect import sites_of
-from attattr.engine.integral import Problem, floor_of, integrate_site
+from attattr.engine.integral import integrate_site
 from attattr.engine.memory import out_of_memory
 from attattr.engine.options import Options
-from attattr.engine.precision import HALF, logit_gradient
 from attattr.errors import ImpossibleError, InputError
 from attattr.result.attribution import Attribution
 from attattr.result.values import Site
@@ -34,7 +32,7 @@ class Job:
     attributor: Attributor
     capture: Capture
     options: Options
-    pad: int
+    collate: Collate
     progress: Progress
 
     def run(
@@ -65,35 +63,22 @@ class Job:
         return [failed or ImpossibleError(words)]
 
     def _attribute(self, encoded: list[Encoded], wishes: list[targets.Wish], rows: int) -> list[Attribution]:
-        model, tokenizer = self.attributor.model, self.attributor.tokenizer
-        device = next(model.parameters()).device
-        inputs = collate(encoded, self.pad, device)
-        recording = self.capture.record(inputs)
-        lengths = [targets.read_length(e) for e in encoded]
-        objective, predictions = targets.resolve(wishes, recording.outputs, lengths, model, tokenizer)
-        every = torch.arange(len(encoded), device=device)
-        value = objective(recording.outputs, every)
-        if not bool(torch.isfinite(value).all()):
-            raise ImpossibleError("the model's output is not finite: its weights or this input overflow")
-        slope = logit_gradient(objective, recording.outputs, every) if model.dtype in HALF else None
-        floor = floor_of(slope, recording.outputs, value, model.dtype)
-        problem = Problem(self.capture, recording, inputs, objective, value, floor, rows)
-        if self.attributor._ways is None:
-            shortcuts.check_resume(problem)
-            self.attributor._ways = (self.capture.replay, self.capture.fuse)
-        problem = shortcuts.taken(problem)
+        batch, predictions = opened(
+            self.capture, self.attributor.tokenizer, self.collate, encoded, wishes, rows
+        )
+        batch = shortcuts.taken(shortcuts.proven(batch))
+        recording = batch.recording
         chosen = _chosen(recording.sites, self.options.layers)
-        widths = {axis: inputs[name].shape[1] for axis, name in _TEXT_AXES.items() if name in inputs}
+        widths = {a: batch.inputs[name].shape[1] for a, name in _TEXT_AXES.items() if name in batch.inputs}
         if "output" not in widths and "input" in widths:
             widths["output"] = widths["input"]  # a decoder that is fed the input, shifted
         sites: list[list[Site]] = [[] for _ in encoded]
         axes = [dict(e.axes) for e in encoded]
         for done, number in enumerate(chosen):
-            call = recording.calls[number]
-            assert call is not None
+            call = recording.site(number)
             self.progress(done, len(chosen), call.name)
             integral = integrate_site(
-                problem, number,
+                batch, number,
                 stages=self.options.stages, tol=self.options.tol, baseline=self.options.baseline,
             )  # fmt: skip
             for of, site in zip(
@@ -109,11 +94,11 @@ class Job:
                     text_pair=e.example.text_pair,
                     axes=axes[i],
                     prediction=prediction,
-                    target=targets.described(objective.wishes[i], float(value[i])),
+                    target=targets.described(batch.objective.wishes[i], float(batch.value[i])),
                     sites=tuple(sites[i]),
                     options=_plain(self.options),
                     model=self.attributor.facts,
-                    left_out=tuple(recording.left_out),
+                    left_out=recording.left_out,
                     truncated=e.truncated,
                 )
             )

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from attattr.data.encoding import collate, encode
+from attattr.data.encoding import encode
 from attattr.data.examples import as_examples
 from attattr.engine import targets
-from attattr.engine.batches import pad_token
+from attattr.engine.batch import opened
+from attattr.engine.batches import collating
 from attattr.engine.capture import Capture
 
 if TYPE_CHECKING:
@@ -41,14 +42,11 @@ def literal_scores(
     (encoded,) = encode(model, tokenizer, as_examples([inputs]), pair=attributor.pair)
     encoded = targets.extend(encoded, wish, tokenizer)
     scores = []
-    with Capture(model) as capture, pad_token(model, tokenizer, [encoded]) as pad:
-        batch = collate([encoded], pad, next(model.parameters()).device)
-        clean = capture.record(batch)
-        length = targets.read_length(encoded)
-        objective, _ = targets.resolve([wish], clean.outputs, [length], model, tokenizer)
-        only = torch.zeros(1, dtype=torch.long, device=next(iter(batch.values())).device)
-        for site in clean.sites:
-            attention = clean.attention(site)  # A, (1, H, q, k)
+    with Capture(model) as capture, collating(model, tokenizer, [encoded]) as collate:
+        batch, _ = opened(capture, tokenizer, collate, [encoded], [wish])
+        only = torch.zeros(1, dtype=torch.long, device=batch.value.device)
+        for site in batch.recording.sites:
+            attention = batch.recording.site(site).weights()  # A, (1, H, q, k)
             total = torch.zeros_like(attention)
             for k in range(1, n_steps + 1):
                 scaled = (k / n_steps * attention).requires_grad_()
@@ -57,7 +55,8 @@ def literal_scores(
                     return (scaled @ values).transpose(1, 2) if number == site else context
 
                 with torch.enable_grad():
-                    value = objective(capture.edit(batch, replaced), only).sum()  # F((k/m) A)
+                    outputs = capture.edit(batch.recording.ways, batch.inputs, replaced)
+                    value = batch.objective(outputs, only).sum()  # F((k/m) A)
                 total += torch.autograd.grad(value, scaled)[0]
             scores.append((attention * total / n_steps)[0].double().cpu().numpy())
     return scores

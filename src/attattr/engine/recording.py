@@ -6,7 +6,7 @@ Shapes: B inputs, H heads, q queries, k keys, d numbers per head.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 
 from attattr.engine.memory import out_of_memory
+from attattr.engine.ways import Ways
 
 BLOCK = 1 << 26  # bytes of attention weights that are computed at a time
 FUSED_FROM = 1 << 23  # bytes of one row's weights: see _plain_is_faster
@@ -25,7 +26,7 @@ class Call:
 
     name: str  # module path; further calls of a shared module carry #2, #3 …
     kind: str  # encoder_self | decoder_self | cross
-    block: int  # blocks finished before it: those a resumed forward need not run
+    blocks_below: int  # blocks finished before it: those a resumed forward need not run
     module: nn.Module
     query: Tensor  # (B, H, q, d)
     key: Tensor  # (B, H or fewer key-value heads, k, d)
@@ -35,7 +36,7 @@ class Call:
     eager: Callable  # the model's own plain attention
     context: Tensor  # (B, q, H, d), from that
     fused: bool  # sdpa gives the same context here
-    blocks: tuple[slice, ...]  # of queries: how many of them have their attention computed at a time
+    query_blocks: tuple[slice, ...]  # of so many queries the attention is computed at a time
 
     @property
     def values(self) -> Tensor:
@@ -57,15 +58,16 @@ class Call:
         return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
 
 
-@dataclass
+@dataclass(frozen=True)
 class Recording:
     """What one clean forward left behind, and what need not be computed again of it (shortcuts.py)."""
 
-    outputs: Any = None
-    calls: list[Call | None] = field(default_factory=list)  # None: intercepted, yet not attributable
-    blocks: list[Any] = field(default_factory=list)  # output of each block call, in order
-    calls_by_then: list[int] = field(default_factory=list)  # attention calls made when a block ended
-    left_out: list[str] = field(default_factory=list)  # attention layers that are not attributed
+    outputs: Any
+    calls: tuple[Call | None, ...]  # None: intercepted, yet not attributable
+    blocks: tuple[Any, ...]  # output of each block call, in order
+    calls_by_then: tuple[int, ...]  # attention calls made when a block ended
+    left_out: tuple[str, ...]  # attention layers that are not attributed
+    ways: Ways
     read: Tensor | None = None  # (B, m) rows of the last block that F reads; None: all are computed
     kept: Tensor | None = None  # positions whose logits are asked for; None: all
 
@@ -74,23 +76,22 @@ class Recording:
         """Numbers of the calls that can be attributed."""
         return [number for number, call in enumerate(self.calls) if call is not None]
 
-    def attention(self, site: int) -> Tensor:
-        """A of an attributable call, (B, H, q, k)."""
-        call = self.calls[site]
+    def site(self, number: int) -> Call:
+        """An attributable call, by its number."""
+        call = self.calls[number]
         assert call is not None
-        return call.weights()
+        return call
 
     @property
     def reach(self) -> tuple[int, int]:
         """Of two recordings, the larger saw more: calls to attribute, else calls at all."""
         return len(self.sites), len(self.left_out)
 
-    def drop(self, modules: Container[nn.Module]) -> None:
-        """Leave out the calls of these modules."""
-        for number, call in enumerate(self.calls):
-            if call is not None and call.module in modules:
-                self.calls[number] = None
-                self.left_out.append(call.name)
+    def without(self, modules: Container[nn.Module]) -> Recording:
+        """The same with the calls of these modules left out."""
+        gone = [call.name for call in self.calls if call is not None and call.module in modules]
+        calls = tuple(None if call is not None and call.module in modules else call for call in self.calls)
+        return replace(self, calls=calls, left_out=(*self.left_out, *gone))
 
 
 def clean_context(

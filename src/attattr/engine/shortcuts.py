@@ -10,133 +10,146 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from attattr.engine.batch import Batch
 from attattr.engine.last_block import hidden, with_hidden
 from attattr.engine.memory import out_of_memory
 from attattr.engine.recording import rounding
+from attattr.engine.ways import Ways, remember
 from attattr.errors import UnsupportedModelError
 from attattr.models.quantised import check_gradients
 
-if TYPE_CHECKING:
-    from attattr.engine.integral import Problem
-
 WORTH = 0.5  # share of the rows above which dropping the others saves too little
+CANNOT = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, AssertionError)
 
 
-def check_resume(problem: Problem) -> None:
-    """Make sure that putting a site's own context back gives the clean outputs, for two rows of
-    the batch.
+def proven(batch: Batch) -> Batch:
+    """The batch with ways in which putting a site's own context back gives the clean outputs, for two of its
+    rows: tried once a model.
 
     Where it does not, lower blocks are run again instead of replayed (some models carry state past
-    their blocks) and fused attention is given up, in this order; `problem.capture` is left set so.
+    their blocks) and fused attention is given up, in this order.
 
     Raises:
         UnsupportedModelError: it fails all the same; or quantised layers hand on no gradient.
     """
-    capture, recording = problem.capture, problem.recording
-    check_gradients(capture.model)
-    # two rows in another order: a model may keep its inputs in another dimension than the first
-    rows = torch.tensor([len(problem.value) - 1, 0], device=problem.value.device)
-    clean = recording.outputs.logits[rows]
-    # at least 1e-6: some float64 models compute parts in float32, and rows in other groups round otherwise
-    tolerance = max(4 * rounding(clean.dtype, 250), 1e-6) * clean.abs().max().clamp(min=1)
-    worst = ""
-    for replay, fuse in ((capture.replay, capture.fuse), (False, capture.fuse), (False, False)):
-        capture.replay, capture.fuse, worst = replay, fuse, ""
-        for number in recording.sites:
-            call = recording.calls[number]
-            assert call is not None
-            try:
-                with torch.no_grad():
-                    again = capture.resume(recording, problem.inputs, rows, number, call.context[rows]).logits
-            except (RuntimeError, AssertionError) as error:
-                if not capture.replay or out_of_memory(error):
-                    raise
-                worst = call.name
-                break
-            if again.shape != clean.shape or not bool((again - clean).abs().max() <= tolerance):
-                worst = call.name
-                break
-        if not worst:
-            return
+    model, ways, worst = batch.capture.model, batch.recording.ways, ""
+    if ways.proven:
+        return batch
+    check_gradients(model)
+    for replay, fuse in ((ways.replay, ways.fuse), (False, ways.fuse), (False, False)):
+        tried = Ways(ways.softmax, replay, fuse, proven=True)
+        batch = replace(batch, recording=replace(batch.recording, ways=tried))
+        if not (worst := _not_resumed(batch)):
+            remember(model, tried)
+            return batch
     raise UnsupportedModelError(
-        f"putting the attention of {worst} back unchanged changes the output of "
-        f"{type(capture.model).__name__}: it cannot be attributed"
+        f"putting the attention of {worst} back unchanged changes the output of {type(model).__name__}: it "
+        "cannot be attributed"
     )
 
 
-def taken(problem: Problem) -> Problem:
-    """The problem with the shortcuts that hold on this batch: its recording says which."""
-    capture, recording = problem.capture, problem.recording
-    if not (capture.replay and recording.blocks) or capture.softmaxes:
-        return problem
-    kept = problem.objective.positions()
-    if kept is not None and "logits_to_keep" in inspect.signature(capture.model.forward).parameters:
-        fewer = replace(problem, objective=problem.objective.among(kept))
-        recording.kept = kept
-        with torch.no_grad():
-            off = (_value_from(fewer, recording.blocks[-1]) - problem.value).abs()
-        if bool((off <= rounding(capture.model.dtype, 250) * problem.value.abs()).all()):
-            problem = fewer
-        else:
-            recording.kept = None
-    recording.read = rows_read(problem)
-    return problem
+def _not_resumed(batch: Batch) -> str:
+    """Name of the first site whose own context, put back, does not give the clean outputs; else ""."""
+    recording = batch.recording
+    # two rows in another order: a model may keep its inputs in another dimension than the first
+    rows = torch.tensor([len(batch.value) - 1, 0], device=batch.value.device)
+    clean = recording.outputs.logits[rows]
+    # at least 1e-6: some float64 models compute parts in float32, and rows in other groups round otherwise
+    tolerance = max(4 * rounding(clean.dtype, 250), 1e-6) * clean.abs().max().clamp(min=1)
+    for number in recording.sites:
+        site = recording.site(number)
+        try:
+            with torch.no_grad():
+                outputs = batch.capture.resume(recording, batch.inputs, rows, number, site.context[rows])
+        except (RuntimeError, AssertionError) as error:
+            if not recording.ways.replay or out_of_memory(error):
+                raise
+            return site.name
+        again = outputs.logits
+        if again.shape != clean.shape or not bool((again - clean).abs().max() <= tolerance):
+            return site.name
+    return ""
 
 
-def rows_read(problem: Problem) -> Tensor | None:
+def taken(batch: Batch) -> Batch:
+    """The batch with the shortcuts that hold on it: its recording says which."""
+    if not (batch.recording.ways.replay and batch.recording.blocks) or batch.recording.ways.softmax:
+        return batch
+    batch = fewer_logits(batch)
+    return replace(batch, recording=replace(batch.recording, read=rows_read(batch)))
+
+
+def fewer_logits(batch: Batch) -> Batch:
+    """The batch with the logits of the positions that F reads alone, where the model can give these."""
+    kept, model = batch.objective.positions(), batch.capture.model
+    if kept is None or "logits_to_keep" not in inspect.signature(model.forward).parameters:
+        return batch
+    recording = replace(batch.recording, kept=kept)
+    fewer = replace(batch, recording=recording, objective=batch.objective.among(kept))
+    with torch.no_grad():
+        off = (_value_from(fewer, recording.blocks[-1]) - batch.value).abs()
+    return fewer if bool((off <= rounding(model.dtype, 250) * batch.value.abs()).all()) else batch
+
+
+def rows_read(batch: Batch) -> Tensor | None:
     """Positions of the last block's output that F reads, (B, m); None: all are computed.
 
     Rows at which ∂F/∂(last hidden state) is not exactly zero. Proof on this batch: noise in all other
     rows leaves F bit-equal, and the block computed on these rows gives what the clean forward gave.
     """
-    capture, recording = problem.capture, problem.recording
+    recording = batch.recording
     ends = [0, 0, *recording.calls_by_then]
     if not len(recording.calls) == ends[-1] == ends[-2] + 1 or recording.calls[-1] is None:
         return None  # something else than one attention call in the last block
-    clean = hidden(recording.blocks[-1])
-    every = torch.arange(len(problem.value), device=problem.value.device)
-    if clean is None or clean.ndim != 3 or len(clean) != len(every):
+    try:
+        positions = _rows_with_gradient(batch)
+        return positions if positions is not None and _are_enough(batch, positions) else None
+    except CANNOT as error:  # a block whose output has no rows, or that cannot be run on some of them
+        if out_of_memory(error):
+            raise
         return None
 
+
+def _rows_with_gradient(batch: Batch) -> Tensor | None:
+    last = batch.recording.blocks[-1]
     with torch.enable_grad():
-        leaf = clean.detach().clone().requires_grad_()
-        value = _value_from(problem, with_hidden(recording.blocks[-1], leaf.view_as(leaf)))
-        if not value.requires_grad:
-            return None
+        leaf = hidden(last).detach().clone().requires_grad_()
+        value = _value_from(batch, with_hidden(last, leaf.view_as(leaf)))
         (gradient,) = torch.autograd.grad(value.sum(), leaf)
     read = (gradient != 0).any(-1)  # (B, n)
     most = int(read.sum(1).max())
     if not 0 < most <= WORTH * read.shape[1]:
         return None
-    positions = read.int().topk(most, dim=1).indices.sort(dim=1).values
-    with torch.no_grad():
-        kept = torch.zeros_like(read).scatter(1, positions, True)[:, :, None]
-        noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0)).to(clean)
-        noisy = torch.where(kept, clean, noise * 10 * clean.abs().max())
-        if not torch.equal(_value_from(problem, with_hidden(recording.blocks[-1], noisy)), value):
-            return None
-        found: list[Tensor] = []
+    return read.int().topk(most, dim=1).indices.sort(dim=1).values
 
-        def last(forward: Callable, args: tuple, kwargs: dict) -> Any:
-            found.append(capture.few(recording, forward, args, kwargs, positions, every, None))
-            return recording.blocks[-1]
 
-        try:
-            capture.finish(recording, problem.inputs, last)
-        except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
-            if out_of_memory(error):
-                raise
-            return None  # a block that cannot be run on some of its rows
+@torch.no_grad()
+def _are_enough(batch: Batch, positions: Tensor) -> bool:
+    capture, recording, last = batch.capture, batch.recording, batch.recording.blocks[-1]
+    clean = hidden(last)
+    kept = torch.zeros(clean.shape[:2], dtype=torch.bool, device=clean.device).scatter(1, positions, True)
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0)).to(clean)
+    noisy = torch.where(kept[:, :, None], clean, noise * 10 * clean.abs().max())
+    if not torch.equal(_value_from(batch, with_hidden(last, noisy)), _value_from(batch, last)):
+        return False
+    found: list[Tensor] = []
+
+    def few(forward: Callable, args: tuple, kwargs: dict) -> Any:
+        every = torch.arange(len(clean), device=clean.device)
+        found.append(capture.few(recording, forward, args, kwargs, positions, every, None))
+        return last
+
+    capture.finish(recording, batch.inputs, few)
     off = (hidden(found[0]) - clean).abs().max()
-    return positions if bool(off <= rounding(clean.dtype, 250) * clean.abs().max()) else None
+    return bool(off <= rounding(clean.dtype, 250) * clean.abs().max())
 
 
-def _value_from(problem: Problem, output: Any) -> Tensor:
+def _value_from(batch: Batch, output: Any) -> Tensor:
     """F, (B,), of the clean forward with this output of its last block."""
-    outputs = problem.capture.finish(problem.recording, problem.inputs, lambda *_: output)
-    return problem.objective(outputs, torch.arange(len(problem.value), device=problem.value.device))
+    outputs = batch.capture.finish(batch.recording, batch.inputs, lambda *_: output)
+    return batch.objective(outputs, torch.arange(len(batch.value), device=batch.value.device))

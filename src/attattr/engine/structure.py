@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from attattr.errors import UnsupportedModelError
 from attattr.models.prompts import check_kind
 
 _locks: weakref.WeakKeyDictionary[nn.Module, Any] = weakref.WeakKeyDictionary()
@@ -121,6 +122,39 @@ def by_row(value: Any, rows: Tensor, size: int) -> Any:
     if isinstance(value, tuple | list):
         return type(value)(by_row(item, rows, size) for item in value)
     return value
+
+
+@contextlib.contextmanager
+def taken_over(model: PreTrainedModel, implementation: str, run: Callable) -> Iterator[None]:
+    """In evaluation mode and without gradients of its parameters, its attention asked for under this name and
+    its blocks run by `run(forward, args, kwargs)`; then all as it was.
+
+    Raises:
+        UnsupportedModelError: its weights are inference tensors.
+    """
+    with contextlib.ExitStack() as undo:
+        for module in model.modules():
+            undo.callback(setattr, module, "training", module.training)
+            if module._compiled_call_impl is not None:  # what was compiled knows nothing of this
+                undo.callback(setattr, module, "_compiled_call_impl", module._compiled_call_impl)
+                module._compiled_call_impl = None
+        model.eval()
+        for parameter in model.parameters():
+            if parameter.is_inference():
+                raise UnsupportedModelError(
+                    f"the weights of {type(model).__name__} were made under torch.inference_mode(), "
+                    "which keeps gradients from passing them: load the model outside of it"
+                )
+            if parameter.requires_grad:
+                undo.callback(parameter.requires_grad_, True)
+                parameter.requires_grad_(False)
+        for config in configs(model):
+            before = config._attn_implementation_internal
+            undo.callback(setattr, config, "_attn_implementation_internal", before)
+            config._attn_implementation_internal = implementation
+        for block in blocks_of(model).values():
+            undo.enter_context(wrapped(block, run))
+        yield
 
 
 @contextlib.contextmanager

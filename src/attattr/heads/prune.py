@@ -173,8 +173,7 @@ def projections(model: PreTrainedModel, recording: Recording) -> list[Projection
     names = {module: name for name, module in model.named_modules()}
     found, seen = [], set()
     for number in recording.sites:
-        call = recording.calls[number]
-        assert call is not None
+        call = recording.site(number)
         module = names.get(call.module, "")
         if module in seen:
             raise UnsupportedModelError(
@@ -287,9 +286,9 @@ def check_pruned(
     inputs = {name: value.cpu() for name, value in inputs.items()}
     inputs = {name: value.double() if value.is_floating_point() else value for name, value in inputs.items()}
     with Capture(whole) as capture:
-        sites = capture.record(inputs).sites
+        clean = capture.record(inputs)
         silenced = [Mask(heads=kept.astype(float))] * len(next(iter(inputs.values())))
-        wanted = masked_forward(capture, inputs, sites, silenced).logits
+        wanted = masked_forward(capture, clean, inputs, silenced).logits
     try:
         small.set_attn_implementation("eager")  # as masks are computed: its softmax may round to float32
         with torch.no_grad():

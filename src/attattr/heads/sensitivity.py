@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attattr.data.encoding import collate, encode
+from attattr.data.encoding import encode
 from attattr.data.examples import Example
-from attattr.engine.batches import length, pad_token, rows_within_budget
+from attattr.engine.batches import by_length, collating, length, rows_within_budget
 from attattr.engine.capture import Capture
 from attattr.engine.precision import HALF, gradients, lifts
 from attattr.engine.targets import in_full
@@ -42,18 +42,14 @@ def sensitivities(
     model, tokenizer = attributor.model, attributor.tokenizer
     check_gradients(model)
     encoded = encode(model, tokenizer, examples, pair=attributor.pair)
-    order = sorted(range(len(encoded)), key=lambda i: (length(encoded[i]), i))
-    most = min(32, rows_within_budget(model, [encoded[i] for i in order[-1:]]))
-    device = next(model.parameters()).device
+    longest = max(encoded, key=length)
     taylor: dict[int, np.ndarray] = {}
     attention: dict[int, np.ndarray] = {}
-    with Capture(model) as capture, pad_token(model, tokenizer, encoded) as pad:
-        calls = capture.record(collate([encoded[order[0]]], pad, device)).calls
-        sites = [number for number, call in enumerate(calls) if call is not None]
-        place = {number: site for site, number in enumerate(sites)}
-        for first in range(0, len(order), most):
-            group = order[first : first + most]
-            inputs = collate([encoded[i] for i in group], pad, device)
+    with Capture(model) as capture, collating(model, tokenizer, encoded) as collate:
+        clean = capture.record(collate(encoded[:1]))
+        place = {number: site for site, number in enumerate(clean.sites)}
+        for group in by_length(encoded, min(32, rows_within_budget(model, [longest]))):
+            inputs = collate([encoded[i] for i in group])
             padding = inputs.get("attention_mask")
             scales: dict[int, Tensor] = {}
             largest: dict[int, Tensor] = {}
@@ -71,11 +67,11 @@ def sensitivities(
                 return context * one[:, None, :, None]
 
             with torch.enable_grad():
-                logits = in_full(capture.edit(inputs, change).logits)
-                wanted = torch.as_tensor(gold[group], device=device)
+                logits = in_full(capture.edit(clean.ways, inputs, change).logits)
+                wanted = torch.as_tensor(gold[group], device=logits.device)
                 loss = torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
             slope = logits.detach().softmax(-1) - torch.nn.functional.one_hot(wanted, logits.shape[1])
-            leaves = [scales[s] for s in range(len(sites))]
+            leaves = [scales[s] for s in range(len(place))]
             lift = lifts(slope, loss.detach()) if leaves[0].dtype in HALF else None
             found = [of for of in gradients(loss, leaves, lift) if of is not None]
             if len(found) < len(leaves):
@@ -85,13 +81,13 @@ def sensitivities(
             if len({gradient.shape for gradient in found}) > 1:
                 raise InputError("the layers have different numbers of heads: they cannot be ranked as one")
             of_group = torch.stack([gradient.abs() for gradient in found], 1).cpu().numpy()
-            weights_of = torch.stack([largest[s] for s in range(len(sites))], 1).cpu().numpy()
+            weights_of = torch.stack([largest[s] for s in range(len(place))], 1).cpu().numpy()
             for i, one_taylor, one_weight in zip(group, of_group, weights_of, strict=True):
                 taylor[i], attention[i] = one_taylor, one_weight
-            tell(first + len(group), len(order), "differentiating the loss")
+            tell(len(taylor), len(encoded), "differentiating the loss")
     rows = range(len(encoded))
     return Sensitivities(
         np.stack([taylor[i] for i in rows]).astype(float),
         np.stack([attention[i] for i in rows]).astype(float),
-        tuple(call.name for call in calls if call is not None),
+        tuple(clean.site(number).name for number in clean.sites),
     )

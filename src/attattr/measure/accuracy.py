@@ -81,10 +81,10 @@ def predict(
     """
     import torch
 
-    from attattr.data.encoding import collate, encode
-    from attattr.engine.batches import pad_token
+    from attattr.data.encoding import encode
+    from attattr.engine.batches import by_length, collating
     from attattr.engine.capture import Capture
-    from attattr.measure.masks import masked_forward, sites_of
+    from attattr.measure.masks import masked_forward
 
     batch_size = whole(batch_size, "the batch size", 1)
     function(progress, "progress")
@@ -96,26 +96,22 @@ def predict(
     if isinstance(masks, Sequence) and len(masks) != len(examples):
         raise InputError(f"{len(masks)} masks for {len(examples)} examples: give one, or one for each")
     encoded = encode(model, tokenizer, examples, truncate=truncate, pair=pair)
-    lengths = [len(each.features.get("input_ids", ())) for each in encoded]
-    order = sorted(range(len(encoded)), key=lambda i: (lengths[i], i))
-    groups = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-    device = next(model.parameters()).device
     logits: list[Any] = [None] * len(encoded)
     done = 0
     with contextlib.ExitStack() as within:
         within.enter_context(evaluating(model))
-        pad = within.enter_context(pad_token(model, tokenizer, encoded))
+        collate = within.enter_context(collating(model, tokenizer, encoded))
         within.enter_context(torch.no_grad())
         if masks is not None and encoded:
             capture = within.enter_context(Capture(model))
-            sites = sites_of(capture, encoded[0], pad)
-        for group in groups:
-            batch = collate([encoded[i] for i in group], pad, device)
+            clean = capture.record(collate(encoded[:1]))
+        for group in by_length(encoded, batch_size):
+            batch = collate([encoded[i] for i in group])
             if masks is None:
                 outputs = model(**batch)
             else:
                 of_group = [masks[i] if isinstance(masks, Sequence) else masks for i in group]
-                outputs = masked_forward(capture, batch, sites, of_group)
+                outputs = masked_forward(capture, clean, batch, of_group)
             rows = outputs.logits if outputs.logits.dtype == torch.float64 else outputs.logits.float()
             for i, row in zip(group, rows.cpu().numpy(), strict=True):
                 logits[i] = row

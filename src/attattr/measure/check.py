@@ -111,12 +111,11 @@ def check_model(
             attributor.attribute(made_up, store="heads")
             costs.append(Cost(n, time.perf_counter() - began, _bytes(attributor, made_up)))
     with Capture(model) as capture:
-        calls = capture.record(_batch(inputs[0], model.device)).calls
-    replayed = attributor._ways[0] if attributor._ways else True
-    fused = tuple(call.fused for call in calls if call)
+        recording = capture.record(_batch(inputs[0], model.device))
+    fused = tuple(recording.site(number).fused for number in recording.sites)
     off = None if exact is None else _distance(attributor, exact, inputs[0], zero.target.index[0])
     letter = _from_literal(attributor, inputs[0], zero.target.index[0]) if literal else None
-    return Check(zero, uniform, replayed, fused, tuple(costs), off, letter)
+    return Check(zero, uniform, recording.ways.replay, fused, tuple(costs), off, letter)
 
 
 def _from_literal(attributor: Attributor, made_up: dict[str, torch.Tensor], target: int) -> float:
@@ -196,8 +195,7 @@ def _bytes(attributor: Attributor, example: dict[str, torch.Tensor]) -> int:
     with Capture(model) as capture:
         recording = capture.record(inputs)
         number = recording.sites[0]
-        call = recording.calls[number]
-        assert call is not None
+        call = recording.site(number)
         rows = torch.zeros(quadrature.auto()[0].passes, dtype=torch.long, device=model.device)
         context = call.context[rows].requires_grad_()
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):

@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 
 from attattr import asked
-from attattr.data.encoding import Encoded, collate, encode
+from attattr.data.encoding import encode
 from attattr.data.examples import as_examples
 from attattr.engine import targets
-from attattr.engine.batches import pad_token, rows_within_budget
+from attattr.engine.batch import opened
+from attattr.engine.batches import collating, rows_within_budget
 from attattr.engine.capture import Capture
+from attattr.engine.recording import Recording
 from attattr.errors import InputError
 from attattr.result.shown import brief, counted
 
@@ -90,15 +92,16 @@ def _places(value: Any, size: int, what: str) -> list[tuple]:
 
 
 def masked_forward(
-    capture: Capture, inputs: Mapping[str, Tensor], sites: Sequence[int], masks: Sequence[Mask]
+    capture: Capture, clean: Recording, inputs: Mapping[str, Tensor], masks: Sequence[Mask]
 ) -> Any:
     """The model's outputs with a mask for each of the B inputs, padded on the right or not.
 
-    sites: the number of each site's attention call (`Recording.sites`).
+    clean: the recording of any inputs, from which the sites are known.
 
     Raises:
         InputError: a mask that does not fit the model.
     """
+    sites = clean.sites
     place = {number: site for site, number in enumerate(sites)}
     for mask in masks:
         wrong = [site for site in mask.edges if not 0 <= site < len(sites)]
@@ -133,18 +136,11 @@ def masked_forward(
         return context
 
     with torch.no_grad():
-        return capture.edit(inputs, change)
+        return capture.edit(clean.ways, inputs, change)
 
 
 def _by(array: Tensor) -> str:
     return " × ".join(map(str, array.shape))
-
-
-def sites_of(capture: Capture, encoded: Encoded, pad: int) -> list[int]:
-    """The number of each site's attention call, from one clean forward."""
-    device = next(capture.model.parameters()).device
-    inputs = collate([encoded], pad, device)
-    return capture.record(inputs).sites
 
 
 def measure(
@@ -178,24 +174,18 @@ def measure(
     wish = targets.parse(target, output, model, tokenizer)
     (encoded,) = encode(model, tokenizer, as_examples([inputs]), truncate=truncate, pair=attributor.pair)
     encoded = targets.extend(encoded, wish, tokenizer)
-    device = next(model.parameters()).device
     # a mask of edges holds weights and factors of every head besides what the budget counts
     at_once = max(1, rows_within_budget(model, [encoded]) // 2)
     values: list[float] = []
-    with Capture(model) as capture, pad_token(model, tokenizer, [encoded]) as pad:
-        one = collate([encoded], pad, device)
-        recording = capture.record(one)
-        objective, _ = targets.resolve(
-            [wish], recording.outputs, [targets.read_length(encoded)], model, tokenizer
-        )
-        rows = torch.zeros(1, dtype=torch.long, device=device)
-        clean = float(objective(recording.outputs, rows))
+    with Capture(model) as capture, collating(model, tokenizer, [encoded]) as collate:
+        batch, _ = opened(capture, tokenizer, collate, [encoded], [wish])
         for first in range(0, len(masks), at_once):
             some = masks[first : first + at_once]
-            batch = {name: value.repeat_interleave(len(some), 0) for name, value in one.items()}
-            outputs = masked_forward(capture, batch, recording.sites, some)
+            repeated = {name: value.repeat_interleave(len(some), 0) for name, value in batch.inputs.items()}
+            outputs = masked_forward(capture, batch.recording, repeated, some)
+            rows = torch.zeros(len(some), dtype=torch.long, device=batch.value.device)
             with torch.no_grad():
-                values += objective(outputs, rows.repeat(len(some))).tolist()
+                values += batch.objective(outputs, rows).tolist()
             if progress:
                 progress(len(values), len(masks), "")
-    return clean, np.array(values)
+    return float(batch.value), np.array(values)

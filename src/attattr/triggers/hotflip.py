@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attattr.data.encoding import Encoded, collate
+from attattr.data.encoding import Encoded
 from attattr.data.examples import Example
 from attattr.triggers.insert import Piece, insert
 from attattr.triggers.pattern import Pattern, PatternToken
@@ -91,7 +91,7 @@ def _gains(
     """How much each piece of the vocabulary would add to the loss in a slot, to first order, (V,)."""
     import torch
 
-    from attattr.engine.batches import pad_token
+    from attattr.engine.batches import collating
     from attattr.engine.precision import BLIND
     from attattr.measure.accuracy import evaluating
 
@@ -107,18 +107,20 @@ def _gains(
 
     handle = embeddings.register_forward_hook(hold)
     try:
-        with evaluating(model), torch.enable_grad(), pad_token(model, attributor.tokenizer, filled) as pad:
-            device = embeddings.weight.device
-            batch = collate(filled, pad, device)
-            logits = model(**batch).logits
+        with (
+            evaluating(model),
+            torch.enable_grad(),
+            collating(model, attributor.tokenizer, filled) as collate,
+        ):
+            logits = model(**collate(filled)).logits
             # scaled on the way, since gradients of half precision underflow
-            wanted = torch.as_tensor(gold, device=device)
+            wanted = torch.as_tensor(gold, device=logits.device)
             loss = torch.nn.functional.cross_entropy(logits.float(), wanted)
             (gradient,) = torch.autograd.grad(BLIND * loss, held[:1])
     finally:
         handle.remove()
-    at = torch.as_tensor([each.places[slot] for each in made], device=device)
-    summed = gradient[torch.arange(len(made), device=device), at].sum(0)
+    at = torch.as_tensor([each.places[slot] for each in made], device=gradient.device)
+    summed = gradient[torch.arange(len(made), device=gradient.device), at].sum(0)
     with torch.no_grad():
         return (embeddings.weight @ summed.to(embeddings.weight.dtype)).float().cpu().numpy() / BLIND
 

@@ -1,0 +1,91 @@
+"""Some inputs with their clean forward: what F is of each, and how much it is. Shapes as in capture.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attattr.data.encoding import Encoded
+from attattr.engine import targets
+from attattr.engine.capture import Capture
+from attattr.engine.precision import HALF, gradients, lifts, logit_gradient, resolution
+from attattr.engine.recording import Recording, rounding
+from attattr.engine.targets import Objective, Wish
+from attattr.errors import ImpossibleError
+from attattr.result.values import Prediction
+
+Collate = Callable[[Sequence[Encoded]], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What every site's integral starts from, and every measurement."""
+
+    capture: Capture
+    recording: Recording
+    inputs: Mapping[str, Tensor]
+    objective: Objective
+    value: Tensor  # (B,) F(A), from the untouched forward
+    floor: Tensor  # (B,) what rounding leaves open of it
+    rows_at_once: int  # rows of one forward and backward
+
+    @cached_property
+    def clean_gradients(self) -> dict[int, Tensor]:
+        """∂F/∂C at the clean contexts, (B, q, H, d) by call: one backward for all sites together.
+
+        A call that F does not come from is not there.
+        """
+        found: dict[int, list[Tensor]] = {}
+        for rows in torch.arange(len(self.value), device=self.value.device).split(self.rows_at_once):
+            with torch.enable_grad():
+                outputs, contexts = self.capture.trace(self.recording, self.inputs, rows)
+                values = self.objective(outputs, rows)
+            scale = None
+            if any(context.dtype in HALF for context in contexts.values()):
+                scale = lifts(logit_gradient(self.objective, outputs, rows), values.detach())
+            known = gradients(values, list(contexts.values()), scale)
+            for number, gradient in zip(contexts, known, strict=True):
+                if gradient is not None:
+                    found.setdefault(number, []).append(gradient)
+        return {number: torch.cat(parts) for number, parts in found.items()}
+
+
+def opened(
+    capture: Capture, tokenizer: Any, collate: Collate, encoded: Sequence[Encoded], wishes: Sequence[Wish],
+    rows_at_once: int = 1,
+) -> tuple[Batch, list[Prediction]]:  # fmt: skip
+    """The batch of these inputs, from one clean forward, and what the model predicts for each.
+
+    collate: as `batches.collating` gives it.
+
+    Raises:
+        ImpossibleError: F is not finite.
+    """
+    inputs = collate(encoded)
+    recording = capture.record(inputs)
+    lengths = [targets.read_length(each) for each in encoded]
+    objective, predictions = targets.resolve(wishes, recording.outputs, lengths, capture.model, tokenizer)
+    rows = torch.arange(len(encoded), device=next(iter(inputs.values())).device)
+    value = objective(recording.outputs, rows)
+    if not bool(torch.isfinite(value).all()):
+        raise ImpossibleError("the model's output is not finite: its weights or this input overflow")
+    dtype = capture.model.dtype
+    slope = logit_gradient(objective, recording.outputs, rows) if dtype in HALF else None
+    floor = floor_of(slope, recording.outputs, value, dtype)
+    return Batch(capture, recording, inputs, objective, value, floor, rows_at_once), predictions
+
+
+def floor_of(gradient: Tensor | None, outputs: Any, values: Tensor, dtype: torch.dtype) -> Tensor:
+    """What rounding in `dtype` leaves open of F, (R,). gradient: of the logits, in half precision.
+
+    In half precision one step of the logits; with one of the scores, gaps are about half of it at most
+    (benchmarks/half.py).
+    """
+    if dtype not in HALF:
+        return rounding(dtype, 10) * values.abs()
+    return resolution(gradient, getattr(outputs, "logits", None), values, torch.finfo(dtype).eps)
