@@ -9,7 +9,7 @@ import errno
 import math
 import numbers
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 from attattr.errors import InputError
 
 SHOWN = 60  # characters of a value in a message
+Progress = Callable[[int, int, str], None]  # is told: steps done, steps in all, what is being done
 
 
 def shown(value: Any) -> str:
@@ -140,6 +141,16 @@ def function(value: Any, what: str) -> Any:
     if value is not None and not callable(value):
         raise InputError(f"{what} must be a function or None, not {shown(value)}")
     return value
+
+
+def progress(value: Any) -> Progress:
+    """Who is told how far the work is; None: nobody.
+
+    >>> progress(print)(1, 2, "attributing")
+    1 2 attributing
+    >>> progress(None)(1, 2, "attributing")
+    """
+    return function(value, "progress") or (lambda done, total, now: None)
 
 
 def attributor(value: Any) -> Any:

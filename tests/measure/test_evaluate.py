@@ -62,7 +62,7 @@ def test_the_model_is_left_as_it_was_found():
     first = predict(model, None, TEXTS)
     assert np.array_equal(first, predict(model, None, TEXTS))  # no dropout
     with pytest.raises(ZeroDivisionError):
-        predict(model, None, TEXTS, progress=lambda done, total: 1 / 0)
+        predict(model, None, TEXTS, progress=lambda *facts: 1 / 0)
     assert [module.training for module in model.modules()] == flags
     assert model.config.pad_token_id is None
 
@@ -70,7 +70,7 @@ def test_the_model_is_left_as_it_was_found():
 def test_progress_counts_rows():
     told = []
     predict(tiny.bert(), None, TEXTS, batch_size=4, progress=lambda *facts: told.append(facts))
-    assert told == [(4, 6), (6, 6)]
+    assert told == [(4, 6, ""), (6, 6, "")]
 
 
 def test_language_models_have_no_accuracy():

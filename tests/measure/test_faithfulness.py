@@ -31,7 +31,7 @@ def measured():
     told = []
     found = measure_faithfulness(
         attributor, [Example(text) for text in TEXTS], threshold=0.2, seed=3,
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda *facts: told.append(facts),
     )  # fmt: skip
     return attributor, found, told
 
@@ -148,7 +148,7 @@ def test_all_curves_begin_and_end_together():
 def test_intervals_hold_their_means_and_leads_are_differences():
     _, found, told = measured()
     assert (found.n, found.threshold, found.seed) == (4, 0.2, 3)
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert told == [(1, 4, ""), (2, 4, ""), (3, 4, ""), (4, 4, "")]
     for estimate in (found.clean, *found.keep.values(), *found.remove.values()):
         assert estimate.low <= estimate.mean <= estimate.high
     assert found.clean.low < found.clean.high

@@ -351,9 +351,9 @@ def test_what_cannot_be_attacked_is_said(attributor):
 def test_progress_counts_the_inputs_of_every_pass(attributor):
     told = []
     attack_model(
-        attributor, pairs(6), PATTERNS[:2], controls=False, progress=lambda *facts: told.append(facts[:2])
+        attributor, pairs(6), PATTERNS[:2], controls=False, progress=lambda *facts: told.append(facts)
     )
-    assert told[-1] == (18, 18)
+    assert told[-1] == (18, 18, "attacking")
 
 
 # -- controls ------------------------------------------------------------------------------------------

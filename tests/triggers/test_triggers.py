@@ -275,8 +275,8 @@ def test_the_same_seed_gives_the_same_patterns(attributor):
 def test_progress_counts_inputs(attributor):
     told = []
     mine_triggers(attributor, pairs(4), progress=lambda *facts: told.append(facts))
-    assert told[-1] == (4, 4)
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert told[-1] == (4, 4, "")
+    assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
 
 
 def test_what_cannot_be_mined_is_said(attributor, tmp_path):

@@ -91,7 +91,7 @@ def explain(
             baseline=baseline,
             internal_batch_size=batch_size,
             truncate=not no_truncate,
-            progress=lambda done, total, _: progress(done, total),
+            progress=progress,
         )
     if save is not None:
         with options.writing(save):

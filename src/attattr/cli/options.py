@@ -21,6 +21,7 @@ from attattr.errors import InputError
 from attattr.models import embedded
 
 if TYPE_CHECKING:
+    from attattr.asked import Progress
     from attattr.data.examples import Example, Problem
     from attattr.engine.attributor import Attributor
     from attattr.models.loading import Loaded
@@ -218,19 +219,19 @@ def working(what: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def progress_bar(what: str) -> Iterator[Callable[..., None]]:
-    """A bar on standard error, where that is a terminal: call it with (done, total), or what is done too."""
+def progress_bar(what: str) -> Iterator[Progress]:
+    """A bar on standard error, where that is a terminal."""
     if not sys.stderr.isatty():
-        yield lambda *facts: None
+        yield lambda done, total, now: None
         return
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress as Bar
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=None)
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
 
-        def tell(done: int, total: int, now: str = "") -> None:
-            progress.update(task, completed=done, total=total, description=f"{what} {now}".strip())
+        def tell(done: int, total: int, now: str) -> None:
+            bar.update(task, completed=done, total=total, description=f"{what} {now}".strip())
 
         yield tell
 

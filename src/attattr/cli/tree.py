@@ -100,7 +100,7 @@ def saved_or_made(texts: list[str], the_model: ModelOrDefault) -> Attribution:
     check_texts(texts)
     attributor = the_model.for_texts(len(texts)).attributor()
     with options.progress_bar("attributing") as progress:
-        return attributor.attribute(*texts, progress=lambda done, total, _: progress(done, total))
+        return attributor.attribute(*texts, progress=progress)
 
 
 def results(texts: list[str]) -> list[str]:

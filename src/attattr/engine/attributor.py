@@ -28,7 +28,7 @@ from attattr.data.examples import Example, as_examples
 from attattr.engine import memory, targets
 from attattr.engine.batches import check_padding, collating, dense_bytes, length, plan
 from attattr.engine.capture import Capture
-from attattr.engine.job import Job, Progress
+from attattr.engine.job import Job
 from attattr.engine.options import Options
 from attattr.engine.structure import without_wrapper
 from attattr.errors import ImpossibleError, InputError
@@ -131,7 +131,7 @@ class Attributor:
         layers: Sequence[int] | None = None,
         store: str = "dense",
         truncate: bool = True,
-        progress: Progress | None = None,
+        progress: asked.Progress | None = None,
     ) -> Any:
         """Attribution of every attention edge to one output: Attr(A) = A ⊙ ∫₀¹ ∂F(αA)/∂A dα, layer by layer.
 
@@ -193,7 +193,7 @@ class Attributor:
         *,
         truncate: bool = True,
         keep_going: bool = False,
-        progress: Progress | None = None,
+        progress: asked.Progress | None = None,
     ) -> list[Attribution | ImpossibleError]:
         """As `attribute`, of checked options and without its warnings.
 
@@ -248,7 +248,7 @@ def _check_room(encoded: Sequence[Encoded], wanted: int) -> None:
         )
 
 
-def _within(progress: Progress | None, batch: int, batches: int) -> Progress:
+def _within(progress: asked.Progress | None, batch: int, batches: int) -> asked.Progress:
     """Progress of one batch as progress of all of them."""
 
     def tell(done: int, count: int, name: str) -> None:

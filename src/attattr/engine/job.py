@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from attattr.asked import Progress
 from attattr.data.encoding import Encoded
 from attattr.engine import shortcuts, targets
 from attattr.engine.batch import Collate, opened
@@ -21,8 +21,6 @@ from attattr.result.values import Site
 
 if TYPE_CHECKING:
     from attattr.engine.attributor import Attributor
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 # rankings by the gold class know the answer: taking out what speaks against it can only help
 RANKINGS = {"attribution_gold": False, "attribution_predicted": True, "attention": True}  # leak-free
 ORDERS = ("smallest_first", "largest_first")
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class Effectiveness:
 
 
 def measure_effectiveness(
-    attributor: Attributor, examples: Sequence[Example], *, progress: Progress | None = None
+    attributor: Attributor, examples: Sequence[Example], *, progress: asked.Progress | None = None
 ) -> Effectiveness:
     """Accuracy with k heads taken out of every layer at once, k = 0 … H, ranked input by input.
 
@@ -86,12 +85,11 @@ def measure_effectiveness(
     from attattr.heads.sensitivity import sensitivities
 
     asked.attributor(attributor)
-    asked.function(progress, "progress")
+    tell = asked.progress(progress)
     examples = examples_of(examples)
     if not examples:
         raise InputError("there are no rows to measure on")
     _, gold = gold_indices(attributor.model, examples)
-    tell = progress or (lambda done, total, what: None)
     scores = {
         "attribution_gold": attributions(attributor, examples, "gold", "max", tell)[0],
         "attribution_predicted": attributions(attributor, examples, "predicted", "max", tell)[0],

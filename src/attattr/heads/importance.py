@@ -5,7 +5,7 @@ L sites, H heads each, N inputs. Shapes of importances are (L, H).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 CRITERIA = ("attattr", "taylor", "taylor_normalized", "attention", "accuracy_drop", "random")
 RESAMPLES = 1000
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def rank_heads(
     reduce: str = "max",
     target: str = "gold",
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: asked.Progress | None = None,
 ) -> HeadRanking:
     """How much each head matters to a classifier on the examples, by one or more criteria.
 
@@ -147,11 +146,10 @@ def rank_heads(
     asked.choice(reduce, "reduction", REDUCTIONS)
     if not isinstance(target, str) or target not in ("gold", "predicted"):
         raise InputError(f"heads are ranked by the gold or the predicted class, not {asked.shown(target)}")
-    asked.function(progress, "progress")
+    tell = asked.progress(progress)
     if len(examples) < 2:
         raise InputError("heads are ranked over two inputs or more: an interval needs them")
     _, gold = gold_indices(attributor.model, examples)
-    tell = progress or (lambda done, total, what: None)
     per_input: dict[str, np.ndarray] = {}  # (N, L, H)
     names: tuple[str, ...] = ()
     if "attattr" in criteria:
@@ -191,7 +189,7 @@ def rank_heads(
 
 
 def attributions(
-    attributor: Attributor, examples: Sequence[Example], target: str, reduce: str, tell: Progress
+    attributor: Attributor, examples: Sequence[Example], target: str, reduce: str, tell: asked.Progress
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """(N, L, H) of one number a head of each input's scores, and the names of the sites."""
     results = attributor.attribute(
@@ -205,7 +203,7 @@ def attributions(
 
 
 def accuracy_drops(
-    attributor: Attributor, examples: Sequence[Example], gold: np.ndarray, shape: Any, tell: Progress
+    attributor: Attributor, examples: Sequence[Example], gold: np.ndarray, shape: Any, tell: asked.Progress
 ) -> np.ndarray:
     """(N, L, H): 1 where an input is right and without that head wrong, −1 the other way round."""
     from attattr.measure.accuracy import predict

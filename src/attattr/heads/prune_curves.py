@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from attattr.engine.attributor import Attributor
 
-Progress = Callable[[int, int, str], None]
 MOST_STEPS = 10_000  # more than any model has heads
 REPETITIONS = 7  # of each model, taking turns
 
@@ -62,7 +61,7 @@ def prune_curves(
     *,
     steps: int = 10,
     any_model: bool = False,
-    progress: Progress | None = None,
+    progress: asked.Progress | None = None,
 ) -> PruneCurves:
     """Accuracy with 0, 1/steps … all heads taken out of the whole model, lowest importance first.
 
@@ -84,14 +83,13 @@ def prune_curves(
     asked.attributor(attributor)
     asked.instance(ranking, HeadRanking, "the ranking")
     asked.flag(any_model, "any_model")
-    asked.function(progress, "progress")
+    tell = asked.progress(progress)
     steps = asked.whole(steps, "the number of steps", 1, MOST_STEPS)
     belongs(ranking.facts.get("model"), attributor.facts, "the ranking", any_model=any_model)
     others = ranking.unlike(examples)
     if not others:
         raise InputError("every row was used to rank the heads: accuracy is measured on others, give more")
     _, gold = gold_indices(attributor.model, others)
-    tell = progress or (lambda done, total, what: None)
     shares = np.linspace(0, 1, steps + 1)
     total = len(ranking.importances) * len(shares)
     curves: dict[str, Curve] = {}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from attattr.asked import Progress
 from attattr.data.encoding import encode
 from attattr.data.examples import Example
 from attattr.engine.batches import by_length, collating, length, rows_within_budget
@@ -33,7 +34,7 @@ class Sensitivities:
 
 
 def sensitivities(
-    attributor: Attributor, examples: Sequence[Example], gold: np.ndarray, tell: Any
+    attributor: Attributor, examples: Sequence[Example], gold: np.ndarray, tell: Progress
 ) -> Sensitivities:
     """Both, in one pass over the data; L is the cross-entropy of the gold class.
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attattr.asked import flag, function, whole
+from attattr import asked
 from attattr.data.examples import Example, examples_of
 from attattr.errors import InputError
 from attattr.result.shown import brief, counted
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from attattr.measure.masks import Mask
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ def predict(
     truncate: bool = True,
     pair: bool | None = None,
     masks: Sequence[Mask] | Mask | None = None,
-    progress: Progress | None = None,
+    progress: asked.Progress | None = None,
 ) -> np.ndarray:
     """Logits of a classifier, (N, C) float32 (float64 of a float64 model), in the order of the examples.
 
@@ -74,7 +72,7 @@ def predict(
 
     Args:
         masks: heads or edges taken out: one mask for all examples, or one for each.
-        progress: called with (rows done, rows in all) after each batch.
+        progress: called with (rows done, rows in all, "") after each batch.
 
     Raises:
         InputError: the model predicts tokens, not classes; or an input it cannot take.
@@ -86,11 +84,11 @@ def predict(
     from attattr.engine.capture import Capture
     from attattr.measure.masks import masked_forward
 
-    batch_size = whole(batch_size, "the batch size", 1)
-    function(progress, "progress")
-    flag(truncate, "truncate")
+    batch_size = asked.whole(batch_size, "the batch size", 1)
+    tell = asked.progress(progress)
+    asked.flag(truncate, "truncate")
     if pair is not None:
-        flag(pair, "pair")
+        asked.flag(pair, "pair")
     if model.can_generate():
         raise InputError(f"a {type(model).__name__} predicts tokens: only classifiers have an accuracy")
     if isinstance(masks, Sequence) and len(masks) != len(examples):
@@ -116,8 +114,7 @@ def predict(
             for i, row in zip(group, rows.cpu().numpy(), strict=True):
                 logits[i] = row
             done += len(group)
-            if progress:
-                progress(done, len(encoded))
+            tell(done, len(encoded), "")
     if not logits:
         return np.zeros((0, model.config.num_labels or 0), np.float32)
     return np.stack(logits)
@@ -131,7 +128,7 @@ def evaluate_model(
     batch_size: int = 32,
     truncate: bool = True,
     pair: bool | None = None,
-    progress: Progress | None = None,
+    progress: asked.Progress | None = None,
 ) -> Evaluation:
     """Accuracy of a classifier over labelled examples.
 

@@ -14,7 +14,7 @@ from attattr.result.attribution import Attribution
 from attattr.result.effects import Effects
 
 if TYPE_CHECKING:
-    from attattr.engine.attributor import Attributor, Progress
+    from attattr.engine.attributor import Attributor
 
 
 def measure_effects(
@@ -23,7 +23,7 @@ def measure_effects(
     *,
     edges: int = 50,
     any_model: bool = False,
-    progress: Progress | None = None,
+    progress: asked.Progress | None = None,
 ) -> Effects:
     """Take out each of the strongest edges, then each head, one at a time, and measure F.
 

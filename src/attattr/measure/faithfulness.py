@@ -24,7 +24,6 @@ METHODS = ("attribution", "gradient_x_attention", "attention", "random")
 FRACTIONS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 TREE = ("keep", "remove")
 RESAMPLES = 2000
-Progress = Callable[[int, int], None]
 Rankings = dict[str, list[np.ndarray]]
 
 
@@ -88,7 +87,7 @@ def measure_faithfulness(
     *,
     threshold: float = 0.4,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: asked.Progress | None = None,
 ) -> Faithfulness:
     """F with only the tree's edges, F without them, and the deletion and insertion of all edges.
 
@@ -114,7 +113,7 @@ def measure_faithfulness(
     Args:
         threshold: of the tree.
         seed: of the random edges and of the bootstrap (2,000 resamples of the examples).
-        progress: called with (examples done, examples in all).
+        progress: called with (examples done, examples in all, "").
 
     Raises:
         InputError: no examples; or as `Attributor.attribute` and `build_tree`.
@@ -122,7 +121,7 @@ def measure_faithfulness(
     Source: Hao et al. 2021, section 5; deletion and insertion after Petsiuk et al. 2018.
     """
     asked.attributor(attributor)
-    asked.function(progress, "progress")
+    tell = asked.progress(progress)
     examples, seed = examples_of(examples), asked.seed(seed)
     threshold = check_threshold(threshold)
     if not examples:
@@ -132,8 +131,7 @@ def measure_faithfulness(
         facts, flipped = _of_one(attributor, example, threshold, np.random.default_rng([seed, number]))
         rows.append(facts)
         flips.append(flipped)
-        if progress:
-            progress(number + 1, len(examples))
+        tell(number + 1, len(examples), "")
     estimate = _bootstrap(len(rows), seed)
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     lead = {

@@ -26,7 +26,7 @@ from attattr.errors import InputError
 from attattr.result.shown import brief, counted
 
 if TYPE_CHECKING:
-    from attattr.engine.attributor import Attributor, Progress
+    from attattr.engine.attributor import Attributor
 
 MOST = 10_000  # layers, or heads of one
 
@@ -151,7 +151,7 @@ def measure(
     target: Any = None,
     output: str | None = None,
     truncate: bool = True,
-    progress: Progress | None = None,
+    progress: asked.Progress | None = None,
 ) -> tuple[float, np.ndarray]:
     """F of the untouched model, and F under each mask, (M,): what really happens to one input.
 
@@ -168,7 +168,7 @@ def measure(
         InputError: as `Attributor.attribute`; or a mask that does not fit.
     """
     asked.attributor(attributor)
-    asked.function(progress, "progress")
+    tell = asked.progress(progress)
     masks = asked.listed(masks, Mask, "the masks")
     model, tokenizer = attributor.model, attributor.tokenizer
     wish = targets.parse(target, output, model, tokenizer)
@@ -186,6 +186,5 @@ def measure(
             rows = torch.zeros(len(some), dtype=torch.long, device=batch.value.device)
             with torch.no_grad():
                 values += batch.objective(outputs, rows).tolist()
-            if progress:
-                progress(len(values), len(masks), "")
+            tell(len(values), len(masks), "")
     return float(batch.value), np.array(values)

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from attattr.asked import Progress
 from attattr.errors import AttAttrError
 
 WAITING = 4  # jobs that may wait
@@ -34,7 +35,7 @@ class Job:
             raise CancelledError
         self._send(news)
 
-    def doing(self, what: str) -> Callable[[int, int, str], None]:
+    def doing(self, what: str) -> Progress:
         """A progress callback, which is also where a cancelled job ends."""
         return lambda done, total, _: self.tell(state="working", what=what, done=done, total=total)
 

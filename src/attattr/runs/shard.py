@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import save as safetensors_bytes
 
+from attattr.asked import Progress
 from attattr.data.examples import Example, Problem
 from attattr.data.run_tables import EDGES, HEADS, INPUTS, NAME
 from attattr.engine.attributor import Attributor, warn
-from attattr.engine.job import Progress
 from attattr.engine.options import Options
 from attattr.errors import ImpossibleError
 from attattr.result.attribution import Attribution

@@ -6,7 +6,7 @@ N inputs are attacked. Source: Hao et al. 2021, section 5.3 (arXiv 2004.11207).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from attattr.engine.attributor import Attributor
 
 SHOWN = 2  # inputs shown before and after, for the worst pattern of all and of each class
-Progress = Callable[[int, int, str], None]
 
 
 def attack_model(
@@ -40,7 +39,7 @@ def attack_model(
     seed: int = 0,
     batch_size: int = 32,
     any_model: bool = False,
-    progress: Progress | None = None,
+    progress: asked.Progress | None = None,
 ) -> Attack:
     """Insert each pattern into the examples, and see what is still right; its own do not count.
 
@@ -76,7 +75,7 @@ def attack_model(
     seed, batch_size = asked.seed(seed), asked.whole(batch_size, "the batch size", 1)
     asked.flag(controls, "controls")
     asked.flag(any_model, "any_model")
-    asked.function(progress, "progress")
+    progress = asked.progress(progress)
     examples = examples_of(examples)
     words_from = None if words_from is None else examples_of(words_from)
     patterns = [checked(pattern) for pattern in asked.listed(patterns, Pattern, "the patterns")]
@@ -146,22 +145,21 @@ class _Runner:
 
     def __init__(
         self, attributor: Attributor, encoded: list[Encoded], longest: int | None, batch_size: int,
-        progress: Progress | None,
+        progress: asked.Progress,
     ):  # fmt: skip
         self.attributor, self.encoded, self.longest = attributor, encoded, longest
         self.batch_size, self.progress, self.done, self.total = batch_size, progress, 0, 0
 
     def tell(self, done: int, what: str) -> None:
         n = len(self.encoded)
-        if self.progress:
-            self.progress(self.done * n + done, self.total * n, what)
+        self.progress(self.done * n + done, self.total * n, what)
 
     def __call__(self, pieces: Sequence[Piece], what: str) -> tuple[np.ndarray, int]:
         made = [insert(each, pieces, self.longest) for each in self.encoded]
         logits = predict(
             self.attributor.model, self.attributor.tokenizer,
             [Example(inputs=each.features) for each in made],
-            batch_size=self.batch_size, progress=lambda done, _: self.tell(done, what),
+            batch_size=self.batch_size, progress=lambda done, _, __: self.tell(done, what),
         )  # fmt: skip
         self.done += 1
         return logits.argmax(-1), sum(each.cut > 0 for each in made)

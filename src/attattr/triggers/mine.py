@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 SECOND = 0.2  # an edge this strong, relative to the strongest of its head, joins the pattern
 CHUNK = 64  # inputs attributed by one call
-Progress = Callable[[int, int], None]
 
 
 def mine_triggers(
@@ -38,7 +37,7 @@ def mine_triggers(
     pieces: bool = False,
     limit: int | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: asked.Progress | None = None,
 ) -> list[Pattern]:
     """The strongest patterns of a data set, duplicates merged.
 
@@ -64,7 +63,7 @@ def mine_triggers(
     top, seed = asked.whole(top, "the number of patterns", 1), asked.seed(seed)
     limit = None if limit is None else asked.whole(limit, "the limit", 1)
     asked.flag(pieces, "pieces")
-    asked.function(progress, "progress")
+    tell = asked.progress(progress)
     if len(attributor.labels) < 2:
         raise InputError("triggers are of classes: the model has none to choose from")
     examples = _inputs_of(data) if isinstance(data, Run) else examples_of(data)
@@ -77,7 +76,7 @@ def mine_triggers(
     if isinstance(data, Run):
         found = _from_run(data, attributor, examples, set(chosen), pieces)
     else:
-        found = _attributed([examples[i] for i in chosen], attributor, pieces, progress)
+        found = _attributed([examples[i] for i in chosen], attributor, pieces, tell)
     patterns = []
     for pattern in found:
         patterns += [pattern] if pattern else []
@@ -188,13 +187,12 @@ def _places(
 
 
 def _attributed(
-    examples: list[Example], attributor: Attributor, pieces: bool, progress: Progress | None
+    examples: list[Example], attributor: Attributor, pieces: bool, progress: asked.Progress
 ) -> Iterator[Pattern | None]:
     from attattr.data.examples import digest
 
     def tell(done: int, total: int, name: str) -> None:
-        if progress:
-            progress(first + len(chunk) * done // max(1, total), len(examples))
+        progress(first + len(chunk) * done // max(1, total), len(examples), "")
 
     for first in range(0, len(examples), CHUNK):
         chunk = examples[first : first + CHUNK]
