@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from attattr.measure.intervals import bootstrap
 from study.setting import Facts, Setting
 from study.words import table
 
@@ -74,8 +75,7 @@ def distance(ours: Any, exact: Any) -> float:
 def spread(values: list[float]) -> Facts:
     """Median with its 95 % bootstrap interval, 95 % quantile, worst."""
     array = np.array(values)
-    drawn = np.random.default_rng(0).integers(len(array), size=(2000, len(array)))
-    low, high = np.quantile(np.median(array[drawn], axis=1), (0.025, 0.975))
+    low, high = bootstrap(array, 0, statistic=np.median)
     of = {"median": np.median(array), "low": low, "high": high, "p95": np.quantile(array, 0.95)}
     return {name: float(value) for name, value in of.items()} | {"max": float(array.max())}
 

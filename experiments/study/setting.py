@@ -18,6 +18,7 @@ import numpy as np
 
 from attattr.data.examples import Example, read_examples
 from attattr.disk import files
+from attattr.measure.intervals import bootstrap
 
 TASKS = ("mnli", "snli", "rte", "mrpc", "sst2")
 FILES = {task: ("mnli_dev_matched" if task == "mnli" else f"{task}_dev", f"{task}_train") for task in TASKS}
@@ -152,14 +153,13 @@ def stratified(examples: Sequence[Example], n: int | None, seed: int = SEED) -> 
     return [examples[i] for i in sorted(chosen)]
 
 
-def mean_interval(values: Any, seed: int = SEED, draws: int = 2000) -> Facts:
+def mean_interval(values: Any, seed: int = SEED) -> Facts:
     """Mean over inputs of (N,) numbers with its 95 % percentile bootstrap interval; NaN are left out."""
     values = np.asarray(values, float)
     values = values[np.isfinite(values)]
     if not len(values):
         return {"mean": None, "low": None, "high": None, "n": 0}
-    drawn = np.random.default_rng(seed).integers(len(values), size=(draws, len(values)))
-    low, high = np.quantile(values[drawn].mean(1), (0.025, 0.975))
+    low, high = bootstrap(values, seed)
     return {"mean": float(values.mean()), "low": float(low), "high": float(high), "n": len(values)}
 
 

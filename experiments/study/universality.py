@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from attattr.measure.intervals import bootstrap
 from study.setting import SEED, TASKS, Facts, Setting
 from study.words import span, table
 
@@ -88,7 +89,7 @@ def _joins(pair: str, task: str) -> bool:
     return (a == task and b in NLI) or (b == task and a in NLI)
 
 
-def _lead(of: dict[str, np.ndarray], draws: int = 2000) -> Facts | None:
+def _lead(of: dict[str, np.ndarray]) -> Facts | None:
     """Mean r of the NLI pairs, of the pairs with another task, and the difference; heads are resampled.
     None without pairs of both kinds."""
     if len(set(of) & set(NLI)) < 2 or set(of) <= set(NLI):
@@ -98,18 +99,15 @@ def _lead(of: dict[str, np.ndarray], draws: int = 2000) -> Facts | None:
     names = list(of)
     nli = np.array([names[i] in NLI and names[j] in NLI for i, j in zip(rows, columns, strict=True)])
 
-    def means(chosen: np.ndarray) -> np.ndarray:
-        """(draws, heads) indices of heads to (3, draws)."""
-        sample = values[:, chosen]  # (tasks, draws, heads)
-        sample = sample - sample.mean(2, keepdims=True)
-        sample /= np.linalg.norm(sample, axis=2, keepdims=True)
-        r = np.stack([(sample[i] * sample[j]).sum(1) for i, j in zip(rows, columns, strict=True)])
+    def means(sample: np.ndarray, axis: int = -1) -> np.ndarray:
+        """(tasks, draws, heads) importances to (3, draws)."""
+        sample = sample - sample.mean(axis, keepdims=True)
+        sample /= np.linalg.norm(sample, axis=axis, keepdims=True)
+        r = np.stack([(sample[i] * sample[j]).sum(axis) for i, j in zip(rows, columns, strict=True)])
         return np.stack([r[nli].mean(0), r[~nli].mean(0), r[nli].mean(0) - r[~nli].mean(0)])
 
-    heads = values.shape[1]
-    drawn = means(np.random.default_rng(SEED).integers(heads, size=(draws, heads)))
-    low, high = np.quantile(drawn, (0.025, 0.975), axis=1)
-    found = means(np.arange(heads)[None])[:, 0]
+    low, high = bootstrap(values.T, SEED, statistic=means)
+    found = means(values[:, None])[:, 0]
     return {
         name: {"mean": float(found[i]), "low": float(low[i]), "high": float(high[i])}
         for i, name in enumerate(("nli", "others", "difference"))

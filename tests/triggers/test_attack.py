@@ -25,7 +25,8 @@ from attattr.cli import app, options
 from attattr.data.encoding import encode
 from attattr.data.examples import digest
 from attattr.disk.checked import signed
-from attattr.measure.accuracy import predict, wilson
+from attattr.measure.accuracy import predict
+from attattr.measure.intervals import wilson
 from attattr.models.loading import ModelInfo
 from attattr.page.triggers import explained, page
 from attattr.triggers.controls import leaks, random_controls, word_controls

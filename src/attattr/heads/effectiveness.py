@@ -11,7 +11,8 @@ import numpy as np
 from attattr import asked
 from attattr.data.examples import Example, examples_of
 from attattr.errors import InputError
-from attattr.measure.accuracy import gold_indices, predict, wilson
+from attattr.measure.accuracy import gold_indices, predict
+from attattr.measure.intervals import wilson
 from attattr.measure.masks import Mask
 from attattr.result.shown import brief, counted
 

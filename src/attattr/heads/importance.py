@@ -16,6 +16,7 @@ from attattr import asked
 from attattr.data.examples import Example, digest, examples_of
 from attattr.errors import InputError
 from attattr.heads import table
+from attattr.measure.intervals import bootstrap
 from attattr.result.attribution import REDUCTIONS
 from attattr.result.shown import brief, counted, short
 
@@ -221,16 +222,10 @@ def accuracy_drops(
 
 
 def _with_interval(per_input: np.ndarray, seed: int) -> Importance:
-    from scipy.stats import bootstrap
-
     mean = per_input.mean(0)
     if np.ptp(per_input, axis=0).max() == 0:  # nothing varies: the interval is the point
         return Importance(mean, mean, mean)
-    span = bootstrap(
-        (per_input,), np.mean, axis=0, n_resamples=RESAMPLES, method="percentile", vectorized=True,
-        batch=max(1, int(2e7 // per_input.size)), rng=np.random.default_rng(seed),
-    ).confidence_interval  # fmt: skip
-    return Importance(mean, span.low, span.high)
+    return Importance(mean, *bootstrap(per_input, seed, resamples=RESAMPLES))
 
 
 @dataclass(frozen=True)

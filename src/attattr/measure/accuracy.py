@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +12,7 @@ import numpy as np
 from attattr import asked
 from attattr.data.examples import Example, examples_of
 from attattr.errors import InputError
+from attattr.measure.intervals import wilson
 from attattr.result.shown import brief, counted
 
 if TYPE_CHECKING:
@@ -201,19 +200,6 @@ def score(labels: Sequence[str], gold: np.ndarray, predicted: np.ndarray) -> Eva
         )
     confusion = tuple(tuple(row) for row in table.tolist())
     return Evaluation(right / n, wilson(right, n), n, tuple(labels), per_class, confusion)
-
-
-def wilson(right: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of a proportion.
-
-    >>> [round(bound, 4) for bound in wilson(9, 10)]
-    [0.5958, 0.9821]
-    """
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    p = right / n
-    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 @contextlib.contextmanager

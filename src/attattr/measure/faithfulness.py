@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import numpy as np
 from attattr import asked
 from attattr.data.examples import Example, examples_of
 from attattr.errors import InputError
+from attattr.measure.intervals import bootstrap
 from attattr.measure.masks import Mask, measure
 from attattr.result.attribution import Attribution
 from attattr.result.shown import brief, counted
@@ -23,7 +25,6 @@ SCHEMA_VERSION = "1"
 METHODS = ("attribution", "gradient_x_attention", "attention", "random")
 FRACTIONS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 TREE = ("keep", "remove")
-RESAMPLES = 2000
 Rankings = dict[str, list[np.ndarray]]
 
 
@@ -132,7 +133,7 @@ def measure_faithfulness(
         rows.append(facts)
         flips.append(flipped)
         tell(number + 1, len(examples), "")
-    estimate = _bootstrap(len(rows), seed)
+    estimate = functools.partial(_estimate, seed=seed)
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     lead = {
         what: {m: sign * (columns[f"{what}.attribution"] - columns[f"{what}.{m}"]) for m in METHODS[1:]}
@@ -260,15 +261,9 @@ def _curve(values: np.ndarray, estimate: Callable[[np.ndarray], Estimate]) -> Fa
     return FaithfulnessCurve(tuple(estimate(column) for column in values.T), estimate(area))
 
 
-def _bootstrap(n: int, seed: int) -> Callable[[np.ndarray], Estimate]:
-    """Percentile intervals of the mean; every column is resampled alike."""
-    drawn = np.random.default_rng(seed).integers(n, size=(RESAMPLES, n))
-
-    def estimate(values: np.ndarray) -> Estimate:
-        low, high = np.quantile(values[drawn].mean(1), (0.025, 0.975))
-        return Estimate(float(values.mean()), float(low), float(high))
-
-    return estimate
+def _estimate(values: np.ndarray, seed: int) -> Estimate:
+    low, high = bootstrap(values, seed)
+    return Estimate(float(values.mean()), float(low), float(high))
 
 
 def _class(outputs: Any) -> Any:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from attattr.data.examples import Example
-from attattr.measure.accuracy import wilson
+from attattr.measure.intervals import wilson
 from attattr.triggers.pattern import Pattern, word_of, words_of
 
 DRAWS = 5  # random patterns
