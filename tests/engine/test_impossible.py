@@ -165,12 +165,13 @@ def test_every_score_of_a_long_text_is_refused_before_anything_is_computed(attri
     assert attributor.attribute("a fine film", n_steps=2).scores.shape == (3, 2, 5, 5)
 
 
-def test_the_local_page_keeps_edges_of_a_long_text(attributor, monkeypatch):
-    from attattr.page import session as explainer
+def test_a_long_text_is_kept_by_its_edges(attributor, monkeypatch):
+    def store():
+        return attributor.attribute("a fine film", store="auto", n_steps=2).options["store"]
 
-    assert explainer._store(attributor, ["a fine film"]) == "dense"
-    monkeypatch.setattr(explainer, "LONGEST_DENSE", 4)
-    assert explainer._store(attributor, ["a fine film", "not good"]) == "edges"
+    assert store() == "dense"
+    monkeypatch.setattr("attattr.engine.attributor.LONGEST_DENSE", 4)
+    assert store() == "edges"
 
 
 def test_what_counts_as_a_lack_of_memory():

@@ -130,6 +130,23 @@ def test_a_head_taken_out_writes_nothing():
     assert not torch.allclose(got, clean, atol=1e-3)
 
 
+def test_where_attention_is_seen_is_found_out_once(monkeypatch):
+    """The first call records twice, by the interface and at the softmaxes; no later one does, of any verb."""
+    model, records = deberta(), []
+    record = Capture._record
+
+    def counted(self, inputs, ways):
+        records.append(ways.softmax)
+        return record(self, inputs, ways)
+
+    monkeypatch.setattr(Capture, "_record", counted)
+    Attributor(model).attribute(tiny.text(6), target=1, n_steps=2)
+    assert records == [False, True]
+    Attributor(model).attribute(tiny.text(7), target=1, n_steps=2)
+    measure(Attributor(model), tiny.text(6), [Mask(heads=np.ones((3, 2)))], target=1)
+    assert records == [False, True, True, True]
+
+
 def test_a_model_that_keeps_inputs_in_its_second_dimension_is_not_replayed():
     attributor = Attributor(xlnet())
     attributor.attribute([tiny.text(3, seed=k) for k in range(3)], n_steps=2)  # as many inputs as positions

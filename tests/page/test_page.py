@@ -25,6 +25,9 @@ import pages
 import tiny
 from attattr import Attributor, InputError, build_tree, measure_effects, merge_words
 from attattr.cli import app
+from attattr.data import encoding
+from attattr.engine.capture import Capture
+from attattr.measure.effects import attribute_and_measure
 from attattr.measure.masks import Mask, measure
 from attattr.page import data as page_data
 from attattr.page import document as page
@@ -225,6 +228,31 @@ def test_effects_are_what_measure_says_of_each_edge_and_head(attributor):
         attributor, ("a fine film", "the man sleeps"), [Mask.without_heads((3, 2), [(1, 1)])], target=1
     )
     assert effects.head_change[1, 1] == pytest.approx(clean - value, abs=1e-9)
+
+
+@pytest.mark.parametrize("target", [None, 1, (0, 2)])
+def test_attributed_and_measured_from_one_reading_of_the_text(attributor, target, monkeypatch):
+    texts = ("a fine film", "the man sleeps")
+    result = attributor.attribute(*texts, target=target)
+    wanted = measure_effects(attributor, result, edges=5)
+    times = {"record": 0, "encode": 0}
+
+    def counted(place, name):
+        def call(*args, **kwargs):
+            times[name] += 1
+            return own(*args, **kwargs)
+
+        own = getattr(place, name)
+        monkeypatch.setattr(place, name, call)
+
+    counted(Capture, "record")
+    counted(encoding._Encoder, "encode")
+    again, effects = attribute_and_measure(attributor, texts, edges=5, target=target)
+    assert times == {"record": 1, "encode": 1}
+    np.testing.assert_array_equal(again.scores, result.scores)
+    assert effects.edges == wanted.edges and effects.clean == wanted.clean
+    np.testing.assert_array_equal(effects.edge_change, wanted.edge_change)
+    np.testing.assert_array_equal(effects.head_change, wanted.head_change)
 
 
 def test_effects_of_a_language_model_and_of_a_difference(attributor):

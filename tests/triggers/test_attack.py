@@ -117,7 +117,7 @@ def test_no_token_is_lost_and_all_keep_their_order(first, second, tokens):
     (encoded,) = encode(model, tokenizer, [Example(text, other)])
     pieces = [Piece(segment, position, 5 + i) for i, (segment, position) in enumerate(sorted(tokens))]
     made = insert(encoded, pieces, 64)
-    ids = made.features["input_ids"]
+    ids = made.encoded.features["input_ids"]
     assert len(ids) == len(encoded.features["input_ids"]) + len(pieces)
     assert [token for i, token in enumerate(ids) if i not in made.places] == encoded.features["input_ids"]
     assert [ids[i] for i in made.places] == [piece.id for piece in pieces]
@@ -125,9 +125,9 @@ def test_no_token_is_lost_and_all_keep_their_order(first, second, tokens):
     end = ids.index(3)
     assert [int(i > end) for i in made.places] == [piece.segment for piece in pieces]
     typed = replace(encoded, features=encoded.features | {"token_type_ids": _types(encoded)})
-    types = insert(typed, pieces, 64).features["token_type_ids"]
+    types = insert(typed, pieces, 64).encoded.features["token_type_ids"]
     assert types == [int(i > end) for i in range(len(ids))]
-    assert made.features["attention_mask"] == [1] * len(ids)
+    assert made.encoded.features["attention_mask"] == [1] * len(ids)
     for k, (begin, m) in enumerate(((0, first + 1), (end, second + 1))):
         own = [p.position for p in pieces if p.segment == k]
         assert [i - begin for i in made.places if int(i > end) == k] == places(m, own)
@@ -147,7 +147,7 @@ def test_a_long_text_gives_way_and_not_the_trigger():
     pieces = [Piece(0, 1.0, 5), Piece(1, 0.5, 6), Piece(1, 1.0, 7)]
     for each in encoded:
         made = insert(each, pieces, 64)
-        ids = made.features["input_ids"]
+        ids = made.encoded.features["input_ids"]
         assert (len(ids), made.cut) == (64, 3)
         assert [ids[i] for i in made.places] == [5, 6, 7]
         assert ids[-1] == 3 and ids.count(3) == 2
@@ -159,18 +159,34 @@ def test_a_long_text_gives_way_and_not_the_trigger():
 def test_a_text_without_tokens_takes_the_trigger():
     model, tokenizer = TINY
     (encoded,) = encode(model, tokenizer, [Example(inputs={"input_ids": torch.tensor([2, 3])})])
-    assert insert(encoded, [Piece(0, 0.5, 9), Piece(0, 1.0, 10)]).features["input_ids"] == [2, 9, 10, 3]
+    made = insert(encoded, [Piece(0, 0.5, 9), Piece(0, 1.0, 10)]).encoded
+    assert made.features["input_ids"] == [2, 9, 10, 3]
+
+
+def test_an_input_with_a_trigger_is_read_as_its_features_are():
+    model, tokenizer = TINY
+    (encoded,) = encode(model, tokenizer, [Example("a fine film", "the man sleeps")])
+    pieces = pieces_of(pattern(("bad", 0, 0.5), ("good", 1, 1.0)), tokenizer)
+    made = insert(encoded, pieces).encoded
+    (again,) = encode(model, tokenizer, [Example(inputs=made.features)])
+    assert made.axes["input"].tokens == again.axes["input"].tokens
+    assert made.axes["input"].segments == again.axes["input"].segments
+    assert made.axes["input"].special == again.axes["input"].special
+
+
+def bare(pieces):
+    return [piece[:3] for piece in pieces]
 
 
 def test_insert_into_chooses_the_text():
     tokenizer = tiny.tokenizer()
     found = pattern(("film", 0, 0.5), ("bad", 1, 0.25))
     film, bad = tokenizer.convert_tokens_to_ids(["film", "bad"])
-    assert pieces_of(found, tokenizer) == [(0, 0.5, film), (1, 0.25, bad)]
-    assert pieces_of(found, tokenizer, "premise") == [(0, 0.25, bad), (0, 0.5, film)]
-    assert pieces_of(found, tokenizer, "hypothesis") == [(1, 0.25, bad), (1, 0.5, film)]
+    assert bare(pieces_of(found, tokenizer)) == [(0, 0.5, film), (1, 0.25, bad)]
+    assert bare(pieces_of(found, tokenizer, "premise")) == [(0, 0.25, bad), (0, 0.5, film)]
+    assert bare(pieces_of(found, tokenizer, "hypothesis")) == [(1, 0.25, bad), (1, 0.5, film)]
     both = [(k, p, i) for k in (0, 1) for p, i in ((0.25, bad), (0.5, film))]
-    assert pieces_of(found, tokenizer, "both") == both
+    assert bare(pieces_of(found, tokenizer, "both")) == both
     assert len(pieces_of(found, tokenizer, "premise", pair=False)) == 2
     for into in ("auto", "hypothesis", "both"):
         with pytest.raises(InputError, match="second text"):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from attattr.asked import Progress
 from attattr.cli import options
 from attattr.errors import InputError
 
@@ -80,29 +81,35 @@ def explain(
         raise InputError(f"--tol must be positive, not {tol:g}")
     options.check_files({"--json": json_file, "--save": save, "--html": html}, [the_model.model])
     attributor = the_model.for_texts(len(text)).attributor()
-    with options.progress_bar("attributing") as progress:
-        result = attributor.attribute(
-            *text,
-            target=None if target == "predicted" else target,
-            output=output,
-            method=method,
-            n_steps=steps,
-            tol=tol,
-            baseline=baseline,
-            internal_batch_size=batch_size,
-            truncate=not no_truncate,
-            progress=progress,
-        )
+    inputs = text[0] if len(text) == 1 else (text[0], text[1])
+    with options.progress_bar("") as progress:
+
+        def telling(what: str) -> Progress:
+            return lambda done, total, _: progress(done, total, what)
+
+        wanted: dict[str, Any] = {
+            "target": None if target == "predicted" else target,
+            "output": output,
+            "method": method,
+            "n_steps": steps,
+            "tol": tol,
+            "baseline": baseline,
+            "internal_batch_size": batch_size,
+            "truncate": not no_truncate,
+            "progress": telling("attributing"),
+        }
+        if html is None:
+            result = attributor.attribute(inputs, **wanted)
+        else:
+            from attattr.measure.effects import attribute_and_measure
+
+            measuring = telling("taking out")
+            result, effects = attribute_and_measure(attributor, inputs, measuring=measuring, **wanted)
     if save is not None:
         with options.writing(save):
             result.save(save)
     if html is not None:
-        from attattr.measure.effects import measure_effects
-
-        with options.progress_bar("taking out") as progress:
-            options.write_text(
-                html, result.to_html(effects=measure_effects(attributor, result, progress=progress))
-            )
+        options.write_text(html, result.to_html(effects=effects))
     if json_file is not None:
         # a pipe may not take every character: there, only ASCII
         facts = json.dumps(result.to_json(top), indent=2, ensure_ascii=json_file == "-", allow_nan=False)

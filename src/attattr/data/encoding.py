@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from attattr.data.examples import Example
+from attattr.data.examples import Example, as_examples
 from attattr.errors import InputError, ModelError
 from attattr.result.values import Axis
 
@@ -33,15 +33,22 @@ class Encoded:
     truncated: bool
 
 
+def as_inputs(inputs: Any) -> Sequence[Example] | Sequence[Encoded]:
+    """As `as_examples`; what is encoded already, one or a list, stays as it is."""
+    listed = [inputs] if isinstance(inputs, Encoded) else inputs
+    encoded = isinstance(listed, list) and listed and all(isinstance(each, Encoded) for each in listed)
+    return listed if encoded else as_examples(inputs)
+
+
 def encode(
     model: PreTrainedModel,
     tokenizer: Any,
-    examples: Sequence[Example],
+    examples: Sequence[Example] | Sequence[Encoded],
     *,
     truncate: bool = True,
     pair: bool | None = None,
 ) -> list[Encoded]:
-    """Examples as the model's inputs, in the same order.
+    """Examples as the model's inputs, in the same order; what is encoded already stays as it is.
 
     Args:
         tokenizer: tokenizer or image processor; None if the examples hold ready tensors.
@@ -52,6 +59,10 @@ def encode(
     Raises:
         InputError: texts without a tokenizer, a text too long, tensors the model cannot take.
     """
+    ready = [each for each in examples if isinstance(each, Encoded)]
+    if ready:
+        return ready
+    examples = [each for each in examples if isinstance(each, Example)]
     encoder = _Encoder(model, tokenizer, truncate)
     made = [encoder.encode(example) for example in examples]
     if pair is False and any(example.text_pair is not None for example in examples):
@@ -219,7 +230,7 @@ class _Encoder:
         else:
             raw = self.tokenizer.convert_ids_to_tokens(ids)
             tokens = tuple(
-                str(token) if segment is None else self._readable(token)
+                str(token) if segment is None else readable(self.tokenizer, token)
                 for token, segment in zip(raw, segments, strict=True)
             )
         return Axis(
@@ -228,22 +239,6 @@ class _Encoder:
             words=_consecutive(tokens, segments, words),
             special=tuple(segment is None for segment in segments),
         )
-
-    def _readable(self, token: str | None) -> str:
-        """A piece as text: " Paris" for byte-level "ĠParis" and for SentencePiece "▁Paris"."""
-        token = str(token)
-        if (
-            len(token) == 6 and token.startswith("<0x") and token.endswith(">")
-        ):  # a byte that SentencePiece has no piece for
-            return bytes([int(token[3:-1], 16)]).decode("utf-8", "replace")
-        if self._byte_level():
-            return self.tokenizer.convert_tokens_to_string([token])
-        return token.replace("▁", " ")
-
-    def _byte_level(self) -> bool:
-        # "Ġ" is how byte-level BPE writes a space: only there is it a piece of its own
-        space = self.tokenizer.convert_tokens_to_ids("Ġ")
-        return space is not None and space != self.tokenizer.unk_token_id
 
     def _runs(self, ids: Sequence[int], types: Sequence[int] | None = None) -> list[int | None]:
         """Segments where the tokenizer does not say: special tokens part the first text from the second."""
@@ -261,6 +256,22 @@ class _Encoder:
                 current, ended = 1, False
             segments.append(current)
         return segments
+
+
+def readable(tokenizer: Any, token: str | None) -> str:
+    """A piece as text: " Paris" for byte-level "ĠParis" and for SentencePiece "▁Paris"."""
+    token = str(token)
+    if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
+        return bytes([int(token[3:-1], 16)]).decode("utf-8", "replace")  # SentencePiece has no piece for it
+    if byte_level(tokenizer):
+        return tokenizer.convert_tokens_to_string([token])
+    return token.replace("▁", " ")
+
+
+def byte_level(tokenizer: Any) -> bool:
+    """Whether its pieces are bytes, and a space a piece of its own ("Ġ")."""
+    space = tokenizer.convert_tokens_to_ids("Ġ")
+    return space is not None and space != tokenizer.unk_token_id
 
 
 def _consecutive(

@@ -16,16 +16,17 @@ The paper's algorithm as it reads, on one screen: `literal.py`.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any, overload
 
 from transformers import PreTrainedModel
 
 from attattr import asked
-from attattr.data.encoding import Encoded, encode
-from attattr.data.examples import Example, as_examples
+from attattr.data.encoding import Encoded, as_inputs, encode
+from attattr.data.examples import Example
 from attattr.engine import memory, targets
+from attattr.engine.batch import Batch
 from attattr.engine.batches import check_padding, collating, dense_bytes, length, plan
 from attattr.engine.capture import Capture
 from attattr.engine.job import Job
@@ -38,7 +39,9 @@ from attattr.models.loading import ModelInfo, load
 from attattr.result.attribution import Attribution
 from attattr.result.several import Attributions
 
-Input = str | tuple[str, str] | Mapping[str, Any] | Example
+Input = str | tuple[str, str] | Mapping[str, Any] | Example | Encoded
+LONGEST_DENSE = 512  # tokens up to which store="auto" keeps every score
+Then = Callable[[Batch, list[Attribution]], None]
 
 
 class Attributor:
@@ -132,6 +135,7 @@ class Attributor:
         store: str = "dense",
         truncate: bool = True,
         progress: asked.Progress | None = None,
+        then: Then | None = None,
     ) -> Any:
         """Attribution of every attention edge to one output: Attr(A) = A ⊙ ∫₀¹ ∂F(αA)/∂A dα, layer by layer.
 
@@ -150,9 +154,11 @@ class Attributor:
             internal_batch_size: rows (input × node) of one forward and backward; None: what fits a
                 fixed memory budget.
             layers: numbers of the attention sites to attribute; None: all.
-            store: "dense" keeps every score, "edges" the strongest and the sums, "heads" the sums.
+            store: "dense" keeps every score, "edges" the strongest and the sums, "heads" the sums; "auto" is
+                dense up to 512 tokens, edges above.
             truncate: whether a text too long for the model is cut (with a warning) or an error.
             progress: called with (sites done, sites in all, what is being done).
+            then: called with each batch and its results while its clean forward is at hand, to measure on it.
 
         Raises:
             InputError: an input or an option that cannot be used.
@@ -160,15 +166,16 @@ class Attributor:
 
         Source: Hao et al. 2021, section 3 (arXiv 2004.11207); the integral in context space.
         """
-        single = isinstance(inputs, str | Mapping | Example) or (
+        single = isinstance(inputs, str | Mapping | Example | Encoded) or (
             isinstance(inputs, tuple) and all(isinstance(text, str) for text in inputs)
         )
         if text_pair is not None:
             if not isinstance(inputs, str):
                 raise InputError("a second text goes with one first text; give a list of (text, text) pairs")
             inputs = (inputs, text_pair)
-        examples = as_examples([inputs] if single else inputs)
+        examples = as_inputs(inputs if isinstance(inputs, Encoded) or not single else [inputs])
         asked.function(progress, "progress")
+        asked.function(then, "then")
         asked.flag(truncate, "truncate")
         if layers is not None:
             layers = asked.listed(layers, object, "layers")
@@ -176,7 +183,7 @@ class Attributor:
             output, method, n_steps, tol, baseline, internal_batch_size,
             None if layers is None else tuple(layers), store,
         )  # fmt: skip
-        results = self.attributed(examples, target, options, truncate=truncate, progress=progress)
+        results = self.attributed(examples, target, options, truncate=truncate, progress=progress, then=then)
         ordered = Attributions()
         for found in results:
             if isinstance(found, ImpossibleError):
@@ -187,13 +194,14 @@ class Attributor:
 
     def attributed(
         self,
-        examples: Sequence[Example],
+        examples: Sequence[Example] | Sequence[Encoded],
         target: Any,
         options: Options,
         *,
         truncate: bool = True,
         keep_going: bool = False,
         progress: asked.Progress | None = None,
+        then: Then | None = None,
     ) -> list[Attribution | ImpossibleError]:
         """As `attribute`, of checked options and without its warnings.
 
@@ -206,6 +214,9 @@ class Attributor:
         wishes = [self._wish(each, options.output, len(examples)) for each in wanted]
         encoded = encode(self.model, self.tokenizer, examples, truncate=truncate, pair=self.pair)
         encoded = [targets.extend(e, w, self.tokenizer) for e, w in zip(encoded, wishes, strict=True)]
+        if options.store == "auto":
+            longest = max(map(length, encoded), default=0)
+            options = replace(options, store="dense" if longest <= LONGEST_DENSE else "edges")
         if options.store == "dense":
             _check_room(encoded, dense_bytes(encoded, self.model, options))
         batches = plan(encoded, self.model, options)
@@ -213,7 +224,8 @@ class Attributor:
         with Capture(self.model) as capture, collating(self.model, self.tokenizer, encoded) as collate:
             check_padding(capture, [[encoded[i] for i in batch] for batch in batches], collate)
             for number, batch in enumerate(batches):
-                job = Job(self, capture, options, collate, _within(progress, number, len(batches)))
+                tell = _within(progress, number, len(batches))
+                job = Job(self, capture, options, collate, tell, then or (lambda batch, results: None))
                 found = job.run([encoded[i] for i in batch], [wishes[i] for i in batch])
                 results |= dict(zip(batch, found, strict=True))
                 if not keep_going and any(isinstance(each, ImpossibleError) for each in found):

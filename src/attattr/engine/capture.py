@@ -169,8 +169,9 @@ class Capture:
         unread = softmaxes.unread if softmaxes is not None else ()
         left_out += [*(names[module] for module in unread), *blocks_without(self.model, set(times))]
         ways = replace(ways, replay=ways.replay and all(by_input(output, size) for output in blocks))
-        lists = (calls, blocks, calls_by_then, left_out)
-        recording = Recording(outputs, *map(tuple, lists), ways)
+        recording = Recording(
+            outputs, tuple(calls), tuple(blocks), tuple(calls_by_then), tuple(left_out), ways
+        )
         return recording.without(softmaxes.several if softmaxes is not None else ()), softmaxes
 
     def resume(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from attattr.asked import Progress
 from attattr.data.encoding import Encoded
 from attattr.engine import shortcuts, targets
-from attattr.engine.batch import Collate, opened
+from attattr.engine.batch import Batch, Collate, opened
 from attattr.engine.batches import length, rows_within_budget
 from attattr.engine.capture import Capture
 from attattr.engine.collect import sites_of
@@ -32,6 +33,7 @@ class Job:
     options: Options
     collate: Collate
     progress: Progress
+    then: Callable[[Batch, list[Attribution]], None]
 
     def run(
         self, encoded: list[Encoded], wishes: list[targets.Wish], rows: int | None = None
@@ -61,10 +63,10 @@ class Job:
         return [failed or ImpossibleError(words)]
 
     def _attribute(self, encoded: list[Encoded], wishes: list[targets.Wish], rows: int) -> list[Attribution]:
-        batch, predictions = opened(
+        whole, predictions = opened(
             self.capture, self.attributor.tokenizer, self.collate, encoded, wishes, rows
         )
-        batch = shortcuts.taken(shortcuts.proven(batch))
+        batch = shortcuts.taken(shortcuts.proven(whole))
         recording = batch.recording
         chosen = _chosen(recording.sites, self.options.layers)
         widths = {a: batch.inputs[name].shape[1] for a, name in _TEXT_AXES.items() if name in batch.inputs}
@@ -100,6 +102,7 @@ class Job:
                     truncated=e.truncated,
                 )
             )
+        self.then(whole, made)
         return made
 
 

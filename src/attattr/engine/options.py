@@ -12,7 +12,7 @@ from attattr.errors import InputError
 from attattr.result.values import OUTPUTS
 
 ROWS = 1 << 31  # more than any memory holds
-STORES = ("dense", "edges", "heads")
+STORES = ("auto", "dense", "edges", "heads")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from attattr.result.shown import brief, counted
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from attattr.data.encoding import Encoded
     from attattr.measure.masks import Mask
 
 
@@ -57,7 +58,7 @@ class Evaluation:
 def predict(
     model: PreTrainedModel,
     tokenizer: Any,
-    examples: Sequence[Example],
+    examples: Sequence[Example] | Sequence[Encoded],
     *,
     batch_size: int = 32,
     truncate: bool = True,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from attattr import asked
+from attattr.engine.batch import Batch
 from attattr.errors import InputError
-from attattr.measure.masks import Mask, measure
+from attattr.measure.masks import Mask, measure, under
 from attattr.models.identity import belongs
 from attattr.result.attribution import Attribution
 from attattr.result.effects import Effects
@@ -48,16 +50,48 @@ def measure_effects(
     belongs(result.model, attributor.facts, "the result", any_model=any_model)
     if result.text is None:
         raise InputError("the result does not hold its text: only a result of texts can be measured again")
+    inputs = result.text if result.text_pair is None else (result.text, result.text_pair)
+    target, output = _target(result), result.target.output
+
+    def measured(masks: list[Mask]) -> tuple[float, np.ndarray]:
+        return measure(attributor, inputs, masks, target=target, output=output, progress=progress)
+
+    return _effects(result, edges, measured)
+
+
+def attribute_and_measure(
+    attributor: Attributor,
+    inputs: Any,
+    *,
+    edges: int = 50,
+    measuring: asked.Progress | None = None,
+    **options: Any,
+) -> tuple[Attribution, Effects]:
+    """As `Attributor.attribute` of one input and then `measure_effects`, from one clean forward.
+
+    measuring: called with (masks done, masks in all, ""). options: of `Attributor.attribute`.
+    """
+    tell = asked.progress(measuring)
+    found: list[Effects] = []
+
+    def then(batch: Batch, results: list[Attribution]) -> None:
+        found.append(
+            _effects(results[0], edges, lambda masks: (float(batch.value), under(batch, masks, tell)))
+        )
+
+    return attributor.attribute(inputs, then=then, **options), found[-1]
+
+
+def _effects(
+    result: Attribution, edges: int, measured: Callable[[list[Mask]], tuple[float, np.ndarray]]
+) -> Effects:
     chosen = tuple(result.top_edges(edges)) if _has_edges(result) else ()
     shape = (len(result.sites), max((site.n_heads for site in result.sites), default=0))
     heads = [(l, h) for l, site in enumerate(result.sites) for h in range(site.n_heads)]  # noqa: E741
     masks = [
         Mask.without_edges(result, [(edge.site, edge.head, edge.query, edge.key)]) for edge in chosen
     ] + [Mask.without_heads(shape, [place]) for place in heads]
-    inputs = result.text if result.text_pair is None else (result.text, result.text_pair)
-    clean, values = measure(
-        attributor, inputs, masks, target=_target(result), output=_output(result), progress=progress
-    )
+    clean, values = measured(masks)
     change = np.full(shape, np.nan)
     for (site, head), value in zip(heads, values[len(chosen) :].tolist(), strict=True):
         change[site, head] = clean - value
@@ -66,10 +100,6 @@ def measure_effects(
 
 def _has_edges(result: Attribution) -> bool:
     return all(site.scores is not None or site.edges is not None for site in result.sites)
-
-
-def _output(result: Attribution) -> str | None:
-    return result.target.output
 
 
 def _target(result: Attribution) -> Any:

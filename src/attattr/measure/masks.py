@@ -15,10 +15,9 @@ import torch
 from torch import Tensor
 
 from attattr import asked
-from attattr.data.encoding import encode
-from attattr.data.examples import as_examples
+from attattr.data.encoding import Encoded, as_inputs, encode
 from attattr.engine import targets
-from attattr.engine.batch import opened
+from attattr.engine.batch import Batch, opened
 from attattr.engine.batches import collating, rows_within_budget
 from attattr.engine.capture import Capture
 from attattr.engine.recording import Recording
@@ -172,19 +171,26 @@ def measure(
     masks = asked.listed(masks, Mask, "the masks")
     model, tokenizer = attributor.model, attributor.tokenizer
     wish = targets.parse(target, output, model, tokenizer)
-    (encoded,) = encode(model, tokenizer, as_examples([inputs]), truncate=truncate, pair=attributor.pair)
+    given = as_inputs(inputs if isinstance(inputs, Encoded) else [inputs])
+    (encoded,) = encode(model, tokenizer, given, truncate=truncate, pair=attributor.pair)
     encoded = targets.extend(encoded, wish, tokenizer)
-    # a mask of edges holds weights and factors of every head besides what the budget counts
-    at_once = max(1, rows_within_budget(model, [encoded]) // 2)
-    values: list[float] = []
     with Capture(model) as capture, collating(model, tokenizer, [encoded]) as collate:
-        batch, _ = opened(capture, tokenizer, collate, [encoded], [wish])
-        for first in range(0, len(masks), at_once):
-            some = masks[first : first + at_once]
-            repeated = {name: value.repeat_interleave(len(some), 0) for name, value in batch.inputs.items()}
-            outputs = masked_forward(capture, batch.recording, repeated, some)
-            rows = torch.zeros(len(some), dtype=torch.long, device=batch.value.device)
-            with torch.no_grad():
-                values += batch.objective(outputs, rows).tolist()
-            tell(len(values), len(masks), "")
-    return float(batch.value), np.array(values)
+        rows = rows_within_budget(model, [encoded])
+        batch, _ = opened(capture, tokenizer, collate, [encoded], [wish], rows)
+        return float(batch.value), under(batch, masks, tell)
+
+
+def under(batch: Batch, masks: Sequence[Mask], tell: asked.Progress) -> np.ndarray:
+    """F of a batch of one input under each mask, (M,). Raises: as `masked_forward`."""
+    # a mask of edges holds weights and factors of every head besides what the budget counts
+    at_once = max(1, batch.rows_at_once // 2)
+    values: list[float] = []
+    for first in range(0, len(masks), at_once):
+        some = masks[first : first + at_once]
+        repeated = {name: value.repeat_interleave(len(some), 0) for name, value in batch.inputs.items()}
+        outputs = masked_forward(batch.capture, batch.recording, repeated, some)
+        rows = torch.zeros(len(some), dtype=torch.long, device=batch.value.device)
+        with torch.no_grad():
+            values += batch.objective(outputs, rows).tolist()
+        tell(len(values), len(masks), "")
+    return np.array(values)

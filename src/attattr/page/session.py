@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from attattr.data.encoding import encode
-from attattr.data.examples import Example, as_examples
+from attattr.data.examples import Example
 from attattr.engine.attributor import Attributor
-from attattr.engine.batches import length
 from attattr.errors import InputError
 from attattr.measure.accuracy import predict
-from attattr.measure.effects import measure_effects
+from attattr.measure.effects import attribute_and_measure
 from attattr.measure.masks import Mask, measure
 from attattr.models import embedded
 from attattr.models.loading import load
@@ -27,7 +26,6 @@ from attattr.result.attribution import Attribution
 from attattr.result.values import Site
 
 MODELS = 3  # kept in memory
-LONGEST_DENSE = 512  # tokens up to which a result is held whole
 PAGES = 8  # results whose page can be opened and whose edges can be taken out
 
 
@@ -72,12 +70,18 @@ class Explainer:
             raise InputError("this model compares two texts: give the second one too")
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always", UserWarning)
-            result = attributor.attribute(
-                *texts, target=target, store=_store(attributor, texts), progress=job.doing("attributing")
-            )
-        measured = None
-        if effects:
-            measured = measure_effects(attributor, result, progress=job.doing("taking out edges and heads"))
+            inputs: Any = texts[0] if len(texts) == 1 else tuple(texts)
+            wanted: dict[str, Any] = {
+                "target": target,
+                "store": "auto",
+                "progress": job.doing("attributing"),
+            }
+            measured = None
+            if effects:
+                measuring = job.doing("taking out edges and heads")
+                result, measured = attribute_and_measure(attributor, inputs, measuring=measuring, **wanted)
+            else:
+                result = attributor.attribute(inputs, **wanted)
         job.tell(state="working", what="making the page", done=1, total=1)
         page = to_html(result, measured)
         id = secrets.token_urlsafe(12)
@@ -108,13 +112,13 @@ class Explainer:
             raise InputError("that result is no longer held: explain the text again")
         attributor = self._model(job, held.model)
         mask = _mask(held.slim, edges, heads)
-        texts = [text for text in (held.slim.text, held.slim.text_pair) if text is not None]
         output = held.slim.target.output
         job.tell(state="working", what="predicting", done=0, total=1)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # said when it was explained
-            inputs = tuple(texts) if len(texts) > 1 else texts[0]
-            clean, (changed,) = measure(attributor, inputs, [mask], target=held.target, output=output)
+            example = Example(held.slim.text, held.slim.text_pair)
+            (encoded,) = encode(attributor.model, attributor.tokenizer, [example], pair=attributor.pair)
+            clean, (changed,) = measure(attributor, encoded, [mask], target=held.target, output=output)
             found = {
                 "output": output,
                 "label": held.slim.target.label,
@@ -123,9 +127,7 @@ class Explainer:
             }
             if attributor.model.can_generate() or len(attributor.labels) < 2:
                 return found | {"probabilities": None}
-            twice = [Example(held.slim.text, held.slim.text_pair)] * 2
-            masks = [Mask(), mask]
-            logits = predict(attributor.model, attributor.tokenizer, twice, masks=masks, pair=attributor.pair)
+            logits = predict(attributor.model, attributor.tokenizer, [encoded] * 2, masks=[Mask(), mask])
         if attributor.model.config.problem_type == "multi_label_classification":
             shares = 1 / (1 + np.exp(-logits))
         else:
@@ -147,14 +149,6 @@ class Explainer:
         while len(self.models) > MODELS:
             self.models.popitem(last=False)
         return self.models[name]
-
-
-def _store(attributor: Attributor, texts: Sequence[str]) -> str:
-    """Every score of a text that a page can show whole; of a longer one the strongest edges."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # said when it is attributed
-        (encoded,) = encode(attributor.model, attributor.tokenizer, as_examples([tuple(texts)]))
-    return "dense" if length(encoded) <= LONGEST_DENSE else "edges"
 
 
 def _mask(result: Attribution, edges: Sequence[Mapping[str, Any]], heads: Sequence[Sequence[int]]) -> Mask:

@@ -74,7 +74,7 @@ def explained(facts: dict[str, Any], attributor: Attributor) -> dict[str, Any]:
         )  # fmt: skip
         (encoded,) = encode(model, tokenizer, [before])
         after = insert(encoded, pieces, longest_input(model, tokenizer))
-        results = [attributor.attribute(each) for each in (before, Example(inputs=after.features))]
+        results = [attributor.attribute(each) for each in (before, after.encoded)]
         edges = [
             [
                 {

@@ -158,7 +158,7 @@ class _Runner:
         made = [insert(each, pieces, self.longest) for each in self.encoded]
         logits = predict(
             self.attributor.model, self.attributor.tokenizer,
-            [Example(inputs=each.features) for each in made],
+            [each.encoded for each in made],
             batch_size=self.batch_size, progress=lambda done, _, __: self.tell(done, what),
         )  # fmt: skip
         self.done += 1
@@ -200,7 +200,7 @@ def _shown(run: _Runner, found: Attack, insert_into: str, pair: bool) -> list[di
                         "gold": found.labels[found.gold[i]],
                         "clean": found.labels[found.clean[i]],
                         "attacked": found.labels[each.predicted[i]],
-                        "tokens": tokenizer.convert_ids_to_tokens(after.features["input_ids"]),
+                        "tokens": tokenizer.convert_ids_to_tokens(after.encoded.features["input_ids"]),
                         "inserted": after.places,
                     }
                 )

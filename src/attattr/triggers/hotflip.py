@@ -7,13 +7,11 @@ replacement of tokens (Ebrahimi et al. 2018).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from attattr.data.encoding import Encoded
-from attattr.data.examples import Example
 from attattr.triggers.insert import Piece, insert
 from attattr.triggers.pattern import Pattern, PatternToken
 
@@ -97,7 +95,7 @@ def _gains(
 
     model = attributor.model
     made = [insert(row, pieces, longest) for row in rows]
-    filled = [replace(row, features=each.features) for row, each in zip(rows, made, strict=True)]
+    filled = [each.encoded for each in made]
     embeddings: Any = model.get_input_embeddings()
     held = []
 
@@ -132,9 +130,7 @@ def _losses(
     """Mean cross-entropy under each trial, (T,)."""
     from attattr.measure.accuracy import predict
 
-    inputs = [
-        Example(inputs=insert(row, pieces, longest).features, label=None) for pieces in trials for row in rows
-    ]
+    inputs = [insert(row, pieces, longest).encoded for pieces in trials for row in rows]
     logits = predict(attributor.model, attributor.tokenizer, inputs).astype(float)
     top = logits.max(-1, keepdims=True)
     logs = logits - top - np.log(np.exp(logits - top).sum(-1, keepdims=True))

@@ -7,14 +7,14 @@ section 5.3 (arXiv 2004.11207).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
+from attattr.data.encoding import Encoded, byte_level, readable
+from attattr.data.examples import Example
 from attattr.errors import InputError
+from attattr.result.values import Axis
 from attattr.triggers.pattern import Pattern
-
-if TYPE_CHECKING:
-    from attattr.data.encoding import Encoded
 
 INSERT_INTO = ("auto", "premise", "hypothesis", "both")
 PIECE_MARKS = ("##", "Ġ", "▁")  # how WordPiece, byte-level BPE and SentencePiece mark their pieces
@@ -26,16 +26,17 @@ class Piece(NamedTuple):
     segment: int
     position: float
     id: int
+    name: str = ""  # as it is shown
 
 
 @dataclass(frozen=True)
 class Inserted:
-    """An input with a trigger: the model's features, and which positions are new.
+    """An input with a trigger, and which positions are new.
 
     cut: how many of the text's own tokens had to go.
     """
 
-    features: dict[str, Any]
+    encoded: Encoded
     places: tuple[int, ...]
     cut: int
 
@@ -81,7 +82,10 @@ def pieces_of(pattern: Pattern, tokenizer: Any, insert_into: str = "auto", pair:
                     f"the pattern {pattern.text} goes into a second text, but the data has single texts: "
                     "insert it into the premise"
                 )
-            found += [Piece(segment, token.position, i) for i in _ids(token.token, pattern.pieces, tokenizer)]
+            found += [
+                Piece(segment, token.position, i, readable(tokenizer, tokenizer.convert_ids_to_tokens(i)))
+                for i in _ids(token.token, pattern.pieces, tokenizer)
+            ]
     return sorted(found, key=lambda piece: (piece.segment, piece.position))
 
 
@@ -126,7 +130,28 @@ def insert(encoded: Encoded, pieces: Sequence[Piece], longest: int | None = None
                 else (each.id if name == "input_ids" else beside[each.segment])
                 for each in order
             ]
-    return Inserted(made, tuple(i for i, each in enumerate(order) if isinstance(each, Piece)), len(gone))
+    now = Axis(
+        tokens=tuple(each.name if isinstance(each, Piece) else axis.tokens[each] for each in order),
+        segments=tuple(each.segment if isinstance(each, Piece) else axis.segments[each] for each in order),
+        words=tuple(None if isinstance(each, Piece) else axis.words[each] for each in order),
+        special=tuple(not isinstance(each, Piece) and axis.special[each] for each in order),
+    )
+    own_axes = {"input": now}
+    if "output" in encoded.axes:  # a classifier's decoder reads the input itself, shifted by one
+        own_axes["output"] = _shifted(now, encoded.axes["output"])
+    example = Example(inputs=made, label=encoded.example.label)
+    at = tuple(i for i, each in enumerate(order) if isinstance(each, Piece))
+    return Inserted(Encoded(example, made, own_axes, truncated=False), at, len(gone))
+
+
+def _shifted(axis: Axis, before: Axis) -> Axis:
+    """An axis behind the token that `before` begins with, and without its own last."""
+    return Axis(
+        **{
+            field.name: (*getattr(before, field.name)[:1], *getattr(axis, field.name)[:-1])
+            for field in fields(Axis)
+        }
+    )
 
 
 def _ids(token: str, pieces: bool, tokenizer: Any) -> list[int]:
@@ -134,9 +159,8 @@ def _ids(token: str, pieces: bool, tokenizer: Any) -> list[int]:
     if pieces or token.startswith(PIECE_MARKS):
         found = [tokenizer.convert_tokens_to_ids(token)]
     else:
-        space = tokenizer.convert_tokens_to_ids("Ġ")
-        byte_level = space is not None and space != unknown  # there a word begins with its space
-        found = tokenizer(" " + token if byte_level else token, add_special_tokens=False)["input_ids"]
+        spaced = " " + token if byte_level(tokenizer) else token  # there a word begins with its space
+        found = tokenizer(spaced, add_special_tokens=False)["input_ids"]
     if not found or None in found or (unknown in found and token != tokenizer.unk_token):
         raise InputError(
             f"the model's vocabulary has no '{token}': the patterns are of another tokenizer; mine them "

@@ -6,7 +6,6 @@ Source: Hao et al. 2021, section 5.3 (arXiv 2004.11207).
 from __future__ import annotations
 
 import random
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from attattr.result.values import Edges
 from attattr.triggers.pattern import Pattern, PatternToken, with_counts
 
 if TYPE_CHECKING:
+    from attattr.data.encoding import Encoded
     from attattr.engine.attributor import Attributor
 
 SECOND = 0.2  # an edge this strong, relative to the strongest of its head, joins the pattern
@@ -189,27 +189,25 @@ def _places(
 def _attributed(
     examples: list[Example], attributor: Attributor, pieces: bool, progress: asked.Progress
 ) -> Iterator[Pattern | None]:
+    from attattr.data.encoding import encode
     from attattr.data.examples import digest
 
     def tell(done: int, total: int, name: str) -> None:
         progress(first + len(chunk) * done // max(1, total), len(examples), "")
 
     for first in range(0, len(examples), CHUNK):
-        chunk = examples[first : first + CHUNK]
-        raw = _raw(chunk, attributor) if pieces else [None] * len(chunk)
+        chunk = encode(
+            attributor.model, attributor.tokenizer, examples[first : first + CHUNK], pair=attributor.pair
+        )
         results = attributor.attribute(chunk, store="edges", progress=tell)
-        for example, result, names in zip(chunk, results, raw, strict=True):
-            yield pattern_of(result, gold=example.label, raw=names, row=digest(example))
+        for each, result in zip(chunk, results, strict=True):
+            raw = _raw(each, attributor) if pieces else None
+            yield pattern_of(result, gold=each.example.label, raw=raw, row=digest(each.example))
 
 
-def _raw(examples: list[Example], attributor: Attributor) -> list[Any]:
-    """The tokens of each example as the vocabulary has them."""
-    from attattr.data.encoding import encode
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # said when they are attributed
-        encoded = encode(attributor.model, attributor.tokenizer, examples)
-    return [attributor.tokenizer.convert_ids_to_tokens(each.features["input_ids"]) for each in encoded]
+def _raw(encoded: Encoded, attributor: Attributor) -> list[str]:
+    """The tokens of an input as the vocabulary has them."""
+    return attributor.tokenizer.convert_ids_to_tokens(encoded.features["input_ids"])
 
 
 def _inputs_of(run: Run) -> list[Example]:
@@ -221,6 +219,7 @@ def _from_run(
     run: Run, attributor: Attributor, examples: list[Example], chosen: set[int], pieces: bool
 ) -> Iterator[Pattern | None]:
     """As `_attributed`, of inputs numbered `chosen` in a run that kept edges."""
+    from attattr.data.encoding import encode
     from attattr.data.examples import digest
 
     _check_run(run, attributor)
@@ -243,7 +242,10 @@ def _from_run(
             all_of_them = int((mine["site"] == site).sum()) * len(facts["tokens"]) ** 2
             strongest = _strongest(at, head, float(mine["max"][best]), len(at.score) == all_of_them)
             example = examples[number - 1]
-            raw = _raw([example], attributor)[0] if pieces else None
+            raw = None
+            if pieces:
+                (encoded,) = encode(attributor.model, attributor.tokenizer, [example])
+                raw = _raw(encoded, attributor)
             places = _places(strongest, facts["tokens"], facts["segments"], facts["words"], raw)
             yield Pattern(
                 places, strongest[0][2], 1, facts["prediction"], example.label, pieces, (digest(example),)
