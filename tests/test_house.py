@@ -15,7 +15,7 @@ ROOT = Path(attattr.__file__).parent
 # from the bottom up; rooms of one floor do not import each other
 FLOORS = (
     ("errors",),
-    ("asked",),
+    ("asked", "choices"),
     ("disk",),
     ("models", "result"),
     ("data",),

@@ -82,9 +82,9 @@ def measured(setting: Setting, task: str, found: Any, steps: int) -> Facts:
 
 def variants(setting: Setting, task: str) -> Facts:
     """The same curve with heads ranked by other readings of the attribution, in steps of a fifth."""
+    from attattr.choices import REDUCTIONS
     from attattr.data.examples import digest
     from attattr.heads.importance import HeadRanking, Importance
-    from attattr.result.attribution import REDUCTIONS
 
     model = setting.model(task)
     ranked, _ = setting.halves(task)

@@ -23,6 +23,7 @@ import attattr
 import handmade
 import tiny
 from attattr import Attributor, Example, FileFormatError, InputError, open_run
+from attattr.choices import STORES
 from attattr.data.examples import read_examples
 from attattr.data.run_folder import sound
 from attattr.disk import digests
@@ -38,7 +39,6 @@ from attattr.triggers.mine import mine_triggers
 from attattr.triggers.pattern import Pattern, PatternToken, read_patterns
 
 BEFORE = Path(__file__).parents[1] / "fixtures" / "first_version"
-STORES = ("dense", "edges", "heads")
 TABLES = ("inputs", "edges", "heads")
 
 

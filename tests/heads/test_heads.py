@@ -15,10 +15,11 @@ from typer.testing import CliRunner
 
 import tiny
 from attattr import Attributor, Example, cli
+from attattr.choices import CRITERIA
 from attattr.data.examples import digest
 from attattr.errors import FileFormatError, InputError
 from attattr.heads.effectiveness import Curve, measure_effectiveness
-from attattr.heads.importance import CRITERIA, correlate, load_heads, rank_heads
+from attattr.heads.importance import correlate, load_heads, rank_heads
 
 TEXTS = [
     ("the film is good", "c"), ("bad", "a"), ("a man eats and a woman sleeps", "b"), ("not very fine", "a"),

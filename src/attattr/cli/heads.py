@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attattr.choices import CRITERIA, Reduction
 from attattr.cli import options
 from attattr.errors import InputError
 
@@ -21,7 +22,7 @@ Json = Annotated[str | None, typer.Option("--json", help="Write the figures ther
 Criteria = Annotated[
     str,
     typer.Option(
-        help="One or more of attattr, taylor, taylor_normalized, attention, accuracy_drop, random.",
+        help=f"One or more of {', '.join(CRITERIA)}.",
         metavar="NAME[,NAME…]",
     ),
 ]
@@ -38,9 +39,7 @@ def rank(
     the_data: Sample,
     the_model: options.TheModel,
     criterion: Criteria = "attattr",
-    reduce: Annotated[
-        str, typer.Option(help="Of attattr, over a head's scores: max, sum, mean_abs.")
-    ] = "max",
+    reduce: Annotated[Reduction, typer.Option(help="Of attattr, over a head's scores.")] = "max",
     target: Annotated[
         str, typer.Option(help="Of attattr: the class attributed, gold or predicted.")
     ] = "gold",

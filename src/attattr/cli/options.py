@@ -12,10 +12,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from attattr import choices
 from attattr.disk import files
 from attattr.errors import InputError
 from attattr.models import embedded
@@ -47,11 +48,11 @@ Data = Annotated[
     ),
 ]
 Output = Annotated[
-    Literal["probability", "logit", "log_probability"] | None,
+    choices.Output | None,
     typer.Option(help="Which output of it. [default: probability; of a continuation: log_probability]"),
 ]
 Method = Annotated[
-    Literal["gausslegendre", "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid"],
+    choices.Method,
     typer.Option(help="Quadrature rule; all but the first need --n-steps."),
 ]
 Steps = Annotated[
@@ -60,13 +61,13 @@ Steps = Annotated[
 Tolerance = Annotated[
     float, typer.Option(help="Accepted completeness gap, relative to the scores' size.", metavar="X")
 ]
-Baseline = Annotated[Literal["zero", "uniform"], typer.Option(help="Attention at which the path starts.")]
+Baseline = Annotated[choices.Baseline, typer.Option(help="Attention at which the path starts.")]
 Rows = Annotated[
     int | None,
     typer.Option("--batch-size", min=1, help="Rows (nodes) computed together. [default: what memory holds]"),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the best there is unless given.")]
-Dtype = Annotated[str, typer.Option(help="float32, float64, bfloat16 or float16.")]
+Dtype = Annotated[choices.Dtype, typer.Option(help="Precision to compute in.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Inputs computed together.")]
 TextColumns = Annotated[
     str | None, typer.Option(help="Column of the text, or of both texts.", metavar="NAME[,NAME]")

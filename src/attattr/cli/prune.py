@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attattr.choices import PrunedFormat
 from attattr.cli import options
 from attattr.cli.heads import Criteria, Figure, Json, named
 
@@ -32,7 +33,7 @@ def model(
     criterion: Annotated[str | None, typer.Option(help="Which importance. [default: the first]")] = None,
     keep_heads: Annotated[float, typer.Option(help="Share of the heads to keep, 0 to 1.")] = 0.5,
     layout: Annotated[
-        Literal["sliced", "masked"],
+        PrunedFormat,
         typer.Option("--format", help="sliced: smaller and faster; masked: same size, loads anywhere."),
     ] = "sliced",
     any_model: options.AnyModel = False,

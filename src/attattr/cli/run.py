@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attattr.choices import Store
 from attattr.cli import options
 from attattr.errors import AttAttrError, InputError
 
@@ -24,7 +25,9 @@ def run(
     the_model: options.TheModel,
     out: Annotated[str, typer.Option(help="Folder of the run; an unfinished one is resumed.", metavar="DIR")],
     target: Annotated[str, typer.Option(help="What to explain: predicted, gold or a label.")] = "predicted",
-    store: Annotated[str, typer.Option(help="edges (the strongest), heads (sums only) or dense.")] = "edges",
+    store: Annotated[
+        Store, typer.Option(help="All scores, the strongest edges, or sums of heads only.")
+    ] = "edges",
     output: options.Output = None,
     method: options.Method = "gausslegendre",
     n_steps: options.Steps = "auto",

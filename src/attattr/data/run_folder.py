@@ -14,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field
 
 from attattr import asked
+from attattr.choices import Store
 from attattr.disk import digests
 from attattr.disk.checked import parse, shaped, unsigned
 from attattr.errors import FileFormatError, InputError, MissingFileError
@@ -44,7 +45,7 @@ class _Data(BaseModel):
 
 
 class _Options(BaseModel):
-    store: Literal["edges", "heads", "dense"]
+    store: Store
     target: str
 
 

@@ -24,8 +24,6 @@ from attattr.engine.quadrature import Rule, accepted
 from attattr.engine.recording import Call, rounding
 from attattr.errors import AttAttrError
 
-BASELINES = ("zero", "uniform")
-
 
 class Start(NamedTuple):
     """F at a site's baseline, and what the arithmetic leaves open of it, (B,) each."""

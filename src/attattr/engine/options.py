@@ -6,13 +6,11 @@ import sys
 from dataclasses import dataclass
 
 from attattr import asked
+from attattr.choices import BASELINES, METHODS, OUTPUTS, STORES
 from attattr.engine import quadrature
-from attattr.engine.integral import BASELINES
 from attattr.errors import InputError
-from attattr.result.values import OUTPUTS
 
 ROWS = 1 << 31  # more than any memory holds
-STORES = ("auto", "dense", "edges", "heads")
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Options:
         asked.choice(self.store, "store", STORES)
         if self.output is not None:
             asked.choice(self.output, "output", OUTPUTS)
-        asked.choice(self.method, "method", quadrature.METHODS)
+        asked.choice(self.method, "method", METHODS)
         # as plain numbers: a result's facts are written as JSON
         plain: dict[str, object] = {"tol": asked.number(self.tol, "tol", "positive", sys.float_info.min)}
         if self.internal_batch_size is not None:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.polynomial import legendre
 
 from attattr.asked import choice, whole
+from attattr.choices import METHODS
 
-METHODS = ("gausslegendre", "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid")
 # nodes: Gauss' are found as eigenvalues, whose number squared has to fit into memory
 MOST = {True: 1_000, False: 100_000}
 MAX_ERROR = 0.05  # accepted relative L1 distance between a rule and its embedded one

@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attattr import asked
+from attattr.choices import CRITERIA, REDUCTIONS
 from attattr.data.examples import Example, digest, examples_of
 from attattr.errors import InputError
 from attattr.heads import table
 from attattr.measure.intervals import bootstrap
-from attattr.result.attribution import REDUCTIONS
 from attattr.result.shown import brief, counted, short
 
 if TYPE_CHECKING:
     from attattr.engine.attributor import Attributor
 
-CRITERIA = ("attattr", "taylor", "taylor_normalized", "attention", "accuracy_drop", "random")
 RESAMPLES = 1000
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from attattr import asked
+from attattr.choices import PRUNED_FORMATS
 from attattr.engine.capture import Capture
 from attattr.engine.memory import out_of_memory
 from attattr.engine.recording import Recording
@@ -99,7 +100,7 @@ def prune_model(
         InputError: an importance of another shape, a share outside 0 to 1, an unknown layout.
         UnsupportedModelError: the family cannot be pruned this way (the message says what can be done).
     """
-    asked.choice(layout, "format", ("sliced", "masked"))
+    asked.choice(layout, "format", PRUNED_FORMATS)
     asked.attributor(attributor)
     importance, seed = asked.grid(importance, "the importance"), asked.seed(seed)
     keep = _share(keep)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from attattr import asked
+from attattr.choices import DTYPES
 from attattr.errors import InputError
 
 if TYPE_CHECKING:
     import torch
-
-DTYPES = ("float32", "float64", "bfloat16", "float16")
 
 
 def named_dtype(dtype: Any) -> torch.dtype:

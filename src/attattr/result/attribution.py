@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from attattr import asked
+from attattr.choices import REDUCTIONS
 from attattr.disk import files
 from attattr.errors import InputError
 from attattr.result import written
 from attattr.result.effects import Effects
 from attattr.result.shown import brief, counted, short
 from attattr.result.values import Axis, Edge, Prediction, Site, Target, strongest_edges
-
-REDUCTIONS = ("max", "sum", "mean_abs")
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from attattr.choices import OUTPUTS as OUTPUTS
 from attattr.result.shown import brief, counted, short
-
-OUTPUTS = ("probability", "logit", "log_probability")
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attattr import asked
+from attattr.choices import INSERT_INTO
 from attattr.data.examples import Example, examples_of
 from attattr.errors import InputError
 from attattr.measure.accuracy import gold_indices, predict
 from attattr.models.identity import belongs
 from attattr.triggers.attacked import Attack, Attacked
 from attattr.triggers.controls import Control, word_controls
-from attattr.triggers.insert import INSERT_INTO, Piece, insert, pieces_of
+from attattr.triggers.insert import Piece, insert, pieces_of
 from attattr.triggers.pattern import Pattern, checked
 
 if TYPE_CHECKING:

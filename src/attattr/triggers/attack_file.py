@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from attattr.choices import InsertInto
 from attattr.disk.checked import parse, shaped, unsigned
 from attattr.errors import FileFormatError, InputError
 from attattr.triggers.attacked import SCHEMA_VERSION
@@ -94,7 +95,7 @@ class _Attack(BaseModel):
     model: _Model
     data: str = ""
     rows: Whole
-    insert_into: Literal["auto", "premise", "hypothesis", "both"]
+    insert_into: InsertInto
     labels: Annotated[list[str], Field(min_length=1)]
     patterns: list[_Pattern]
     worst: _Worst

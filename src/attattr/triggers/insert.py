@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
+from attattr.choices import INSERT_INTO
 from attattr.data.encoding import Encoded, byte_level, readable
 from attattr.data.examples import Example
 from attattr.errors import InputError
 from attattr.result.values import Axis
 from attattr.triggers.pattern import Pattern
 
-INSERT_INTO = ("auto", "premise", "hypothesis", "both")
 PIECE_MARKS = ("##", "Ġ", "▁")  # how WordPiece, byte-level BPE and SentencePiece mark their pieces
 
 
