@@ -102,6 +102,16 @@ def test_no_module_has_grown_past_its_subject():
     assert not long, "two subjects, perhaps?"
 
 
+@pytest.mark.parametrize("module", inside())
+def test_a_version_of_what_is_written_has_a_name(module):
+    """Never a number in between the keys: who changes a key finds the version at the top of the module."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and key.value in ("schema_version", "version", "format"):
+                    assert not isinstance(value, ast.Constant)
+
+
 def test_the_tests_mirror_the_folders():
     tests = Path(__file__).parent
     folders = {path.name for path in tests.iterdir() if path.is_dir() and any(path.glob("test_*.py"))}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SHOWN = 10
 
+SCHEMA_VERSION = "1"
 Figure = Annotated[str | None, typer.Option(help="Draw it: .svg, .pdf or .png.", metavar="FILE")]
 Json = Annotated[str | None, typer.Option("--json", help="Write the figures there; - for standard output.")]
 Criteria = Annotated[
@@ -183,7 +184,7 @@ def compare(
                 matrix[a, b] = matrix[b, a] = each.pearson
             plot_matrix(matrix, names, figure, label="Pearson r of head importance")
     if json_file is not None:
-        facts = {"schema_version": "1", "pairs": [vars(each) for each in found.values()]}
+        facts = {"schema_version": SCHEMA_VERSION, "pairs": [vars(each) for each in found.values()]}
         options.write_text(json_file, json.dumps(facts, indent=1) + "\n")
     if json_file != "-":
         _show_pairs(list(found.values()))

@@ -10,6 +10,8 @@ import typer
 from attattr.cli import options
 from attattr.models.embedded import NAMES, cards
 
+SCHEMA_VERSION = "1"
+
 
 def models(
     json_file: Annotated[
@@ -20,7 +22,7 @@ def models(
     options.check_files({"--json": json_file})
     found = cards()
     if json_file is not None:
-        facts = {"schema_version": "1", "models": found}
+        facts = {"schema_version": SCHEMA_VERSION, "models": found}
         options.write_text(json_file, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
     if json_file == "-":
         return

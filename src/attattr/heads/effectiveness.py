@@ -19,6 +19,7 @@ from attattr.result.shown import brief, counted
 if TYPE_CHECKING:
     from attattr.engine.attributor import Attributor
 
+SCHEMA_VERSION = "1"
 # rankings by the gold class know the answer: taking out what speaks against it can only help
 RANKINGS = {"attribution_gold": False, "attribution_predicted": True, "attention": True}  # leak-free
 ORDERS = ("smallest_first", "largest_first")
@@ -61,7 +62,7 @@ class Effectiveness:
         return brief(self, ", ".join(self.curves), counted(self.n, "row"))
 
     def to_json(self) -> dict[str, Any]:
-        return {"schema_version": "1", "leak_free": RANKINGS, **asdict(self)}
+        return {"schema_version": SCHEMA_VERSION, "leak_free": RANKINGS, **asdict(self)}
 
 
 def measure_effectiveness(

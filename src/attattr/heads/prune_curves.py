@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from attattr.engine.attributor import Attributor
 
+SCHEMA_VERSION = "1"
 MOST_STEPS = 10_000  # more than any model has heads
 REPETITIONS = 7  # of each model, taking turns
 
@@ -51,7 +52,7 @@ class PruneCurves:
     def to_json(self) -> dict[str, Any]:
         curves = {name: asdict(curve) | {"area": curve.area} for name, curve in self.curves.items()}
         facts = {"ranked_on": self.ranked_on, "measured_on": self.measured_on}
-        return {"schema_version": "1", **facts, "curves": curves}
+        return {"schema_version": SCHEMA_VERSION, **facts, "curves": curves}
 
 
 def prune_curves(
@@ -142,7 +143,7 @@ class PruneReport:
     ranked_on: int
 
     def to_json(self) -> dict[str, Any]:
-        return {"schema_version": "1", **asdict(self)}
+        return {"schema_version": SCHEMA_VERSION, **asdict(self)}
 
 
 def compare_models(
