@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attattr.choices import Store
+from attattr.choices import Kept
 from attattr.cli import options
 from attattr.errors import AttAttrError, InputError
 
@@ -26,7 +26,7 @@ def run(
     out: Annotated[str, typer.Option(help="Folder of the run; an unfinished one is resumed.", metavar="DIR")],
     target: Annotated[str, typer.Option(help="What to explain: predicted, gold or a label.")] = "predicted",
     store: Annotated[
-        Store, typer.Option(help="All scores, the strongest edges, or sums of heads only.")
+        Kept, typer.Option(help="All scores, the strongest edges, or sums of heads only.")
     ] = "edges",
     output: options.Output = None,
     method: options.Method = "gausslegendre",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, Field
 
 from attattr import asked
-from attattr.choices import Store
+from attattr.choices import Kept
 from attattr.disk import digests
 from attattr.disk.checked import parse, shaped, unsigned
 from attattr.errors import FileFormatError, InputError, MissingFileError
@@ -45,7 +45,7 @@ class _Data(BaseModel):
 
 
 class _Options(BaseModel):
-    store: Store
+    store: Kept
     target: str
 
 

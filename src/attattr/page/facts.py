@@ -12,6 +12,7 @@ from attattr.result.attribution import Attribution
 from attattr.result.shown import printable
 from attattr.result.tree import build_tree, layer_scores, merge_words
 from attattr.result.values import Axis, Site
+from attattr.result.words import grouped, joined, piece
 
 if TYPE_CHECKING:
     from attattr.result.effects import Effects
@@ -34,7 +35,7 @@ def report(result: Attribution, effects: Effects | None = None, room: int = ROOM
     longest = max((len(axis.tokens) for axis in result.axes.values()), default=0)
     room = min(int(room * max(1, longest / 128)), LARGEST - (ROOM - room))
     axis = result.axes[axes[0]]
-    pieces, words = [[i] for i in range(len(axis.tokens))], _words(axis)
+    pieces, words = [[i] for i in range(len(axis.tokens))], grouped(axis.words)
     levels = [_level(result, result, axis, pieces)]
     if len(words) < len(pieces):
         dense = all(site.scores is not None and site.attention is not None for site in result.sites)
@@ -68,7 +69,7 @@ def report(result: Attribution, effects: Effects | None = None, room: int = ROOM
             data.AxisFacts(
                 name=name,
                 tokens=[printable(token) for token in each.tokens],
-                names=[_piece(each, i) for i in range(len(each.tokens))],
+                names=[printable(piece(each, i)) for i in range(len(each.tokens))],
             )
             for name, each in result.axes.items()
         ],
@@ -94,9 +95,9 @@ def _level(result: Attribution, merged: Attribution, axis: Axis, members: list[l
     except InputError:  # a store without scores, or none that are finite: a page without a tree
         tree, layers = None, {}
     return data.Level(
-        names=["".join(_piece(axis, i) for i in unit) for unit in members],
+        names=[printable("".join(piece(axis, i) for i in unit)) for unit in members],
         members=members,
-        joined=[_joined(axis, unit[0]) for unit in members],
+        joined=[joined(axis.words, unit[0]) for unit in members],
         segments=[axis.segments[unit[0]] for unit in members],
         special=[axis.special[unit[0]] for unit in members],
         contributions=data.numbers(np.add.reduceat(result.per_token(), starts)) if summed else None,
@@ -170,23 +171,3 @@ def _notes(result: Attribution) -> list[str]:
     if unsure:
         notes.append(f"Read with care, not converged: {', '.join(unsure)}.")
     return notes
-
-
-def _words(axis: Axis) -> list[list[int]]:
-    """The positions of each word; what belongs to no word stands alone."""
-    units: list[list[int]] = []
-    for i in range(len(axis.tokens)):
-        if _joined(axis, i):
-            units[-1].append(i)
-        else:
-            units.append([i])
-    return units
-
-
-def _joined(axis: Axis, i: int) -> bool:
-    return i > 0 and axis.words[i] is not None and axis.words[i] == axis.words[i - 1]
-
-
-def _piece(axis: Axis, i: int) -> str:
-    token = axis.tokens[i]
-    return printable(token if axis.special[i] else token.removeprefix("##").strip(" ") or token)

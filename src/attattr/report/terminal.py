@@ -12,7 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from attattr.result.attribution import Attribution
+from attattr.result.shown import counted, printable
 from attattr.result.values import Axis, Site
+from attattr.result.words import grouped, joined, piece
 
 # blue and orange stay apart for colour-blind readers
 POSITIVE, NEGATIVE = (0, 90, 181), (214, 96, 0)
@@ -41,7 +43,7 @@ def view(result: Attribution, top: int = 10, *, colour: bool = True) -> Renderab
     parts += _exactness(result)
     if result.left_out:
         names = ", ".join(result.left_out)
-        parts.append(Text(f"Not attributed, {_count(len(result.left_out), 'layer')}: {names}", style="bold"))
+        parts.append(Text(f"Not attributed, {counted(len(result.left_out), 'layer')}: {names}", style="bold"))
     if result.truncated:
         parts.append(Text("The text is longer than the model takes: its end was cut off.", style="bold"))
     return Group(*parts)
@@ -90,9 +92,9 @@ def _tokens(result: Attribution) -> RenderableType:
             lines.append(Text())
         before = segment if segment is not None else before
         line = lines[-1]
-        if line and not _joined(axis, i):
+        if line and not joined(axis.words, i):
             line.append(" ")
-        line.append(_piece(axis, i), style=_ground(float(values[i]) / largest))
+        line.append(_shown(piece(axis, i)), style=_ground(float(values[i]) / largest))
     legend = Text("What attending to each token contributed:  ")
     for share in (-1.0, -0.4):
         legend.append(f" {share * largest:+.2g} ", style=_ground(share))
@@ -141,7 +143,7 @@ def _edges(result: Attribution, top: int) -> RenderableType:
         )
         kind = [site.kind.replace("_", " ")] if several else []
         table.add_row(str(edge.site), str(edge.head), *kind, between, score, f"{edge.attention:.3f}")
-    return Group(Text(f"Strongest {_count(len(edges), 'edge')} (layers and heads count from 0):"), table)
+    return Group(Text(f"Strongest {counted(len(edges), 'edge')} (layers and heads count from 0):"), table)
 
 
 def _exactness(result: Attribution) -> list[RenderableType]:
@@ -154,7 +156,7 @@ def _exactness(result: Attribution) -> list[RenderableType]:
     steps = sorted({site.n_steps for site in result.sites})
     nodes = f"{steps[0]} to {steps[-1]}" if len(steps) > 1 else str(steps[0])
     bad = [site.name for site in result.sites if not site.converged]
-    layers = _count(len(result.sites), "layer")
+    layers = counted(len(result.sites), "layer")
     verdict = f"{len(bad)} of {layers} did NOT converge" if bad else "every layer converged"
     baseline = result.options.get("baseline", "zero")
     lines: list[RenderableType] = [
@@ -176,31 +178,18 @@ def _first(result: Attribution) -> Axis:
 
 def _named(axis: Axis, i: int) -> str:
     """A token as a word: whole where it is a piece, with its position where it is not the only one."""
-    word = axis.words[i]
-    pieces = [k for k, other in enumerate(axis.words) if word is not None and other == word] or [i]
-    name = "".join(_piece(axis, k) for k in pieces)
+    pieces = next(group for group in grouped(axis.words) if i in group)
+    name = "".join(_shown(piece(axis, k)) for k in pieces)
     if len(pieces) > 1:
         name += f"[{_shown(axis.tokens[i])}]"
     alike = axis.tokens.count(axis.tokens[i]) > 1
     return f"{name}:{i}" if alike else name
 
 
-def _piece(axis: Axis, i: int) -> str:
-    """A token without the marks of a word piece."""
-    token = axis.tokens[i]
-    if axis.special[i]:
-        return _shown(token)
-    return _shown(token.removeprefix("##").strip(" ") or token)
-
-
-def _joined(axis: Axis, i: int) -> bool:
-    """Whether a token goes on with the word before it."""
-    return i > 0 and axis.words[i] is not None and axis.words[i] == axis.words[i - 1]
-
-
 def _shown(token: str) -> str:
     """Line breaks, control characters and lone spaces made visible."""
-    return repr(token)[1:-1] if not token.isprintable() else f"'{token}'" if not token.strip() else token
+    seen = printable(token)
+    return seen if seen.strip() else f"'{seen}'"
 
 
 def _ground(share: float) -> Style:
@@ -221,7 +210,3 @@ def _rgb(colour: Sequence[int]) -> str:
 def _form(largest: float) -> str:
     """How to write numbers of which the largest is so large."""
     return "+.4f" if largest >= 0.01 else "+.2e"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

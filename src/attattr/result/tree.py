@@ -17,6 +17,7 @@ from attattr.errors import InputError
 from attattr.result.attribution import Attribution
 from attattr.result.shown import brief, counted, short
 from attattr.result.values import Axis, Site
+from attattr.result.words import grouped, piece
 
 if TYPE_CHECKING:
     import networkx
@@ -227,7 +228,7 @@ def merge_words(result: Attribution) -> Attribution:
     Raises:
         InputError: a store other than dense.
     """
-    groups = {name: _words(axis) for name, axis in asked.attribution(result).axes.items()}
+    groups = {name: grouped(axis.words) for name, axis in asked.attribution(result).axes.items()}
     starts = {name: [group[0] for group in of] for name, of in groups.items()}
     sites = []
     for site in result.sites:
@@ -315,29 +316,11 @@ def _summed(matrices: np.ndarray, queries: Sequence[int], keys: Sequence[int]) -
     return np.add.reduceat(np.add.reduceat(matrices, queries, 1), keys, 2)
 
 
-def _words(axis: Axis) -> list[list[int]]:
-    """The positions of each word, neighbours with the same word number; one each where it is unknown."""
-    groups: list[list[int]] = []
-    for i, word in enumerate(axis.words):
-        if groups and word is not None and word == axis.words[i - 1]:
-            groups[-1].append(i)
-        else:
-            groups.append([i])
-    return groups
-
-
 def _merged(axis: Axis, groups: list[list[int]]) -> Axis:
     first = [group[0] for group in groups]
     return Axis(
-        tokens=tuple("".join(_piece(axis, i) for i in group) for group in groups),
+        tokens=tuple("".join(piece(axis, i) for i in group) for group in groups),
         segments=tuple(axis.segments[i] for i in first),
         words=tuple(axis.words[i] for i in first),
         special=tuple(axis.special[i] for i in first),
-    )
-
-
-def _piece(axis: Axis, i: int) -> str:
-    """A token without the marks of a word piece."""
-    return (
-        axis.tokens[i] if axis.special[i] else axis.tokens[i].removeprefix("##").strip(" ") or axis.tokens[i]
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attattr.data.encoding import Encoded
+from attattr.result.words import unmarked
 from attattr.triggers.insert import Piece, insert
 from attattr.triggers.pattern import Pattern, PatternToken
 
@@ -47,7 +48,7 @@ def universal_trigger(
     rows, gold = [encoded[i] for i in chosen], np.asarray(gold)[chosen]
     embeddings: Any = model.get_input_embeddings()
     words = _words(tokenizer, min(len(tokenizer), len(embeddings.weight)))
-    the = [word for word in words if tokenizer.convert_ids_to_tokens(word).strip("Ġ▁").lower() == "the"]
+    the = [word for word in words if unmarked(tokenizer.convert_ids_to_tokens(word)).lower() == "the"]
     pieces = [slot._replace(id=(the or words)[0]) for slot in slots]
     (best,) = _losses(attributor, rows, gold, [pieces], longest)
     for _ in range(sweeps):

@@ -15,9 +15,8 @@ from attattr.data.encoding import Encoded, byte_level, readable
 from attattr.data.examples import Example
 from attattr.errors import InputError
 from attattr.result.values import Axis
+from attattr.result.words import MARKS
 from attattr.triggers.pattern import Pattern
-
-PIECE_MARKS = ("##", "Ġ", "▁")  # how WordPiece, byte-level BPE and SentencePiece mark their pieces
 
 
 class Piece(NamedTuple):
@@ -156,7 +155,7 @@ def _shifted(axis: Axis, before: Axis) -> Axis:
 
 def _ids(token: str, pieces: bool, tokenizer: Any) -> list[int]:
     unknown = tokenizer.unk_token_id
-    if pieces or token.startswith(PIECE_MARKS):
+    if pieces or token.startswith(MARKS):
         found = [tokenizer.convert_tokens_to_ids(token)]
     else:
         spaced = " " + token if byte_level(tokenizer) else token  # there a word begins with its space

@@ -19,6 +19,7 @@ from attattr.errors import InputError
 from attattr.models.identity import belongs
 from attattr.result.attribution import Attribution
 from attattr.result.values import Edges
+from attattr.result.words import grouped, plain
 from attattr.triggers.pattern import Pattern, PatternToken, with_counts
 
 if TYPE_CHECKING:
@@ -176,9 +177,8 @@ def _places(
         if raw is not None or word is None:
             first, text = i, (raw or tokens)[i]
         else:
-            own = [j for j, other in enumerate(words) if other == word]
-            first = own[0]
-            text = tokens[first] + "".join(tokens[j].removeprefix("##") for j in own[1:])
+            own = next(group for group in grouped(words) if i in group)
+            first, text = own[0], "".join(plain(tokens[j]) for j in own)
         inside = [j for j, other in enumerate(segments) if other == segment]
         text = text if raw is not None else text.strip()
         if text:

@@ -22,6 +22,7 @@ from attattr.data.examples import Example
 from attattr.disk.checked import DIGEST, parse, shaped, signed, unsigned
 from attattr.errors import FileFormatError, InputError
 from attattr.result.shown import brief, counted, short
+from attattr.result.words import unmarked
 
 
 @dataclass(frozen=True, order=True)
@@ -213,5 +214,5 @@ def with_counts(patterns: list[Pattern], examples: Sequence[Example]) -> list[Pa
 
 def word_of(token: str) -> str | None:
     """The word that a token of a pattern is counted as; None for a piece from within a word."""
-    words = [] if token.startswith("##") else words_of(token.lstrip("Ġ▁"))
+    words = [] if token.startswith("##") else words_of(unmarked(token))
     return words[0] if len(words) == 1 else None
