@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 import hashlib
 import html.parser
 import itertools
@@ -28,8 +27,10 @@ from attattr.disk.checked import signed
 from attattr.measure.accuracy import predict
 from attattr.measure.intervals import wilson
 from attattr.models.loading import ModelInfo
-from attattr.page.triggers import explained, page
+from attattr.page.triggers import page
+from attattr.report.triggers_table import rows_of
 from attattr.triggers.controls import leaks, random_controls, word_controls
+from attattr.triggers.explained import explained
 from attattr.triggers.hotflip import _gains, _losses, universal_trigger
 from attattr.triggers.insert import Piece, insert, pieces_of, places
 from attattr.triggers.mine import mine_triggers
@@ -506,6 +507,7 @@ def test_attack_shows_a_table_and_writes_the_figures(files, attributor):
     assert outcome.exit_code == 0, outcome.output
     for word in ("clean", "top-1", "top-2", "top-3", "random", "frequent", "universal"):
         assert word in outcome.stdout
+    assert invoke("attack", files / "data.tsv", *patterns, "--seed", 1).stdout == outcome.stdout
     facts = json.loads((files / "a.json").read_text())
     assert (
         facts["clean"]["accuracy"] == evaluate_model(attributor.model, attributor.tokenizer, pairs()).accuracy
@@ -541,30 +543,22 @@ def attack_file(files, attributor, right):
     return path
 
 
-def test_the_report_comes_in_four_formats(attack_file, files):
+def test_the_table_has_what_was_reported(attack_file, files):
     facts = json.loads(attack_file.read_text())
-    for suffix in ("html", "md", "csv", "json"):
+    table = rows_of(facts)
+    assert table[0].name == "clean" and table[0].per_class == facts["worst"]["clean"]["per_class"]
+    assert [row.name.split(":")[0] for row in table[1:5]] == ["top-1", "top-2", "top-3", "any of the 3"]
+    assert table[1].accuracy == facts["worst"]["overall"][0]["accuracy"]
+    drawn = [c["report"]["accuracy"] for c in facts["controls"] if c["kind"] == "random"]
+    (mean,) = [row.accuracy for row in table if row.name.startswith("random words")]
+    assert mean == pytest.approx(np.mean(drawn))
+    for suffix in ("html", "md"):
         outcome = invoke("report", attack_file, "--out", files / f"r.{suffix}")
         assert outcome.exit_code == 0, outcome.output
-    table = json.loads((files / "r.json").read_text())["rows"]
-    names = [row["name"] for row in table]
-    assert names[0] == "clean"
-    assert [name.split(":")[0] for name in names[1:5]] == ["top-1", "top-2", "top-3", "any of the 3"]
-    assert table[1]["accuracy"] == facts["worst"]["overall"][0]["accuracy"]
-    drawn = [c["report"]["accuracy"] for c in facts["controls"] if c["kind"] == "random"]
-    (mean,) = [row["accuracy"] for row in table if row["name"].startswith("random words")]
-    assert mean == pytest.approx(np.mean(drawn))
     lines = (files / "r.md").read_text().splitlines()
     rows = [line for line in lines if line.startswith("|")]
     assert len(rows) == len(table) + 2
     assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
-    with (files / "r.csv").open() as file:
-        cells = list(csv.DictReader(file))
-    assert len(cells) == 4 * (len(table) + len(PATTERNS))
-    clean = {row["label"]: row["accuracy"] for row in cells if row["group"] == "clean"}
-    assert {label: float(share) for label, share in clean.items() if label} == facts["worst"]["clean"][
-        "per_class"
-    ]
 
 
 class Tags(html.parser.HTMLParser):
@@ -640,4 +634,7 @@ def test_a_report_of_something_else_is_refused(files, attack_file):
         outcome = invoke("report", files / "x", "--out", files / "r.md")
         assert outcome.exit_code == code
         assert outcome.stderr.startswith("Error: ") and words in outcome.stderr
-    assert invoke("report", attack_file, "--out", files / "r.pdf").exit_code == 2
+    for suffix in ("pdf", "csv", "json"):
+        outcome = invoke("report", attack_file, "--out", files / f"r.{suffix}")
+        assert outcome.exit_code == 2 and "in the JSON that `attack` wrote" in outcome.stderr
+        assert not (files / f"r.{suffix}").exists()

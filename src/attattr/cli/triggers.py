@@ -110,12 +110,12 @@ def attack(
     source = {"data": the_data.name, "limit": the_data.limit, "patterns_file": patterns}
     facts = measured.to_json() | source
     facts["left_out"] = [problem._asdict() for problem in problems]
-    # a pipe may not take every character: there, only ASCII
-    text = json.dumps(signed(facts), indent=2, ensure_ascii=json_file == "-", allow_nan=False) + "\n"
     if json_file is not None:
-        options.write_text(json_file, text)
+        # a pipe may not take every character: there, only ASCII
+        text = json.dumps(signed(facts), indent=2, ensure_ascii=json_file == "-", allow_nan=False)
+        options.write_text(json_file, text + "\n")
     if json_file != "-":
-        _show_attack(json.loads(text))
+        _show_attack(facts)
 
 
 @dataclass(frozen=True)
@@ -131,29 +131,29 @@ class ModelForExamples(options.TheModel):
 def report(
     attack_file: Annotated[str, typer.Argument(help="What `attack --json` wrote.", metavar="FILE")],
     the_model: ModelForExamples,
-    out: Annotated[str, typer.Option(help="A .html, .md, .csv or .json file.", metavar="FILE")],
+    out: Annotated[str, typer.Option(help="A .html or .md file.", metavar="FILE")],
 ) -> None:
-    """An attack as one self-contained page, or as a Markdown, CSV or JSON table.
+    """An attack as one self-contained page, or as a Markdown table.
 
     Example: attattr triggers report attack.json --out triggers.html --model mnli
     """
     from attattr.page import triggers as triggers_page
     from attattr.report import triggers_table
     from attattr.triggers.attack_file import read_attack
+    from attattr.triggers.explained import explained
 
-    ways = {
-        ".html": triggers_page.page, ".md": triggers_table.markdown, ".csv": triggers_table.as_csv,
-        ".json": triggers_table.as_json,
-    }  # fmt: skip
+    ways = {".html": triggers_page.page, ".md": triggers_table.markdown}
     options.check_files({"--out": out}, [attack_file, the_model.model])
     suffix = Path(out).suffix.lower()
     if suffix not in ways:
-        raise InputError(f"--out takes a file in {', '.join(ways)}, not '{out}'")
+        raise InputError(
+            f"--out takes a .html or .md file, not '{out}': the figures are in the JSON that `attack` wrote"
+        )
     if the_model.model is None:
         options.refuse("goes with --model", *options.OPENING)
     facts = read_attack(attack_file)
     if the_model.model is not None:
-        facts = triggers_page.explained(facts, the_model.attributor())
+        facts = explained(facts, the_model.attributor())
     options.write_text(out, ways[suffix](facts))
     typer.echo(f"Wrote {out}.", err=True)
 

@@ -7,14 +7,10 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attattr.report.triggers_table import percent, rows_of, summary, turned, words
 
-if TYPE_CHECKING:
-    from attattr.engine.attributor import Attributor
-
-EDGES = 4  # strongest edges shown of an input, before and after
 STYLE = Path(__file__).with_name("triggers.css").read_text(encoding="utf-8")
 ADVICE = (
     "Look at the turned inputs first. Some words rightly change the answer (a negation in the second text): "
@@ -31,7 +27,7 @@ ADVICE = (
 
 
 def page(facts: Mapping[str, Any]) -> str:
-    """An attack's JSON (with the attributions of its examples, see `explained`) as one HTML page."""
+    """An attack's JSON (with the attributions of its examples, see `triggers.explained`) as one HTML page."""
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     name = escape(str(facts["model"]["name"]))
@@ -49,47 +45,6 @@ def page(facts: Mapping[str, Any]) -> str:
         f"<h2>Before and after</h2>\n{_examples(facts)}"
         f"<h2>What a defender could do</h2>\n<ul>{advice}</ul>\n</body></html>\n"
     )
-
-
-def explained(facts: dict[str, Any], attributor: Attributor) -> dict[str, Any]:
-    """The same facts with the strongest edges of each shown example, before and after.
-
-    Raises:
-        InputError: the attack was on another model.
-    """
-    from attattr.data.encoding import encode, longest_input
-    from attattr.data.examples import Example
-    from attattr.models.identity import belongs
-    from attattr.triggers.insert import insert, pieces_of
-    from attattr.triggers.pattern import pattern_from
-
-    model, tokenizer = attributor.model, attributor.tokenizer
-    belongs(facts["model"], attributor.facts, "the attack")
-    examples = []
-    for shown in facts["examples"]:
-        before = Example(shown["text"], shown["text_pair"])
-        pieces = pieces_of(
-            pattern_from(facts["patterns"][shown["pattern"]]), tokenizer, facts["insert_into"],
-            shown["text_pair"] is not None,
-        )  # fmt: skip
-        (encoded,) = encode(model, tokenizer, [before])
-        after = insert(encoded, pieces, longest_input(model, tokenizer))
-        results = [attributor.attribute(each) for each in (before, after.encoded)]
-        edges = [
-            [
-                {
-                    "query": e.query_token,
-                    "key": e.key_token,
-                    "score": e.score,
-                    "layer": e.site,
-                    "head": e.head,
-                }
-                for e in result.top_edges(EDGES, positive_only=True)
-            ]
-            for result in results
-        ]
-        examples.append(shown | {"edges_before": edges[0], "edges_after": edges[1]})
-    return facts | {"examples": examples}
 
 
 def _lead(facts: Mapping[str, Any]) -> str:

@@ -1,14 +1,9 @@
-"""The attack with triggers as a table: its rows, and they as Markdown, CSV and JSON."""
+"""The attack with triggers as a table: its rows, and they as Markdown."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
-
-SCHEMA_VERSION = "1"
 
 
 class Row(NamedTuple):
@@ -131,39 +126,6 @@ def markdown(facts: Mapping[str, Any]) -> str:
             said += f" (the data ties {', '.join(why)} to it)" if why else ""
             lines.append(f"- {_cell(words(of['tokens']))}: {percent(of['per_class'][label])}{_cell(said)}")
     return "\n".join(lines) + "\n"
-
-
-def as_csv(facts: Mapping[str, Any]) -> str:
-    """A line for each trigger and class; "all" inputs have no label. Then all patterns, on all inputs."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["group", "name", "about", "tokens", "label", "accuracy", "low", "high"])
-    rows = rows_of(facts)
-    for number, of in enumerate(facts["patterns"], 1):
-        named = words(of["tokens"])
-        rows.append(
-            Row("pattern", f"pattern {number}: {named}", None, named, of["accuracy"], of["interval"],
-                of["per_class"], of["intervals"], ())
-        )  # fmt: skip
-    for row in rows:
-        spans = {None: row.interval} | dict(row.intervals)
-        for label, accuracy in ({None: row.accuracy} | dict(row.per_class)).items():
-            low, high = spans.get(label) or (None, None)
-            facts_of = (row.group, row.name, row.about, row.tokens, label, accuracy, low, high)
-            writer.writerow(["" if value is None else value for value in facts_of])
-    return out.getvalue()
-
-
-def as_json(facts: Mapping[str, Any]) -> str:
-    """The rows of the table as JSON."""
-    table = [row._asdict() for row in rows_of(facts)]
-    made = {
-        "schema_version": SCHEMA_VERSION,
-        "summary": summary(facts),
-        "labels": facts["labels"],
-        "rows": table,
-    }
-    return json.dumps(made, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _cell(text: str) -> str:
