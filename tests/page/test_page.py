@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from jinja2 import UndefinedError
 from typer.testing import CliRunner
 
 import handmade
@@ -32,8 +33,10 @@ from attattr.measure.masks import Mask, measure
 from attattr.page import data as page_data
 from attattr.page import document as page
 from attattr.page import facts as page_facts
+from attattr.page.render import TEMPLATES, render
 from attattr.result.effects import Effects
 
+PAGE = Path(page.__file__).parent
 UI = Path(__file__).resolve().parents[2] / "ui"
 
 
@@ -103,6 +106,17 @@ def test_nothing_in_a_page_can_run_or_load_but_its_own_script():
         (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
         digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
         assert f"{tag}-src 'sha256-{digest}'" in policy
+
+
+def test_templates_escape_all_but_what_is_ours_and_miss_nothing():
+    sources = {path.name: path.read_text(encoding="utf-8") for path in (PAGE / "templates").iterdir()}
+    assert sorted(sources) == TEMPLATES.list_templates()
+    assert {found for text in sources.values() for found in re.findall(r"(\w+) \| safe", text)} == {
+        "style", "script", "facts", "frame"
+    }  # fmt: skip
+    assert not any(re.search(r"autoescape|Markup", text) for text in sources.values())
+    with pytest.raises(UndefinedError):
+        render("frame.html.jinja", held_in="srcdoc")
 
 
 def test_hostile_tokens_come_through_as_they_are():

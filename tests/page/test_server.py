@@ -23,6 +23,7 @@ from attattr.models.loading import Loaded, ModelInfo
 from attattr.page import queue as workline
 from attattr.page import server
 from attattr.page import session as explainer
+from attattr.page.questions import Edge
 from attattr.result.attribution import Attribution
 
 HOME = "http://127.0.0.1:8000"
@@ -159,6 +160,7 @@ def test_what_is_taken_out_moves_the_prediction_as_it_was_measured(client):
         ({"model": None}, "no model"),
         ({"model": ["tiny"]}, "no model"),
         ({"target": 3}, "name of a class"),
+        ({"effects": 1}, "true or false"),
     ],
 )
 def test_questions_that_cannot_be_answered(client, change, says, loading):
@@ -177,7 +179,12 @@ def test_questions_that_cannot_be_answered(client, change, says, loading):
         ({"edges": [{"site": 0, "query": [True], "key": [1]}]}, "an edge is"),
         ({"edges": [{"site": 0, "head": "all", "query": [0], "key": [1]}]}, "number, or null"),
         ({"heads": [[1]]}, "a head is"),
+        ({"edges": [{"site": 0, "query": [0] * 33, "key": [1]}]}, "an edge is"),
+        ({"edges": [{"site": 0, "query": [0.0], "key": [1]}]}, "an edge is"),
+        ({"edges": [{"site": 0, "query": [0], "key": [1]}] * 201}, "200 at most"),
         ({"heads": [[0, 0]] * 201}, "200 at most"),
+        ({"heads": [["0", "0"]]}, "a head is"),
+        ({"id": 1}, "by its id"),
     ],
 )
 def test_marks_that_are_none(client, facts, says):
@@ -272,7 +279,9 @@ def test_forms_of_other_sites_cannot_send_json(client):
     assert answer.status_code == 403
 
 
-@pytest.mark.parametrize("body", [b"", b"[1]", b"{", b"\xff", b"[" * 100_000, b'{"texts": ["\\ud800"]}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"[1]", b"{", b"\xff", b"[" * 100_000, b'{"texts": ["\\ud800"]}', b"null"]
+)
 def test_bodies_that_are_no_question(client, body):
     answer = client.post("/api/explain", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 400 and "JSON" in answer.json()["error"]
@@ -301,8 +310,29 @@ def test_every_answer_carries_its_headers(client):
     assert "http" not in page.text, "nothing from elsewhere"
 
 
+def test_errors_carry_their_headers_and_a_sentence(client, monkeypatch):
+    sent = {"headers": {"content-type": "application/json"}}
+    for answer, status, says in (
+        (client.get("/none"), 404, "no /none"),
+        (client.get("/results/none"), 404, "no longer held"),
+        (client.get("/none/none"), 404, "Not Found"),
+        (client.get("/api/explain"), 405, "Not Allowed"),
+        (client.post("/api/explain", content=b"{", **sent), 400, "JSON"),
+        (client.post("/api/explain", content=b" " * 400_001, **sent), 413, "400,000"),
+        (client.get("/", headers={"host": "evil.example"}), 403, "address"),
+    ):
+        assert answer.status_code == status and says in answer.json()["error"]
+        assert server.ALL.items() <= dict(answer.headers).items()
+    monkeypatch.setattr(explainer.Explainer, "about", lambda self: 1 / 0)
+    with TestClient(client.app, base_url=HOME, raise_server_exceptions=False) as other:
+        answer = other.get("/api/models")
+    assert answer.status_code == 500 and "did not work" in answer.json()["error"]
+    assert server.ALL.items() <= dict(answer.headers).items()
+
+
 @pytest.mark.parametrize(
-    "path", ["/report.js", "/../server.py", "/..%2fserver.py", "/%2e%2e/page.py", "/serve.js/x"]
+    "path",
+    ["/report.js", "/serve.html", "/../server.py", "/..%2fserver.py", "/%2e%2e/page.py", "/serve.js/x"],
 )
 def test_no_other_file_is_served(client, path):
     assert client.get(path).status_code == 404
@@ -457,6 +487,6 @@ def test_the_command(monkeypatch):
 
 def test_masks_of_edges_and_heads_go_together():
     result = Attributor(tiny.bert(), tiny.tokenizer()).attribute("the film")
-    mask = explainer._mask(result, [{"site": 1, "head": 0, "query": [0, 1], "key": [2]}], [[0, 1]])
+    mask = explainer._mask(result, [Edge(site=1, head=0, query=[0, 1], key=[2])], [(0, 1)])
     assert np.argwhere(mask.edges[1] == 0).tolist() == [[0, 0, 2], [0, 1, 2]]
     assert mask.heads.tolist() == [[1, 0], [1, 1], [1, 1]]

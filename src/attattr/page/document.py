@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import html
 import json
 import sys
 import tempfile
@@ -15,13 +12,12 @@ from typing import TYPE_CHECKING
 from attattr.disk import files
 from attattr.page import data as data
 from attattr.page.facts import ROOM, report
+from attattr.page.render import render, static
 from attattr.result.attribution import Attribution
 from attattr.result.shown import printable
 
 if TYPE_CHECKING:
     from attattr.result.effects import Effects
-
-STATIC = Path(__file__).parent / "static"
 
 
 def to_html(result: Attribution, effects: Effects | None = None) -> str:
@@ -35,38 +31,15 @@ def to_html(result: Attribution, effects: Effects | None = None) -> str:
     matrices of single heads are quantised so that it stays below 2 MB with 128 tokens and below 8 MB
     with 512; the strongest edges and what the tree is built from are exact.
     """
-    script, style = ((STATIC / name).read_text(encoding="utf-8") for name in ("report.js", "report.css"))
+    script, style = static("report.js"), static("report.css")
+    title = f"{result.prediction.label} · {result.model.get('name') or 'model'} · attattr"
     facts = payload(report(result, effects, ROOM - len(script) - len(style)))
-    likeliest = f"{result.prediction.label} · {result.model.get('name') or 'model'} · attattr"
-    policy = (
-        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>{html.escape(printable(likeliest))}</title>
-<style>{style}</style>
-</head>
-<body>
-<main id="attattr"><noscript>The script in this page draws its figures: allow it to run.</noscript></main>
-<script type="application/json" id="data">{facts}</script>
-<script>{script}</script>
-</body>
-</html>
-"""
+    return render("report.html.jinja", facts=facts, title=printable(title), script=script, style=style)
 
 
 def frame(result: Attribution, held_in: str = "srcdoc") -> str:
     """The page inside an <iframe>, for a notebook; in another attribute than srcdoc it is only held."""
-    page = html.escape(to_html(result))
-    allowed = "allow-scripts allow-downloads"
-    look = 'width="100%" height="900" frameborder="0"'
-    return f'<iframe sandbox="{allowed}" {held_in}="{page}" {look}></iframe>'
+    return render("frame.html.jinja", page=to_html(result), held_in=held_in)
 
 
 def show(result: Attribution) -> None:
@@ -84,7 +57,3 @@ def payload(facts: data.Report) -> str:
     """JSON that can stand inside <script>: plain ASCII, without what could end the element."""
     text = json.dumps(facts.model_dump(mode="json"), allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import json
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
@@ -21,14 +22,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from attattr.errors import InputError
-from attattr.page.document import STATIC
+from attattr.page.questions import LONGEST, Explain, Q, Without, asked
 from attattr.page.queue import Job, Line
+from attattr.page.render import static
 from attattr.page.session import Explainer
 
-LONGEST = 20_000  # characters of a text
-BODY = 400_000  # bytes of a request: two such texts in any script
-MARKS = 200  # edges and heads taken out together
-PIECES = 32  # positions of one word
+BODY = 400_000  # bytes of a request: two of the longest texts in any script
+# Starlette's StaticFiles would serve all of the folder, as what the machine's tables take each file for
 FILES = {"serve.js": "text/javascript", "serve.css": "text/css"}
 ALL = {
     "x-content-type-options": "nosniff",
@@ -41,21 +41,6 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; "
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>attattr</title>
-<link rel="icon" href="data:,">
-<link rel="stylesheet" href="/serve.css">
-</head>
-<body>
-<div id="serve"><noscript>The script in this page talks to the models: allow it to run.</noscript></div>
-<script src="/serve.js"></script>
-</body>
-</html>
-"""
 
 
 def make_app(models: Sequence[str] = (), *, host: str = "127.0.0.1", **opening: Any) -> Starlette:
@@ -78,48 +63,46 @@ def make_app(models: Sequence[str] = (), *, host: str = "127.0.0.1", **opening: 
         return JSONResponse({"models": explainer.about(), "longest": LONGEST})
 
     async def explain(request: Request) -> Response:
-        facts = await _json(request)
-        name, texts, target = str(facts.get("model")), _texts(facts), facts.get("target")
-        if name not in [each["name"] for each in explainer.about()]:
-            raise InputError(f"there is no model '{name}' here: start the server with --model for others")
-        if target is not None and not isinstance(target, str):
-            raise InputError("the target is the name of a class")
-        effects = facts.get("effects", True) is True
-        return stream(lambda job: explainer.explain(job, name, texts, target or None, effects))
+        question = await _body(request, Explain)
+        if question.model not in [each["name"] for each in explainer.about()]:
+            raise InputError(
+                f"there is no model '{question.model}' here: start the server with --model for others"
+            )
+        return stream(lambda job: explainer.explain(job, question))
 
     async def without(request: Request) -> Response:
-        facts = await _json(request)
-        edges, heads = _edges(facts), _heads(facts)
-        return stream(lambda job: explainer.without(job, str(facts.get("id")), edges, heads))
+        question = await _body(request, Without)
+        return stream(lambda job: explainer.without(job, question))
 
     def stream(work: Callable[[Job], dict[str, Any]]) -> Response:
         if line.busy:
-            waiting = len(line.jobs) - 1
-            sentence = f"busy: {waiting} requests are waiting already. Try again in a moment."
-            return JSONResponse({"error": sentence}, 503, headers={"retry-after": "5"})
+            sentence = f"busy: {len(line.jobs) - 1} requests are waiting already. Try again in a moment."
+            raise HTTPException(503, sentence, headers={"retry-after": "5"})
         return StreamingResponse(line.lines(work), media_type="application/x-ndjson")
 
     async def result(request: Request) -> Response:
         held = explainer.held.get(request.path_params["id"])
         if held is None:
-            return JSONResponse({"error": "that result is no longer held: explain the text again"}, 404)
+            raise HTTPException(404, "that result is no longer held: explain the text again")
         # the page brings its own policy; who may frame it can only be said here
         return HTMLResponse(held.page, headers={"content-security-policy": "frame-ancestors 'self'"})
 
     async def page(request: Request) -> Response:
-        return HTMLResponse(PAGE, headers={"content-security-policy": POLICY})
+        return HTMLResponse(static("serve.html"), headers={"content-security-policy": POLICY})
 
-    async def static(request: Request) -> Response:
+    async def file(request: Request) -> Response:
         name = request.path_params["file"]
         if name not in FILES:
-            return JSONResponse({"error": f"there is no /{name} here"}, 404)
-        return Response((STATIC / name).read_bytes(), media_type=FILES[name])
+            raise HTTPException(404, f"there is no /{name} here")
+        return Response(static(name), media_type=FILES[name])
 
     async def told(request: Request, error: Exception) -> Response:
-        return JSONResponse({"error": " ".join(str(error).split())}, 400)
+        of = error if isinstance(error, HTTPException) else HTTPException(400, str(error))
+        return JSONResponse({"error": " ".join(of.detail.split())}, of.status_code, of.headers)
 
-    async def too_large(request: Request, error: Exception) -> Response:
-        return JSONResponse({"error": f"the request is larger than {BODY:,} bytes"}, 413)
+    async def broken(request: Request, error: Exception) -> Response:
+        # answered outside of Guard, which adds the headers to all else
+        return JSONResponse({"error": "this did not work: the server's terminal says why"}, 500, ALL)
 
     @contextlib.asynccontextmanager
     async def life(app: Starlette) -> AsyncIterator[None]:
@@ -133,10 +116,10 @@ def make_app(models: Sequence[str] = (), *, host: str = "127.0.0.1", **opening: 
             Route("/api/explain", explain, methods=["POST"]),
             Route("/api/without", without, methods=["POST"]),
             Route("/results/{id}", result),
-            Route("/{file}", static),
+            Route("/{file}", file),
         ],
         middleware=[Middleware(Guard, host=host)],
-        exception_handlers={InputError: told, _TooLargeError: too_large},
+        exception_handlers={InputError: told, HTTPException: told, ClientDisconnect: told, Exception: broken},
         lifespan=life,
     )
     app.state.line = line
@@ -147,7 +130,8 @@ class Guard:
     """Answers only those who mean this server: a page elsewhere must not reach it through a browser.
 
     A name that an attacker lets point here (DNS rebinding) shows in Host: only localhost, the server's
-    own name and plain addresses pass. A request from another site's page shows in Origin.
+    own name and plain addresses pass (these Starlette's TrustedHostMiddleware would refuse). A request
+    from another site's page shows in Origin.
     """
 
     def __init__(self, app: ASGIApp, host: str):
@@ -155,110 +139,43 @@ class Guard:
         self.names = {"localhost", host.lower(), socket.gethostname().lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        host = headers.get("host", "")
-        origin = headers.get("origin")
-        refused = None
-        if not self._known(host):
-            refused = "this server does not answer under that name: open it by its address"
-        elif scope["method"] == "POST":
-            if origin is not None and origin.lower() not in (
-                f"http://{host}".lower(),
-                f"https://{host}".lower(),
-            ):
-                refused = "requests from other sites are not answered"
-            elif headers.get("content-type", "").split(";")[0].strip() != "application/json":
-                refused = "requests carry application/json"
-
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                more = [(name.encode(), value.encode()) for name, value in ALL.items()]
-                message = {**message, "headers": [*message["headers"], *more]}
+                MutableHeaders(scope=message).update(ALL)
             await send(message)
 
-        if refused:
-            await JSONResponse({"error": refused}, 403)(scope, receive, sending)
-        else:
-            await self.app(scope, receive, sending)
+        refused = self._refused(scope["method"], Headers(scope=scope)) if scope["type"] == "http" else None
+        answer: ASGIApp = JSONResponse({"error": refused}, 403) if refused else self.app
+        await answer(scope, receive, sending)
+
+    def _refused(self, method: str, headers: Headers) -> str | None:
+        host, origin = headers.get("host", "").lower(), headers.get("origin")
+        if not self._known(host):
+            return "this server does not answer under that name: open it by its address"
+        if method != "POST":
+            return None
+        if origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}"):
+            return "requests from other sites are not answered"
+        if headers.get("content-type", "").split(";")[0].strip() != "application/json":
+            return "requests carry application/json"
+        return None
 
     def _known(self, host: str) -> bool:
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-        if name.lower() in self.names:
-            return True
         with contextlib.suppress(ValueError):
             ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
             return True
-        return False
+        return name in self.names
 
 
-class _TooLargeError(Exception):
-    pass
-
-
-async def _json(request: Request) -> dict[str, Any]:
-    """The body as an object, read no further than it may be long."""
+async def _body(request: Request, kind: type[Q]) -> Q:
+    """What is asked, read no further than it may be long."""
     body = b""
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > BODY:
-                raise _TooLargeError
-        facts = json.loads(body)
-        json.dumps(facts, ensure_ascii=False).encode()  # \ud800, half a character, is no text
-    except (ValueError, RecursionError, ClientDisconnect):
-        raise InputError("the request is not JSON in UTF-8") from None
-    if not isinstance(facts, dict):
-        raise InputError("the request is not a JSON object")
-    return facts
-
-
-def _texts(facts: Mapping[str, Any]) -> list[str]:
-    texts = facts.get("texts")
-    if not isinstance(texts, list) or not 1 <= len(texts) <= 2 or not all(isinstance(t, str) for t in texts):
-        raise InputError("one text or two can be explained")
-    for which, text in zip(("first", "second"), texts, strict=False):
-        if not text.strip():
-            only = "the text is empty: there is nothing to explain"
-            raise InputError(only if len(texts) == 1 else f"the {which} text is empty: give both")
-        if len(text) > LONGEST:
-            raise InputError(f"the text has {len(text):,} characters; {LONGEST:,} are taken at most")
-    return texts
-
-
-def _edges(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    edges = _list(facts, "edges")
-    for edge in edges:
-        if not isinstance(edge, dict) or not _whole(edge.get("site")):
-            raise InputError("an edge is {site, head, query: [positions], key: [positions]}")
-        sides = [edge.get(side) for side in ("query", "key")]
-        if not all(
-            isinstance(side, list) and len(side) <= PIECES and all(map(_whole, side)) for side in sides
-        ):
-            raise InputError("an edge is {site, head, query: [positions], key: [positions]}")
-        if edge.setdefault("head", None) is not None and not _whole(edge["head"]):
-            raise InputError("the head of an edge is a number, or null for all of them")
-    return edges
-
-
-def _heads(facts: Mapping[str, Any]) -> list[list[int]]:
-    heads = _list(facts, "heads")
-    if not all(isinstance(head, list) and len(head) == 2 and all(map(_whole, head)) for head in heads):
-        raise InputError("a head is [site, head]")
-    return heads
-
-
-def _list(facts: Mapping[str, Any], name: str) -> list[Any]:
-    found = facts.get(name, [])
-    if not isinstance(found, list) or len(found) > MARKS:
-        raise InputError(f"{name} is a list of {MARKS} at most")
-    return found
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY:  # Starlette 1 has a limit of its own, which answers in plain text
+            raise HTTPException(413, f"the request is larger than {BODY:,} bytes")
+    return asked(kind, body)
 
 
 def run(models: Sequence[str], host: str, port: int, *, ready: Callable[[str], None], **opening: Any) -> None:

@@ -21,6 +21,7 @@ from attattr.measure.masks import Mask, measure
 from attattr.models import embedded
 from attattr.models.loading import load
 from attattr.page.document import to_html
+from attattr.page.questions import Edge, Explain, Without
 from attattr.page.queue import Job
 from attattr.result.attribution import Attribution
 from attattr.result.values import Site
@@ -62,10 +63,9 @@ class Explainer:
             )
         return facts
 
-    def explain(
-        self, job: Job, name: str, texts: list[str], target: str | None, effects: bool
-    ) -> dict[str, Any]:
-        attributor = self._model(job, name)
+    def explain(self, job: Job, question: Explain) -> dict[str, Any]:
+        texts, target = question.texts, question.target or None
+        attributor = self._model(job, question.model)
         if attributor.pair and len(texts) == 1:
             raise InputError("this model compares two texts: give the second one too")
         with warnings.catch_warnings(record=True) as said:
@@ -77,7 +77,7 @@ class Explainer:
                 "progress": job.doing("attributing"),
             }
             measured = None
-            if effects:
+            if question.effects:
                 measuring = job.doing("taking out edges and heads")
                 result, measured = attribute_and_measure(attributor, inputs, measuring=measuring, **wanted)
             else:
@@ -85,15 +85,9 @@ class Explainer:
         job.tell(state="working", what="making the page", done=1, total=1)
         page = to_html(result, measured)
         id = secrets.token_urlsafe(12)
-        bare: dict[str, Any] = {
-            "scores": None,
-            "attention": None,
-            "edges": None,
-            "query_sum": None,
-            "key_sum": None,
-        }
+        bare: dict[str, Any] = dict.fromkeys(("scores", "attention", "edges", "query_sum", "key_sum"))
         slim = replace(result, sites=tuple(replace(site, **bare) for site in result.sites))
-        self.held[id] = Held(page, slim, name, target)
+        self.held[id] = Held(page, slim, question.model, target)
         while len(self.held) > PAGES:
             self.held.popitem(last=False)
         return {
@@ -103,15 +97,13 @@ class Explainer:
             "notes": [str(each.message) for each in said if each.category is UserWarning],
         }
 
-    def without(
-        self, job: Job, id: str, edges: list[dict[str, Any]], heads: list[list[int]]
-    ) -> dict[str, Any]:
-        """F and the classes' probabilities of a result, and both without these edges and heads."""
-        held = self.held.get(id)
+    def without(self, job: Job, question: Without) -> dict[str, Any]:
+        """F and the classes' probabilities of a result, and both without some edges and heads."""
+        held = self.held.get(question.id)
         if held is None:
             raise InputError("that result is no longer held: explain the text again")
         attributor = self._model(job, held.model)
-        mask = _mask(held.slim, edges, heads)
+        mask = _mask(held.slim, question.edges, question.heads)
         output = held.slim.target.output
         job.tell(state="working", what="predicting", done=0, total=1)
         with warnings.catch_warnings():
@@ -151,19 +143,19 @@ class Explainer:
         return self.models[name]
 
 
-def _mask(result: Attribution, edges: Sequence[Mapping[str, Any]], heads: Sequence[Sequence[int]]) -> Mask:
-    """All but these edges, {site, head or None, query: [positions], key: …}, and heads, [site, head]."""
+def _mask(result: Attribution, edges: Sequence[Edge], heads: Sequence[tuple[int, int]]) -> Mask:
+    """All but these edges and heads, (site, head)."""
     singles = []
     for edge in edges:
-        of = _site(result, edge["site"], edge["head"])
-        for name, axis in (("query", of.query_axis), ("key", of.key_axis)):
-            if not all(0 <= position < len(result.axes[axis].tokens) for position in edge[name]):
+        of = _site(result, edge.site, edge.head)
+        for positions, axis in ((edge.query, of.query_axis), (edge.key, of.key_axis)):
+            if not all(0 <= position < len(result.axes[axis].tokens) for position in positions):
                 raise InputError("one of the edges is not of this result")
-        singles += [(edge["site"], edge["head"], i, j) for i in edge["query"] for j in edge["key"]]
+        singles += [(edge.site, edge.head, i, j) for i in edge.query for j in edge.key]
     for site, head in heads:
         _site(result, site, head)
     most = max((site.n_heads for site in result.sites), default=0)
-    gone = Mask.without_heads((len(result.sites), most), [(site, head) for site, head in heads])
+    gone = Mask.without_heads((len(result.sites), most), heads)
     return replace(Mask.without_edges(result, singles), heads=gone.heads if heads else None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attattr.data.encoding import encode, longest_input
+from attattr.data.encoding import Encoded, encode, longest_input
 from attattr.data.examples import Example
 from attattr.models.identity import belongs
 from attattr.triggers.insert import insert, pieces_of
@@ -33,10 +33,10 @@ def explained(facts: dict[str, Any], attributor: Attributor) -> dict[str, Any]:
     belongs(facts["model"], attributor.facts, "the attack")
     model, tokenizer = attributor.model, attributor.tokenizer
 
-    def edges(example: Example) -> list[dict[str, Any]]:
+    def edges(encoded: Encoded) -> list[dict[str, Any]]:
         return [
             {"query": e.query_token, "key": e.key_token, "score": e.score, "layer": e.site, "head": e.head}
-            for e in attributor.attribute(example).top_edges(EDGES, positive_only=True)
+            for e in attributor.attribute(encoded).top_edges(EDGES, positive_only=True)
         ]
 
     examples = []
@@ -45,6 +45,6 @@ def explained(facts: dict[str, Any], attributor: Attributor) -> dict[str, Any]:
         pattern = pattern_from(facts["patterns"][shown["pattern"]])
         pieces = pieces_of(pattern, tokenizer, facts["insert_into"], before.text_pair is not None)
         (encoded,) = encode(model, tokenizer, [before])
-        after = Example(inputs=insert(encoded, pieces, longest_input(model, tokenizer)).features)
-        examples.append(shown | {"edges_before": edges(before), "edges_after": edges(after)})
+        after = insert(encoded, pieces, longest_input(model, tokenizer)).encoded
+        examples.append(shown | {"edges_before": edges(encoded), "edges_after": edges(after)})
     return facts | {"examples": examples}
