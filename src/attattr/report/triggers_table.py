@@ -11,8 +11,6 @@ class Row(NamedTuple):
 
     group: str  # clean | top | class | control
     name: str
-    about: str | None  # the class it was chosen or made for
-    tokens: str
     accuracy: float | None
     interval: Sequence[float] | None
     per_class: Mapping[str, float | None]
@@ -45,11 +43,11 @@ def rows_of(facts: Mapping[str, Any]) -> list[Row]:
         for pattern in facts["patterns"]
     ]
 
-    def row(group: str, name: str, of: Mapping[str, Any], about: str | None = None) -> Row:
+    def row(group: str, name: str, of: Mapping[str, Any]) -> Row:
+        flagged = flags[of["pattern"]] if "pattern" in of else ()
         return Row(
-            group, name, about, words(of.get("tokens", ())), of["accuracy"], of["interval"], of["per_class"],
-            of.get("intervals", {}), flags[of["pattern"]] if "pattern" in of else (),
-        )  # fmt: skip
+            group, name, of["accuracy"], of["interval"], of["per_class"], of.get("intervals", {}), flagged
+        )
 
     found = [row("clean", "clean", worst["clean"])]
     for rank, of in enumerate(worst["overall"], 1):
@@ -57,24 +55,21 @@ def rows_of(facts: Mapping[str, Any]) -> list[Row]:
     found.append(row("top", f"any of the {len(worst['overall'])}", worst["any_of_overall"]))
     for label in facts["labels"]:
         for of in worst["per_class"][label][:1]:
-            found.append(row("class", f"worst for {label}: {words(of['tokens'])}", of, label))
+            found.append(row("class", f"worst for {label}: {words(of['tokens'])}", of))
     drawn = [control for control in facts["controls"] if control["kind"] == "random"]
     if drawn:
         reports = [control["report"] for control in drawn]
+        mean: dict[str, Any] = {"accuracy": _mean(of["accuracy"] for of in reports), "interval": None}
+        mean["per_class"] = {
+            label: _mean(of["per_class"][label] for of in reports) for label in facts["labels"]
+        }
+        found.append(row("control", f"random words, equally frequent (mean of {len(drawn)})", mean))
         lowest = min(drawn, key=lambda control: control["report"]["accuracy"] or 0)  # None: no rows at all
-        found.append(
-            Row(
-                "control", f"random words, equally frequent (mean of {len(drawn)})", None,
-                words(lowest["tokens"]), _mean(of["accuracy"] for of in reports), None,
-                {label: _mean(of["per_class"][label] for of in reports) for label in facts["labels"]}, {}, (),
-            )
-        )  # fmt: skip
         found.append(row("control", f"the worst of them: {words(lowest['tokens'])}", lowest["report"]))
     for control in facts["controls"]:
         if control["kind"] != "random":
             name = f"{control['kind']}, {control['about']}: {words(control['tokens'])}"
-            of = control["report"] | {"tokens": control["tokens"]}
-            found.append(row("control", name, of, control["about"]))
+            found.append(row("control", name, control["report"]))
     return found
 
 
