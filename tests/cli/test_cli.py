@@ -61,20 +61,20 @@ def run(monkeypatch):
     """run(arguments…, result=…) -> (outcome of the command, the fake)."""
     monkeypatch.setenv("COLUMNS", "80")
 
-    def call(*arguments, result=None, error=None, warning=None):
+    def call(*arguments, result=None, error=None, warning=None, stdin=None):
         fake = FakeAttributor(result or handmade.attribution(), error, warning)
         monkeypatch.setattr(options.TheModel, "attributor", lambda asked: fake.open(**vars(asked)))
-        return invoked("explain", *arguments), fake
+        return invoked("explain", *arguments, stdin=stdin), fake
 
     return call
 
 
-def invoked(*arguments):
+def invoked(*arguments, stdin=None):
     """The command in this process, as `main` sets it up."""
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         warnings.showwarning = verbs._show_warning  # put back by catch_warnings
-        outcome = CliRunner().invoke(cli.app, arguments)
+        outcome = CliRunner().invoke(cli.app, arguments, input=stdin)
     if outcome.exception and not isinstance(outcome.exception, SystemExit):
         raise outcome.exception
     return outcome
@@ -105,6 +105,60 @@ def test_without_a_model_the_number_of_texts_chooses_and_it_is_said(run):
     outcome, fake = run("a", "--model", "some/model")
     assert fake.opened[0][0] == "some/model"
     assert outcome.stderr == ""
+
+
+def test_a_text_that_names_a_file_is_read_and_that_is_said(run, tmp_path, monkeypatch):
+    """The name of the file had been explained."""
+    monkeypatch.chdir(tmp_path)
+    Path("review.txt").write_bytes("\ufeffA fine film,\r\nnaïve.\r\n".encode())
+    outcome, fake = run("./review.txt")
+    assert fake.asked[0][0] == ("A fine film,\r\nnaïve.",)
+    assert "Read the text from the file ./review.txt: 20 characters." in outcome.stderr
+    outcome, fake = run("review.txt", "other.txt")
+    assert fake.asked[0][0] == ("A fine film,\r\nnaïve.", "other.txt")  # what is not there is a text
+    assert fake.opened[0][0] == "mnli"
+    for text in ("a film", ".", "/", "a\0b", "x" * 70_000):
+        outcome, fake = run(text)
+        assert fake.asked[0][0] == (text,) and "Read" not in outcome.stderr
+
+
+def test_a_dash_is_standard_input(run, tmp_path):
+    assert run("-", stdin="naïve film\n".encode())[1].asked[0][0] == ("naïve film",)
+    (tmp_path / "x").write_text("a film\n")
+    assert run("-", str(tmp_path / "x"), stdin=b"good\n")[1].asked[0][0] == ("good", "a film")
+    fails(run("-", stdin=b"")[0], 2, "standard input is empty")
+    fails(run("-", stdin=b" \n")[0], 2, "standard input is empty")
+    fails(run("-", stdin=b"caf\xe9")[0], 2, "standard input is not UTF-8")
+    fails(run("-", "-", stdin=b"good")[0], 2, "standard input is one text")
+
+
+def test_files_that_hold_no_text_are_told(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("empty").write_text("\n")
+    Path("latin").write_bytes(b"caf\xe9")
+    Path("wide").write_bytes("a film".encode("utf-16"))
+    handmade.attribution().save("saved.bin")
+    fails(run("empty")[0], 2, "the file 'empty' is empty")
+    fails(run("latin")[0], 2, "the file 'latin' is not UTF-8")
+    fails(run("wide")[0], 2, "the file 'wide' is not UTF-8")
+    fails(run("saved.bin")[0], 2, "show 'saved.bin' with attattr tree")
+    fails(run("latin", "--json", "latin")[0], 2, "would replace 'latin', which is read")
+    assert Path("latin").read_bytes() == b"caf\xe9"
+
+
+def test_trees_and_figures_read_texts_as_explain_does(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("review.txt").write_text("a film\n")
+    handmade.attribution().save("saved.bin")
+    _, fake = run("a")  # the model's place is taken from here on
+    for verb in (["tree"], ["figure", "--kind", "heads", "--out", "x.svg"]):
+        assert "Read the text" in invoked(*verb, "review.txt").stderr
+        assert fake.asked[-1][0] == ("a film",)
+        assert invoked(*verb, "saved.bin").exit_code == 0
+        fails(invoked(*verb, "saved.bin", "review.txt"), 2, "'saved.bin' is a saved result: give it alone")
+    assert len(fake.asked) == 3
+    fails(invoked("figure", "review.txt", "--out", "review.txt"), 2, ".svg")
+    fails(invoked("tree", "review.txt", "--json", "review.txt"), 2, "would replace 'review.txt'")
 
 
 def test_options_arrive_unchanged(run):

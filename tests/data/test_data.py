@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 import gzip
 import http.server
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from attattr.data.examples import Example, as_examples, read_examples
+from attattr.data.labels import classes
 from attattr.errors import InputError
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -211,6 +213,107 @@ def test_a_limit_draws_by_seed_and_keeps_the_order(tmp_path):
         read_examples(path, limit=0)
 
 
+def test_fields_of_any_length_are_read_and_csv_is_left_as_it_was(tmp_path):
+    before = csv.field_size_limit()
+    long = "film " * 100_000  # 131,072 characters are what csv takes unless told
+    for name, sign in (("x.csv", ","), ("x.tsv", "\t")):
+        path = written(tmp_path / name, f"text{sign}label\n{long}{sign}x\nb{sign}y\n")
+        assert [(e.text, e.label) for e in read_examples(path)[0]] == [(long, "x"), ("b", "y")]
+    path = written(tmp_path / "y.csv", f"text,label\na,x\n{long},y,z\n")
+    with pytest.raises(InputError, match="3 fields in line 3"):
+        read_examples(path)
+    assert csv.field_size_limit() == before
+
+
+@pytest.mark.parametrize("quoted", [True, False])
+def test_values_stay_as_they_are_written(tmp_path, quoted):
+    """pandas and pyarrow make numbers, dates and nothing of them."""
+    values = ["NA", "None", "nan", "007", "1e3", "2020-01-01", "true", "1"]
+    rows = [f'"{value}",{value}' if quoted else f"{value},{value}" for value in values]
+    for path in (
+        written(tmp_path / "x.csv", "\n".join(["text,label", *rows])),
+        written(tmp_path / "x.jsonl", "".join(json.dumps({"text": v, "label": v}) + "\n" for v in values)),
+    ):
+        examples, _ = read_examples(path)
+        assert [(e.text, e.label) for e in examples] == [(value, value) for value in values]
+
+
+def test_half_a_character_is_told_with_its_line(tmp_path):
+    path = written(tmp_path / "x.jsonl", '{"text": "a"}\n{"text": "b \\ud800"}\n{"text": "\\ud83d\\ude00"}\n')
+    examples, problems = read_examples(path)
+    assert [e.text for e in examples] == ["a", "\U0001f600"]
+    assert problems == [(2, "not valid UTF-8: it has half a character in it")]
+
+
+# -- labels --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("1 0 -1", ["1", "0", None]),
+        ("-1 -1 -1", [None, None, None]),
+        ("1.0 -1.0 0.0", ["1.0", None, "0.0"]),
+        ("3.8 -1 -0.25", ["3.8", "-1", "-0.25"]),  # scores
+        ("left -1 -", ["left", "-1", None]),
+    ],
+)
+def test_minus_one_is_no_label_beside_numbers_of_classes(tmp_path, given, read):
+    for name, rows in {
+        "x.tsv": ["text\tlabel", *(f"a\t{label}" for label in given.split())],
+        "x.jsonl": [json.dumps({"text": "a", "label": _number(label)}) for label in given.split()],
+    }.items():
+        path = written(tmp_path / name, "\n".join(rows))
+        examples, problems = read_examples(path, unlabelled=True)
+        assert [e.label for e in examples] == read
+        assert not problems
+        if any(read):
+            examples, problems = read_examples(path)
+            assert [e.label for e in examples] == [label for label in read if label]
+            assert {reason for _, reason in problems} <= {"no label in label"}
+
+
+def _number(label):
+    try:
+        return int(label) if "." not in label else float(label)
+    except ValueError:
+        return label
+
+
+def test_a_gap_in_a_column_of_scores_is_no_label(tmp_path):
+    import datasets
+
+    path = parquet(
+        tmp_path / "x.parquet",
+        {"text": ["a", "b", "c"], "label": [2.5, None, float("nan")]},
+        label=datasets.Value("float64"),
+    )
+    assert [e.label for e in read_examples(path, unlabelled=True)[0]] == ["2.5", None, None]
+
+
+@pytest.mark.parametrize("labels", [["0", "1"], ["1.0", "0.0"], ["1"]])
+def test_numbers_are_the_models_classes_in_its_order_and_that_is_said(labels):
+    with pytest.warns(UserWarning, match="0 is bad, 1 is good"):
+        found = classes(["bad", "good"], labels)
+    assert found == {label: int(float(label)) for label in labels}
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "found"),
+    [
+        (["1", "0"], ["0", "1"], {"0": 1, "1": 0}),  # names first
+        (["bad", "good"], ["BAD", "good"], {"BAD": 0, "good": 1}),
+        (["bad", "good"], ["0", "1", "2"], {}),  # of another task: not one is believed
+        (["bad", "good"], ["0", "good"], {"good": 1}),
+        (["bad", "good"], ["0.5", "1.0"], {}),
+        (["bad", "good"], ["-1", "1"], {}),
+        (["bad", "good"], [], {}),
+    ],
+)
+def test_labels_are_names_where_one_of_them_is(names, labels, found):
+    assert classes(names, labels) == found
+
+
 # -- columns -------------------------------------------------------------------------------------------
 
 
@@ -261,11 +364,19 @@ def test_a_column_of_numbers_is_no_text(tmp_path):
         ("x.tsv", "text\tlabel\n", "no rows"),
         ("x.tsv", "text\ttext\na\tb\n", "a name of its own"),
         ("x.tsv", "text\tlabel\na\tx\ty\n", "3 fields in line 2 for 2 columns"),
-        ("x.tsv", "text\tlabel\na\tx\nb\ty\tz\n", "Expected 2 fields in line 3, saw 3"),
+        ("x.tsv", "text\tlabel\na\tx\nb\ty\tz\n", "3 fields in line 3 for 2 columns"),
         ("x.tsv", "text\tlabel\n\tx\n\ty\n", "no row of .* line 2: no text in text"),
-        ("x.tsv", b"text\nca\xe9\n", "utf-8"),
-        ("x.jsonl", '{"text": "a"}\n{"text": "b', "not a sound .jsonl"),
-        ("x.json", "[]", "no rows|not a sound .json"),
+        ("x.csv", 'text,label\n"a\r\nb",x\nc,x,z\n', "3 fields in line 4 for 2 columns"),
+        ("x.csv", 'text,label\n"a\nb",x\n"c,x\nd,x\n', "those of the row in line 4 are not closed"),
+        ("x.csv", 'text\n"a', "those of the row in line 2 are not closed"),
+        ("x.tsv", b"text\na\nca\xe9\n", "not UTF-8 in line 3: save it in UTF-8"),
+        ("x.jsonl", '{"text": "a"}\n\n{"text": "b', "not sound JSON in line 3: Unterminated string"),
+        ("x.jsonl", '{"text": "a"}\n\n["b"]\n', "something else than a JSON object in line 3"),
+        ("x.jsonl", '{"text": "a"}\n{"text": ' + "[" * 50_000, "not sound JSON in line 2: .*recursion"),
+        ("x.json", '[\n {"text": "a"},\n {"text" "b"}]', "not sound JSON in line 3: Expecting ':'"),
+        ("x.json", '[{"text": "a"}, 3]', "something else than a JSON object in item 2"),
+        ("x.json", "[]", "no rows"),
+        ("x.jsonl", "\n\n", "no rows"),
         ("x.parquet", b"PAR1 but no more", "not a sound .parquet"),
         ("x.txt", "text\na\n", "give a file in .tsv"),
         ("x", "text\na\n", "give a file in .tsv"),

@@ -157,13 +157,13 @@ def test_a_run_goes_on_on_another_device(tmp_path, monkeypatch):
     work = Work(n_steps=2)
     run = attribute_data(made(), ROWS, tmp_path, work=work, shard_size=2, stop=lambda: True)
     assert run.manifest["environment"]["device"] == "cpu"
-    assert run.manifest["batches"]["inputs_each"] == [[2], [2]]
+    assert run.batches["inputs_each"] == [[2]]
     monkeypatch.setattr(batches, "rows_within_budget", lambda model, encoded: 2)
     assert attribute_data(made(), ROWS, tmp_path, work=work, shard_size=2).complete
 
 
 def test_planned_batches_are_those_that_are_computed(tmp_path, monkeypatch):
-    """The manifest counted the nodes otherwise than the engine did."""
+    """They had counted the nodes otherwise than the engine did."""
     from attattr.engine import batches
     from attattr.engine.job import Job
 
@@ -173,7 +173,7 @@ def test_planned_batches_are_those_that_are_computed(tmp_path, monkeypatch):
         Job, "run", lambda self, e, w, rows=None: computed.append(len(e)) or run(self, e, w, rows)
     )
     made_run = attribute_data(made(), ROWS, tmp_path, work=Work(), shard_size=4)
-    assert made_run.manifest["batches"]["inputs_each"] == [computed]
+    assert made_run.batches["inputs_each"] == [computed]
 
 
 def test_a_worker_that_finds_another_model_fails(home):

@@ -12,6 +12,7 @@ import torch
 import tiny
 from attattr import Attributor, UnsupportedModelError
 from attattr.measure.masks import Mask, measure
+from attattr.models.loading import load
 
 LORA = {
     "SEQ_CLS": (tiny.bert, ["query", "value"]),
@@ -99,3 +100,31 @@ def test_a_folder_with_an_adapter_is_what_the_unmerged_model_is(tmp_path):
     other = loaded.attribute("the film is good")
     assert one.tokens == other.tokens
     np.testing.assert_allclose(one.scores, other.scores, atol=1e-5 * np.abs(other.scores).max())
+
+
+@pytest.mark.parametrize(
+    ("of_base", "of_adapter", "found"),
+    [
+        ({0: "bad", 1: "so-so", 2: "good"}, None, ["bad", "so-so", "good"]),
+        ({0: "bad", 1: "so-so", 2: "good"}, {0: "no", 1: "perhaps", 2: "yes"}, ["no", "perhaps", "yes"]),
+        (None, {0: "no", 1: "perhaps", 2: "yes"}, ["no", "perhaps", "yes"]),
+        ({0: "bad", 1: "good"}, None, ["LABEL_0", "LABEL_1", "LABEL_2"]),  # not of this head
+        ({0: "bad", 1: "so-so", 2: "good"}, {0: "a", 1: "b"}, ["bad", "so-so", "good"]),
+    ],
+)
+def test_names_of_labels_are_kept_under_an_adapter(tmp_path, of_base, of_adapter, found):
+    """They had all become LABEL_0, LABEL_1 …"""
+    model = with_lora("SEQ_CLS").float()
+    base = tiny.bert(labels=len(of_base or "abc")).float()
+    base.config.id2label = of_base or base.config.id2label
+    (base if base.config.num_labels == 3 else base.bert).save_pretrained(tmp_path / "base")
+    tiny.tokenizer().save_pretrained(tmp_path / "base")
+    model.peft_config["default"].base_model_name_or_path = str(tmp_path / "base")
+    model.save_pretrained(tmp_path / "adapter")
+    if of_adapter:
+        base.config.id2label = of_adapter
+        base.config.save_pretrained(tmp_path / "adapter")
+    loaded = load(tmp_path / "adapter")
+    assert list(loaded.model.config.id2label.values()) == found
+    assert loaded.model.config.label2id == {name: i for i, name in enumerate(found)}
+    assert load(tmp_path / "adapter", labels="x,y,z").model.config.id2label == {0: "x", 1: "y", 2: "z"}

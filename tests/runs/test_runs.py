@@ -276,7 +276,8 @@ def test_a_full_disk_is_said_so_and_finished_shards_stay(home, whole, tmp_path):
 def test_bad_rows_are_reported_by_line_and_kept_out(home, tmp_path):
     data = tmp_path / "data.tsv"
     data.write_text("sentence\tlabel\na film\tgood\n\tbad\nnot good\tdreadful\nnobody eats\tbad\n")
-    command = ["run", str(data), "--model", str(home / "model"), "--out", str(tmp_path / "run")]
+    command = ["run", str(data), "--model", str(home / "model"), "--target", "gold", "--out"]
+    command.append(str(tmp_path / "run"))
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.stderr
     assert "line 3: no text in sentence" in done.stderr
@@ -299,6 +300,68 @@ def test_data_of_another_task_is_an_error_that_lists_both_sides(attributor):
     )
     assert [example.label for example in good] == ["good"]
     assert bad == [Problem(0, "no label")]
+
+
+def run_on(tmp_path, name, content, model, *more):
+    """`attattr run` on a file of that content; what it said, and its table of inputs."""
+    (tmp_path / name).write_text(content)
+    command = ["run", str(tmp_path / name), "--model", str(model), "--out", str(tmp_path / "run"), *more]
+    done = CliRunner().invoke(app, command)
+    return done, open_run(tmp_path / "run").inputs.to_table().to_pylist() if not done.exit_code else []
+
+
+def test_a_target_that_needs_no_label_takes_any_and_none(home, tmp_path):
+    content = "sentence\tlabel\na film\tjoy\nnot good\t\nnobody eats\t-\n"
+    done, rows = run_on(tmp_path, "data.tsv", content, home / "model", "--store", "heads")
+    assert [row["gold"] for row in rows] == ["joy", None, None]
+    assert "kept out" not in done.stderr
+    done, _ = run_on(tmp_path, "data.tsv", content, home / "model", "--target", "gold")
+    assert done.exit_code == 2 and "the data's are joy, the model's bad, good" in done.stderr
+
+
+def test_scores_are_kept_beside_a_model_of_one_output(home, tmp_path):
+    """Regression: the logit is what can be explained."""
+    tiny.bert(labels=1).float().save_pretrained(tmp_path / "model")
+    tiny.tokenizer().save_pretrained(tmp_path / "model")
+    content = "sentence1\tsentence2\tlabel\na film\tthe film\t3.80\nnot good\tgood\t0.0\n"
+    done, _ = run_on(tmp_path, "data.tsv", content, tmp_path / "model")
+    assert done.exit_code == 2 and "output" in done.stderr and not (tmp_path / "run").exists()
+    _, rows = run_on(tmp_path, "data.tsv", content, tmp_path / "model", "--output", "logit")
+    assert [(row["gold"], row["target"]) for row in rows] == [("3.80", "LABEL_0"), ("0.0", "LABEL_0")]
+
+
+@pytest.mark.filterwarnings("ignore:the data's labels are numbers")
+def test_numbers_of_classes_are_gold_labels(home, tmp_path):
+    content = '{"text": "a film", "label": 1}\n{"text": "film", "label": -1}\n{"text": "bad", "label": 0}\n'
+    done, rows = run_on(tmp_path, "x.jsonl", content, home / "model", "--target", "gold", "--store", "heads")
+    assert [(row["gold"], row["target"]) for row in rows] == [("good", "good"), ("bad", "bad")]
+    assert "line 2: no label in label" in done.stderr
+    (tmp_path / "other").mkdir()
+    _, rows = run_on(tmp_path / "other", "x.jsonl", content, home / "model", "--store", "heads")
+    assert [row["gold"] for row in rows] == ["1", None, "0"]  # as they are
+
+
+def test_inputs_are_tokenised_shard_by_shard(attributor, examples, tmp_path, monkeypatch):
+    """100,000 inputs tokenised before the first is attributed were a minute of waiting."""
+    from attattr.runs import shard
+
+    seen: list[int] = []
+    encode = shard.encode
+    monkeypatch.setattr(shard, "encode", lambda m, t, rows: seen.append(len(rows)) or encode(m, t, rows))
+    tokenised: list[int] = []
+    inner = attributor.tokenizer.__class__.__call__
+
+    def counting(tokenizer, *texts, **options):
+        tokenised.append(1)
+        return inner(tokenizer, *texts, **options)
+
+    monkeypatch.setattr(attributor.tokenizer.__class__, "__call__", counting)
+    run = attribute_data(attributor, examples[:8], tmp_path, work=WORK, shard_size=2, stop=lambda: True)
+    assert run.finished == (0,)
+    assert seen == [2] and len(tokenised) == 4  # twice each: attributed, then counted
+    again = attribute_data(attributor, examples[:8], tmp_path, work=WORK, shard_size=2)
+    assert [sum(each) for each in again.batches["inputs_each"]] == [2, 2, 2, 2]
+    assert 0 <= again.batches["padding_share"] < 1
 
 
 def test_a_folder_that_cannot_be_made_is_a_clear_error(attributor, examples, tmp_path):

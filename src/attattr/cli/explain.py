@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from attattr.asked import Progress
-from attattr.cli import options
+from attattr.cli import options, texts
 from attattr.errors import InputError
 
 DEFAULTS = {1: "sst2", 2: "mnli"}  # embedded models for so many texts
@@ -35,7 +35,13 @@ class ModelOrDefault(options.TheModel):
 
 
 def explain(
-    text: Annotated[list[str], typer.Argument(help="One text, or two for a model of pairs.", metavar="TEXT")],
+    text: Annotated[
+        list[str],
+        typer.Argument(
+            help="One text, or two for a model of pairs; a file that is there is read; - is standard input.",
+            metavar="TEXT",
+        ),
+    ],
     the_model: ModelOrDefault,
     target: Annotated[
         str,
@@ -72,14 +78,16 @@ def explain(
 
     Example: attattr explain "A man is eating." "Nobody is eating."
     """
-    saved = next(filter(names_result, text), None)
+    saved = next(filter(texts.is_result, text), None)
     if saved is not None:
         raise InputError(f"explain takes texts: show '{saved}' with attattr tree or attattr figure")
-    check_texts(text)
+    texts.check_count(text)
     steps = options.steps(method, n_steps)
     if not tol > 0:
         raise InputError(f"--tol must be positive, not {tol:g}")
-    options.check_files({"--json": json_file, "--save": save, "--html": html}, [the_model.model])
+    read = [*texts.files(text), the_model.model]
+    options.check_files({"--json": json_file, "--save": save, "--html": html}, read)
+    text = texts.read(text)
     attributor = the_model.for_texts(len(text)).attributor()
     inputs = text[0] if len(text) == 1 else (text[0], text[1])
     with options.progress_bar("") as progress:
@@ -127,18 +135,3 @@ def explain(
     for kind, path in (("result", save), ("page", html), ("facts", json_file)):
         if path is not None:
             typer.echo(f"Wrote the {kind} to {path}.", err=True)
-
-
-def check_texts(texts: list[str]) -> None:
-    if len(texts) > 2:
-        raise InputError(f"one text or two can be explained, not {len(texts)}: put each in quotes")
-    for text in texts:
-        if not text.strip():
-            raise InputError("the text is empty: there is nothing to explain")
-        if any("\ud800" <= character <= "\udfff" for character in text):
-            raise InputError("the text is not valid UTF-8")
-
-
-def names_result(text: str) -> bool:
-    """Whether a text is the name of a saved result, be it there or not: nobody means to explain that."""
-    return text.endswith(".attattr")

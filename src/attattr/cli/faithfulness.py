@@ -42,7 +42,7 @@ def faithfulness(
     """
     check_threshold(threshold)
     options.check_files({"--json": json_file}, [the_data.data, the_model.model])
-    examples, problems = the_data.read()
+    examples, problems = the_data.read(unlabelled=True)
     options.report(problems)
     attributor = the_model.attributor()
     from attattr.measure.faithfulness import measure_faithfulness

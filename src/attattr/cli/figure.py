@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from attattr.cli import options
+from attattr.cli import options, texts
 from attattr.cli.explain import ModelOrDefault
-from attattr.cli.tree import Threshold, check_threshold, check_words, results, saved_or_made
+from attattr.cli.tree import Threshold, check_threshold, check_words, saved_or_made
 from attattr.errors import InputError
 
 
@@ -16,7 +16,8 @@ def figure(
     text: Annotated[
         list[str],
         typer.Argument(
-            help="A saved result; or one text, or two for a model of pairs.", metavar="RESULT|TEXT"
+            help="A saved result; or one text, or two for a model of pairs; as for `explain`.",
+            metavar="RESULT|TEXT",
         ),
     ],
     the_model: ModelOrDefault,
@@ -50,7 +51,7 @@ def figure(
     if kind != "tree":
         options.refuse("goes with --kind tree", "threshold")
     check_threshold(threshold)
-    options.check_files({"--out": out}, [*results(text), the_model.model], figures=("--out",))
+    options.check_files({"--out": out}, [*texts.files(text), the_model.model], figures=("--out",))
     result = saved_or_made(text, the_model)
     check_words(result, words)
     from attattr.report import figures

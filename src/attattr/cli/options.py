@@ -141,17 +141,18 @@ class TheData:
 
         return without_secrets(self.data)
 
-    def read(self, *, draws: bool = True) -> tuple[list[Example], list[Problem]]:
+    def read(self, *, draws: bool = True, unlabelled: bool = False) -> tuple[list[Example], list[Problem]]:
         """The usable rows, and the others (to be told by `report`).
 
-        draws: whether the verb has more to draw at random than the rows.
+        draws: whether the verb has more to draw at random than the rows. unlabelled: whether it needs no
+        gold labels.
         """
         if self.limit is None and not draws:
             refuse("draws rows, and without --limit none are drawn", "seed")
         with working(f"reading {self.name}"):
             from attattr.data.examples import read_examples
 
-            return read_examples(**vars(self))
+            return read_examples(**vars(self), unlabelled=unlabelled)
 
 
 def flattened(verb: Callable[..., None]) -> Callable[..., None]:

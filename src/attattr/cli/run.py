@@ -54,7 +54,7 @@ def run(
         options.refuse("goes with --engine ray", "ray_address", "workers")
     n_nodes = options.steps(method, n_steps)
     options.check_files({"--out": out}, [the_data.data, the_model.model], folders=("--out",))
-    examples, problems = the_data.read(draws=False)
+    examples, problems = the_data.read(draws=False, unlabelled=target != "gold")
     attributor = the_model.attributor()
     from attattr.runs.run import attribute_data, usable
     from attattr.runs.shard import Work
@@ -95,7 +95,7 @@ def _show(made: Run) -> None:
     rows = made.inputs.count_rows()
     typer.echo(
         f"{made.path}: {rows:,} inputs in {len(made.finished)} of {count} shards, "
-        f"{made.manifest['batches']['padding_share']:.1%} of the tokens padding"
+        f"{made.batches['padding_share']:.1%} of the tokens padding"
     )
     impossible = made.left_out
     if impossible:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attattr.cli import options
-from attattr.cli.explain import ModelOrDefault, check_texts, names_result
+from attattr.cli import options, texts
+from attattr.cli.explain import ModelOrDefault
 from attattr.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,7 +26,10 @@ Threshold = Annotated[
 def tree(
     text: Annotated[
         list[str],
-        typer.Argument(help="One text, two for a model of pairs, or a saved result.", metavar="TEXT|RESULT"),
+        typer.Argument(
+            help="One text, two for a model of pairs, or a saved result; as for `explain`.",
+            metavar="TEXT|RESULT",
+        ),
     ],
     the_model: ModelOrDefault,
     threshold: Threshold = 0.4,
@@ -43,7 +45,7 @@ def tree(
     Example: attattr tree "A man is eating." "Nobody is eating."
     """
     check_threshold(threshold)
-    options.check_files({"--json": json_file, "--figure": figure}, [*results(text), the_model.model])
+    options.check_files({"--json": json_file, "--figure": figure}, [*texts.files(text), the_model.model])
     result = saved_or_made(text, the_model)
     check_words(result, words)
     from attattr.result.tree import build_tree, merge_words
@@ -85,34 +87,22 @@ def check_words(result: Attribution, words: bool) -> None:
         raise InputError("it is not known which words these tokens are pieces of: leave --words out")
 
 
-def saved_or_made(texts: list[str], the_model: ModelOrDefault) -> Attribution:
+def saved_or_made(given: list[str], the_model: ModelOrDefault) -> Attribution:
     """The saved result that a single argument names, or what the model says of the texts."""
-    saved = results(texts)
-    if saved and len(texts) > 1:
-        raise InputError(f"'{saved[0]}' is a saved result: give it alone")
-    if saved:
+    saved = next(filter(texts.is_result, given), None)
+    if saved is not None and len(given) > 1:
+        raise InputError(f"'{saved}' is a saved result: give it alone")
+    if saved is not None:
         if the_model.model is not None:
-            raise InputError(f"'{saved[0]}' is a saved result: it takes no --model")
+            raise InputError(f"'{saved}' is a saved result: it takes no --model")
         options.refuse("is of a model, and a saved result needs none", *options.OPENING)
         from attattr.result.file import load
 
-        return load(saved[0])
-    check_texts(texts)
-    attributor = the_model.for_texts(len(texts)).attributor()
+        return load(saved)
+    read = texts.read(given)
+    attributor = the_model.for_texts(len(read)).attributor()
     with options.progress_bar("attributing") as progress:
-        return attributor.attribute(*texts, progress=progress)
-
-
-def results(texts: list[str]) -> list[str]:
-    """Those that name a saved result: by its ending, or a single one because there is such a file."""
-    return [text for text in texts if names_result(text) or (len(texts) == 1 and _is_file(text))]
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).is_file()
-    except (OSError, ValueError):  # too long for a name, or with characters that none has
-        return False
+        return attributor.attribute(*read, progress=progress)
 
 
 def _view(tree: AttributionTree, result: Attribution) -> list[Tree | str]:

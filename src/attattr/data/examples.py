@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from attattr import asked
 from attattr.data import tables
+from attattr.data.labels import is_number
 from attattr.errors import InputError
 
 PAIRS = (
@@ -21,6 +22,7 @@ PAIRS = (
 SINGLES = ("sentence", "sentence1", "text", "review", "content", "premise", "question")
 LABELS = ("label_text", "label", "gold_label", "labels", "class")
 IDS = ("id", "idx", "pairID", "guid")
+UNLABELLED = {"-1", "-1.0"}
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,16 @@ def _as_example(item: Any) -> Example:
 
 
 def _whole_characters(which: str, text: str) -> None:
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if not _is_whole(text):
         raise InputError(f"the {which} is not valid UTF-8: it has half a character in it")
+
+
+def _is_whole(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
 
 
 def examples_of(value: Any) -> list[Example]:
@@ -133,6 +143,7 @@ def read_examples(
     split: str | None = None,
     limit: int | None = None,
     seed: int = 0,
+    unlabelled: bool = False,
 ) -> tuple[list[Example], list[Problem]]:
     """The rows of a data file or hub data set, and those that cannot be used.
 
@@ -143,12 +154,14 @@ def read_examples(
     Args:
         data: a .tsv, .csv, .jsonl, .json or .parquet file, plain or .gz; a run folder; or a hub data set
             as "owner/name" or "owner/name:config". TSV is read without quoting, CSV with; "n/a" and
-            "null" stay texts.
+            "null" stay texts, and labels are kept as they are written (3.8, 007).
         text_columns: one name or two ("premise,hypothesis"); None: recognised by their usual names. A
             second column that is recognised, yet empty in every row, is passed over.
         label_column: None: recognised; labels are None where there is no such column.
         split: of a hub data set; None: its only one, or "validation".
         limit: so many of the usable rows, drawn with `seed`, in the order of the file.
+        unlabelled: rows without a label can be used, too. A label is missing where it is empty or "-", and
+            where it is -1 among the numbers of classes, as in the test sets of GLUE.
 
     Raises:
         InputError: no such file, an unknown or broken format, no rows, unknown columns.
@@ -156,13 +169,14 @@ def read_examples(
     if limit is not None:
         asked.whole(limit, "the limit", 1)
     asked.seed(seed)
+    asked.flag(unlabelled, "unlabelled")
     if not isinstance(data, str) or not tables.is_address(data):
         asked.path(data, "the data")
     table = tables.read(str(data), split)
     columns, called = table.columns, tables.without_secrets(str(data))
     texts = _text_columns(columns, text_columns, called)
     label = _label_column(columns, label_column, called)
-    examples, problems = _rows(table, texts, label)
+    examples, problems = _rows(table, texts, label, unlabelled)
     if not examples:
         if not problems:
             raise InputError(f"'{called}' has no rows")
@@ -213,27 +227,30 @@ def _unknown(what: str, wanted: str, columns: Mapping[str, list[Any]], data: str
     )
 
 
-def _rows(table: tables.Table, texts: list[str], label: str | None) -> tuple[list[Example], list[Problem]]:
-    columns, names = table.columns, table.names.get(label or "")
+def _rows(
+    table: tables.Table, texts: list[str], label: str | None, unlabelled: bool
+) -> tuple[list[Example], list[Problem]]:
+    columns = table.columns
     for name in texts:
         kinds = {_kind(value) for value in columns[name] if value is not None}
         if kinds and "str" not in kinds:
             raise InputError(f"column '{name}' holds {', '.join(sorted(kinds))}, not text: name another one")
     id_column = next((name for name in IDS if name in columns), None)
+    golds = None if label is None else _labels(columns[label], table.names.get(label))
     examples, problems = [], []
     for i, line in enumerate(table.lines):
         row = [columns[name][i] for name in texts]
         empty = [name for name, text in zip(texts, row, strict=True) if not _is_text(text)]
-        gold = None if label is None else _label(columns[label][i], names)
+        gold = None if golds is None else golds[i]
+        key = None if id_column is None or columns[id_column][i] is None else str(columns[id_column][i])
         if empty:
             problems.append(Problem(line, f"no text in {' and '.join(empty)}"))
-        elif label is not None and gold is None:
+        elif golds is not None and gold is None and not unlabelled:
             problems.append(Problem(line, f"no label in {label}"))
+        elif not all(_is_whole(text or "") for text in (*row, gold, key)):
+            problems.append(Problem(line, "not valid UTF-8: it has half a character in it"))
         else:
-            key = None if id_column is None else columns[id_column][i]
-            examples.append(
-                Example(row[0], ([*row, None])[1], gold, id=None if key is None else str(key), line=line)
-            )
+            examples.append(Example(row[0], ([*row, None])[1], gold, id=key, line=line))
     return examples, problems
 
 
@@ -241,11 +258,22 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
+def _labels(values: list[Any], names: list[str] | None) -> list[str | None]:
+    """Labels by name, or as they are written; None for none, as -1 is where the others number classes."""
+    found = [_label(value, names) for value in values]
+    held = set(found) - {None}
+    if held & UNLABELLED and all(label in UNLABELLED or is_number(label) for label in held if label):
+        return [None if label in UNLABELLED else label for label in found]
+    return found
+
+
 def _label(value: Any, names: list[str] | None) -> str | None:
     """A label's name; None for none: empty, and the "-" and -1 of NLI pairs nobody agreed on."""
     if names is not None and isinstance(value, int):
         return names[value] if 0 <= value < len(names) else None
-    text = "" if value is None else str(value).strip()
+    if value is None or value != value:  # of a table with gaps: not a number
+        return None
+    text = str(value).strip()
     return None if text in ("", "-") else text
 
 

@@ -11,7 +11,7 @@ What is damaged is refused. Writing it: runs/folder.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -65,7 +65,7 @@ class _Manifest(BaseModel):
     data: _Data
     options: _Options
     shards: _Shards
-    batches: _Batches
+    batches: _Batches | None = None  # of a run from before the markers had them
 
 
 class _LeftOut(BaseModel):
@@ -73,11 +73,18 @@ class _LeftOut(BaseModel):
     reason: str
 
 
+class _Layout(BaseModel):
+    inputs_each: list[Whole] = []
+    tokens: Whole = 0
+    computed: Whole = 0  # with padding
+
+
 class _Marker(BaseModel):
     rows: Whole
     worst_gap: float
     files: dict[str, str]
     left_out: list[_LeftOut] = []
+    batches: _Layout = _Layout()
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,7 @@ class Run:
     finished: tuple[int, ...]  # numbers of the finished shards
     left_out: int  # inputs that could not be attributed: left_out.jsonl says why
     _digests: Mapping[Path, str]
+    batches: dict[str, Any] = field(default_factory=dict)  # inputs_each, by finished shard; padding_share
     _sound: set[Path] = field(default_factory=set, compare=False)  # files found as written
 
     def __repr__(self) -> str:
@@ -164,7 +172,19 @@ def open_run(path: str | Path) -> Run:
         for n, marker in markers.items()
         for name, digest in marker.files.items()
     }
-    return Run(path, manifest, tuple(markers), sum(len(m.left_out) for m in markers.values()), known)
+    left_out = sum(len(marker.left_out) for marker in markers.values())
+    return Run(path, manifest, tuple(markers), left_out, known, _batches(manifest, markers.values()))
+
+
+def _batches(manifest: Mapping[str, Any], markers: Iterable[_Marker]) -> dict[str, Any]:
+    if "batches" in manifest:
+        return manifest["batches"]
+    layouts = [marker.batches for marker in markers]
+    tokens, computed = (sum(getattr(each, name) for each in layouts) for name in ("tokens", "computed"))
+    return {
+        "inputs_each": [each.inputs_each for each in layouts],
+        "padding_share": round(1 - tokens / computed, 4) if computed else 0.0,
+    }
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

@@ -1,10 +1,9 @@
-"""Data files and hub data sets as columns, read through the `datasets` library."""
+"""Data files, run folders and hub data sets as columns."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import csv
 import gzip
 import re
 import shutil
@@ -19,11 +18,11 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote
 
+from attattr.data import rows
 from attattr.errors import InputError
 from attattr.models import hub
 
-# by extension: the builder of the datasets library
-BUILDERS = {".tsv": "csv", ".csv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+ENDINGS = (".tsv", ".csv", ".jsonl", ".json", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def read(data: str, split: str | None = None) -> Table:
         _no_split(split, data)
         return _read_run(path)
     endings = {suffix.lower() for suffix in path.suffixes}
-    looks_like_file = endings & {*BUILDERS, ".gz"} or data.startswith((".", "/", "~"))
+    looks_like_file = endings & {*ENDINGS, ".gz"} or data.startswith((".", "/", "~"))
     if path.exists() or looks_like_file:
         _no_split(split, data)
         return _read_file(path, str(path))
@@ -134,8 +133,8 @@ def _extension(path: Path, called: str) -> str:
     """The ending that says what a file holds, less the .gz."""
     plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     extension = plain.suffix.lower()
-    if extension not in BUILDERS:
-        raise InputError(f"cannot read '{called}': give a file in {', '.join(BUILDERS)}, plain or with .gz")
+    if extension not in ENDINGS:
+        raise InputError(f"cannot read '{called}': give a file in {', '.join(ENDINGS)}, plain or with .gz")
     return extension
 
 
@@ -155,12 +154,7 @@ def _read_file(path: Path, called: str) -> Table:
                     shutil.copyfileobj(packed, unpacked)
             if not file.stat().st_size:
                 raise InputError(f"'{called}' is empty")
-            options = _csv_options(file, extension, called) if BUILDERS[extension] == "csv" else {}
-            columns, names = _load(
-                BUILDERS[extension], data_files=str(file), split="train", cache_dir=f"{folder}/cache",
-                keep_in_memory=True, **options,
-            )  # fmt: skip
-            return Table(columns, names, _lines(file, extension, columns))
+            return _table(file, extension, called, f"{folder}/cache")
     except InputError:
         raise
     except (OSError, EOFError, zlib.error) as error:
@@ -169,47 +163,22 @@ def _read_file(path: Path, called: str) -> Table:
         raise InputError(f"'{called}' is not a sound {extension} file: {_first_line(error)}") from error
 
 
-def _csv_options(file: Path, extension: str, called: str) -> dict[str, Any]:
-    """What makes every column text, keeps blank lines (so that lines can be counted) and "n/a"."""
-    import datasets
-
-    tsv = extension == ".tsv"
-    quoting: Any = csv.QUOTE_NONE if tsv else csv.QUOTE_MINIMAL
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        rows = csv.reader(lines, delimiter="\t" if tsv else ",", quoting=quoting)
-        header, first = next(rows, []), next(rows, None)
-    if not any(header) or len(set(header)) < len(header):
-        raise InputError(f"the first line of '{called}' must name its columns, each with a name of its own")
-    if first is None:
-        raise InputError(f"'{called}' has a first line of column names, but no rows")
-    if len(first) > len(header):  # later ones pandas notices itself; here it would take an index column
-        raise InputError(f"'{called}' has {len(first)} fields in line 2 for {len(header)} columns")
-    return {
-        "delimiter": "\t" if tsv else ",",
-        "quoting": quoting,
-        "keep_default_na": False,
-        "skip_blank_lines": False,
-        "names": header,
-        "header": 0,
-        "index_col": False,
-        "features": datasets.Features({name: datasets.Value("string") for name in header}),
-    }
-
-
-def _lines(file: Path, extension: str, columns: dict[str, list[Any]]) -> list[int]:
-    """The line in which each row begins."""
-    count = len(next(iter(columns.values()), []))
-    if extension == ".jsonl":
-        with file.open("rb") as lines:
-            found = [number for number, line in enumerate(lines, 1) if line.strip()]
-        return found if len(found) == count else list(range(1, count + 1))
-    if extension not in (".tsv", ".csv"):
-        return list(range(1, count + 1))
-    line, starts = 2 + sum(name.count("\n") for name in columns), []
-    for row in zip(*columns.values(), strict=True):
-        starts.append(line)
-        line += 1 + sum(value.count("\n") for value in row if value)
-    return starts
+def _table(file: Path, extension: str, called: str, cache: str) -> Table:
+    if extension == ".parquet":
+        columns, names = _load(
+            "parquet", data_files=str(file), split="train", cache_dir=cache, keep_in_memory=True
+        )
+        return Table(columns, names, list(range(1, len(next(iter(columns.values()), [])) + 1)))
+    try:
+        if extension in (".tsv", ".csv"):
+            columns, lines = rows.delimited(file, called, tabs=extension == ".tsv")
+        else:
+            columns, lines = rows.json_objects(file, called)
+    except UnicodeDecodeError:
+        raise InputError(
+            f"'{called}' is not UTF-8 in line {rows.undecodable(file)}: save it in UTF-8"
+        ) from None
+    return Table(columns, {}, lines)
 
 
 def _read_hub(name: str, split: str | None) -> Table:
@@ -267,6 +236,4 @@ def _first_line(error: BaseException) -> str:
     """The innermost reason: `datasets` wraps the useful message in "An error occurred"."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return (
-        (str(error).strip() or type(error).__name__).splitlines()[0].removeprefix("Error tokenizing data. ")
-    )
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

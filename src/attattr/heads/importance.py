@@ -192,9 +192,11 @@ def attributions(
     attributor: Attributor, examples: Sequence[Example], target: str, reduce: str, tell: asked.Progress
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """(N, L, H) of one number a head of each input's scores, and the names of the sites."""
+    from attattr.measure.accuracy import gold_indices
+
     results = attributor.attribute(
         list(examples),
-        target=[example.label for example in examples] if target == "gold" else None,
+        target=gold_indices(attributor.model, examples)[1].tolist() if target == "gold" else None,
         store="heads",
         progress=lambda done, total, name: tell(done, total, "attributing"),
     )

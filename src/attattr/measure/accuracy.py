@@ -11,6 +11,7 @@ import numpy as np
 
 from attattr import asked
 from attattr.data.examples import Example, examples_of
+from attattr.data.labels import classes
 from attattr.errors import InputError
 from attattr.measure.intervals import wilson
 from attattr.result.shown import brief, counted
@@ -139,7 +140,8 @@ def evaluate_model(
     >>> evaluate_model(sst2.model, sst2.tokenizer, examples).accuracy > 0.9  # doctest: +SKIP
     True
 
-    Args: as `predict`. Gold labels are matched to the model's by name, case aside.
+    Args: as `predict`. Gold labels are matched to the model's by name, case aside, or are all numbers of
+        its classes (0, or 0.0), which a warning tells.
 
     Raises:
         InputError: rows without labels, or with labels the model does not have (both are listed).
@@ -158,7 +160,7 @@ def evaluate_model(
 
 
 def gold_indices(model: PreTrainedModel, examples: Sequence[Example]) -> tuple[list[str], np.ndarray]:
-    """The model's labels, and each example's gold label as an index into them, (N,)."""
+    """The model's labels, and each example's gold label as an index into them, (N,): as `labels.classes`."""
     if model.can_generate():
         raise InputError(f"a {type(model).__name__} predicts tokens: only classifiers have an accuracy")
     id2label: Any = model.config.id2label
@@ -168,17 +170,15 @@ def gold_indices(model: PreTrainedModel, examples: Sequence[Example]) -> tuple[l
     wanted = {example.label for example in examples}
     if None in wanted:
         raise InputError("the data has no labels: name their column (--label-column)")
-    exact = {label: i for i, label in enumerate(labels)}
-    loose = {label.lower(): i for i, label in reversed(list(enumerate(labels)))}
-    found = {label: exact.get(label, loose.get(str(label).lower())) for label in wanted}
-    if None in found.values():
+    found = classes(labels, map(str, wanted))
+    if len(found) < len(wanted):
         data = sorted(map(str, wanted))
         listed = ", ".join(data[:10]) + (f" and {len(data) - 10} more" if len(data) > 10 else "")
         raise InputError(
             f"the data's labels are {listed}; the model's are {', '.join(labels)}: "
             "give the model's names in its own order (--labels), or data of its task"
         )
-    return labels, np.array([found[example.label] for example in examples])
+    return labels, np.array([found[str(example.label)] for example in examples])
 
 
 def score(labels: Sequence[str], gold: np.ndarray, predicted: np.ndarray) -> Evaluation:

@@ -215,7 +215,7 @@ def _adapter(
     weights = load_peft_weights(where, device="cpu", **options)
     classes = next((len(v) for k, v in weights.items() if k.endswith(CLASSIFIERS)), None)
     if classes is not None and auto.endswith("Classification"):
-        labels = card.get("labels") or [f"LABEL_{i}" for i in range(classes)]
+        labels = card.get("labels") or _labels(config, _own_names(where, options), classes)
         if len(labels) != classes:
             raise ModelError(f"the card of '{name}' names {', '.join(labels)}, yet it has {classes} classes")
         _set_labels(config, labels)
@@ -246,6 +246,28 @@ def _adapter(
     )
     of_own = options | {"trust_remote_code": trust}
     return Loaded(model, _tokenizer(auto, where if own else start, of_own if own else of_base), info)
+
+
+def _own_names(where: str, options: dict[str, Any]) -> dict[str, Any]:
+    """id2label of a config that was saved beside an adapter; empty where there is none."""
+    from transformers.utils import cached_file
+
+    file = cached_file(
+        where, "config.json", _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False, **options,
+    )  # fmt: skip
+    facts = json.loads(Path(file).read_text(encoding="utf-8")) if file else {}
+    return facts.get("id2label") or {} if isinstance(facts, dict) else {}
+
+
+def _labels(config: PreTrainedConfig, own: dict[str, Any], classes: int) -> list[str]:
+    """Names of an adapter's classes: as its own config has them, or its base's that has as many."""
+    base: Any = config.id2label or {}
+    for named in (own, base):
+        by_index = {int(i): str(name) for i, name in named.items()}
+        if sorted(by_index) == list(range(classes)):
+            return [by_index[i] for i in range(classes)]
+    return [f"LABEL_{i}" for i in range(classes)]
 
 
 def _tokenizer(auto: str, where: str, options: dict[str, Any]) -> Any:

@@ -38,8 +38,7 @@ def agree(out: Path, manifest: dict[str, Any]) -> None:
     old = read_manifest(out)
     belongs(old["model"], manifest["model"], f"the run in '{out}'")
     for name, part in manifest.items():
-        # batches follow from the rest and the device, which changes no more than rounding
-        if name in ("environment", "batches") or old.get(name) == part:
+        if name == "environment" or old.get(name) == part:
             continue
         if isinstance(part, dict) and isinstance(old.get(name), dict):
             for key in part:
@@ -72,7 +71,7 @@ def write_shard(out: Path, number: int, shard: Shard) -> None:
         table_file(out, name, number).parent.mkdir(exist_ok=True)
         files.write(table_file(out, name, number), content)
     held = {name: hashlib.sha256(content).hexdigest() for name, content in shard.files.items()}
-    facts = {"rows": shard.rows, "worst_gap": shard.worst_gap, "files": held}
+    facts = {"rows": shard.rows, "worst_gap": shard.worst_gap, "files": held, "batches": shard.batches}
     if shard.left_out:
         facts["left_out"] = [problem._asdict() for problem in shard.left_out]
     marker_file(out, number).parent.mkdir(exist_ok=True)

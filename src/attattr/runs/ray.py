@@ -71,7 +71,8 @@ def ray_engine(
             for batch in done.iter_batches(batch_size=1, batch_format="numpy", prefetch_batches=0):
                 files = {name: bytes(batch[name][0]) for name in FILES if len(batch[name][0])}
                 left_out = tuple(Problem(*each) for each in json.loads(str(batch["left_out"][0])))
-                shard = Shard(files, int(batch["rows"][0]), float(batch["worst_gap"][0]), left_out)
+                batches = json.loads(str(batch["batches"][0]))
+                shard = Shard(files, int(batch["rows"][0]), float(batch["worst_gap"][0]), left_out, batches)
                 yield int(batch["number"][0]), shard
         except ray.exceptions.RayError as error:
             raise AttAttrError(f"a Ray worker failed: {_reason(error)}") from error
@@ -97,7 +98,8 @@ class _Worker:
         shard = make_shard(self.attributor, examples, int(batch["first"][0]), self.work)
         files = {name: [shard.files.get(name, b"")] for name in FILES}
         facts = {"rows": [shard.rows], "worst_gap": [shard.worst_gap]}
-        return {"number": batch["number"], "left_out": [json.dumps(shard.left_out)], **facts, **files}
+        told = {"left_out": [json.dumps(shard.left_out)], "batches": [json.dumps(shard.batches)]}
+        return {"number": batch["number"], **told, **facts, **files}
 
 
 def _connect(ray: Any, address: str | None, workers: int) -> None:

@@ -7,7 +7,6 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from attattr import __version__, asked
 from attattr.data.examples import Example, Problem, examples_of
+from attattr.data.labels import classes
 from attattr.data.run_folder import FORMAT, Run, open_run, sound
 from attattr.disk import files
 from attattr.errors import InputError
@@ -98,8 +98,9 @@ def attribute_data(
     data = {} if data is None else asked.instance(data, dict, "the data")
     for what, called in (("engine", engine), ("progress", progress), ("stop", stop)):
         asked.function(called, what)
-    if work.target not in ("gold", "predicted"):
-        parse(work.target, work.output, attributor.model, attributor.tokenizer)
+    if work.target != "gold":
+        target = None if work.target == "predicted" else work.target
+        parse(target, work.output, attributor.model, attributor.tokenizer)
     size = SHARD_SIZE[work.store] if shard_size is None else asked.whole(shard_size, "the shard size", 1)
     work = _plain(work)
     out = files.local(asked.path(out, "the folder of the run"))
@@ -154,34 +155,42 @@ def _plain(work: Work) -> Work:
 def usable(
     attributor: Attributor, examples: Sequence[Example], *, needs_label: bool
 ) -> tuple[list[Example], list[Problem]]:
-    """Examples whose label the model knows, and a problem for each of the others.
+    """Examples that a run can attribute, and a problem for each of the others.
 
-    needs_label: an example without a label is of no use (the target is the gold label).
+    needs_label: the target is the gold label, which the model has to know; one that is the number of a class
+    becomes its name (`labels.classes`). Otherwise every example is of use, and labels stay as they are.
 
     Raises:
         InputError: not one is left; the message lists the labels of both sides.
     """
     from attattr.engine.targets import parse
 
-    known: dict[str | None, str | None] = {None: "no label" if needs_label else None}
-    for label in {example.label for example in examples} - {None}:
+    if not needs_label:
+        return list(examples), []
+    seen = {example.label for example in examples if example.label is not None}
+    named = {label: attributor.labels[i] for label, i in classes(attributor.labels, seen).items()}
+    known: dict[str | None, str | None] = {None: "no label"}
+    for label in seen:
         try:
-            parse(label, None, attributor.model, attributor.tokenizer)
+            parse(named.get(label, label), None, attributor.model, attributor.tokenizer)
             known[label] = None
         except InputError:
             known[label] = f"unknown label '{label}'"
-    good = [example for example in examples if known[example.label] is None]
-    bad = [
-        Problem(example.line or 0, str(known[example.label]))
-        for example in examples
-        if known[example.label] is not None
-    ]
+    good, bad = [], []
+    for example in examples:
+        label, reason = example.label, known[example.label]
+        if reason is not None:
+            bad.append(Problem(example.line or 0, reason))
+        elif label in named and label.lower() != named[label].lower():
+            good.append(replace(example, label=named[label]))
+        else:
+            good.append(example)
     if not good:
-        seen = sorted(str(label) for label in known if label is not None)
+        held = ", ".join(sorted(seen)[:10]) or "missing"
         raise InputError(
-            f"no row has a label of the model: the data's are {', '.join(seen[:10]) or 'missing'}, the "
-            f"model's {', '.join(attributor.labels)}: give the model's names in its own order (--labels), "
-            "or data of its task"
+            f"no row has a label of the model: the data's are {held}, the model's "
+            f"{', '.join(attributor.labels)}: give the model's names in its own order (--labels), or data of "
+            "its task"
         )
     return good, bad
 
@@ -209,7 +218,6 @@ def _manifest(
     for example in examples:
         fields = [example.text, example.text_pair, example.label, example.id, example.line]
         digest.update(json.dumps(fields, ensure_ascii=False).encode() + b"\n")
-    layout, padding = _layout(attributor, plan, work)
     facts = attributor.facts
     return {
         "format": FORMAT,
@@ -217,7 +225,6 @@ def _manifest(
         "data": data | {"rows": len(examples), "sha256": digest.hexdigest()},
         "options": asdict(work),
         "shards": {"size": size, "count": len(plan)},
-        "batches": {"inputs_each": layout, "padding_share": padding},
         "versions": {"attattr": __version__} | {name: importlib.metadata.version(name) for name in LIBRARIES},
         "environment": {
             "python": platform.python_version(),
@@ -225,24 +232,3 @@ def _manifest(
             "device": str(attributor.model.device),
         },
     }
-
-
-def _layout(attributor: Attributor, plan, work: Work) -> tuple[list[list[int]], float]:
-    """How many inputs each batch of each shard has, and how much of them is padding."""
-    from attattr.data.encoding import encode
-    from attattr.engine.batches import length
-    from attattr.engine.batches import plan as batches_of
-    from attattr.runs.shard import options_of
-
-    options = options_of(work)
-    layout, real, padded = [], 0, 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # said when the shard is computed
-        for _, _, rows in plan:
-            encoded = encode(attributor.model, attributor.tokenizer, rows)
-            batches = batches_of(encoded, attributor.model, options)
-            layout.append([len(batch) for batch in batches])
-            for batch in batches:
-                lengths = [length(encoded[i]) for i in batch]
-                real, padded = real + sum(lengths), padded + max(lengths) * len(batch)
-    return layout, round(1 - real / max(1, padded), 4)

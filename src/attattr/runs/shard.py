@@ -7,6 +7,7 @@ machine makes the same rows.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +18,11 @@ import pyarrow.parquet as pq
 from safetensors.numpy import save as safetensors_bytes
 
 from attattr.asked import Progress
+from attattr.data.encoding import encode
 from attattr.data.examples import Example, Problem
 from attattr.data.run_tables import EDGES, HEADS, INPUTS, NAME
 from attattr.engine.attributor import Attributor, warn
+from attattr.engine.batches import length, plan
 from attattr.engine.options import Options
 from attattr.errors import ImpossibleError
 from attattr.result.attribution import Attribution
@@ -46,7 +49,8 @@ class Shard:
     files: dict[str, bytes]
     rows: int
     worst_gap: float
-    left_out: tuple[Problem, ...] = ()  # inputs that could not be attributed, even alone
+    left_out: tuple[Problem, ...]  # inputs that could not be attributed, even alone
+    batches: dict[str, Any]  # as `_layout`
 
 
 def make_shard(
@@ -89,12 +93,27 @@ def make_shard(
             }
         )
     worst = max((_worst_gap(result) for result in results), key=abs, default=0.0)
-    return Shard(files, len(results), worst, tuple(failed))
+    return Shard(files, len(results), worst, tuple(failed), _layout(attributor, examples, work))
 
 
 def options_of(work: Work) -> Options:
     """How to attribute, without what."""
     return Options(layers=None, **{name: value for name, value in vars(work).items() if name != "target"})
+
+
+def _layout(attributor: Attributor, examples: Sequence[Example], work: Work) -> dict[str, Any]:
+    """How many inputs each batch has, and of how many tokens: those of the inputs, and those computed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # said when they were attributed
+        encoded = encode(attributor.model, attributor.tokenizer, examples)
+    batches = [
+        [length(encoded[i]) for i in batch] for batch in plan(encoded, attributor.model, options_of(work))
+    ]
+    return {
+        "inputs_each": list(map(len, batches)),
+        "tokens": sum(map(sum, batches)),
+        "computed": sum(max(batch) * len(batch) for batch in batches),
+    }
 
 
 def _inputs(numbered: list[tuple[int, Attribution]], examples: Sequence[Example]) -> pa.Table:
