@@ -53,6 +53,7 @@ def test_results_of_before_are_read(store):
 def test_a_run_of_before_is_read():
     run = open_run(BEFORE / "run")
     assert run.complete and run.finished == (0, 1)
+    assert run.batches == {"inputs_each": [[1], [1]], "padding_share": 0.0}  # they stood in the manifest
     inputs = run.inputs.to_table().to_pylist()
     assert [row["text"] for row in inputs] == ["a fine film", "dull and slow"]
     assert [row["prediction"] for row in inputs] == ["positive", "negative"]

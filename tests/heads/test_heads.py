@@ -107,6 +107,13 @@ def test_accuracy_drop_is_counted_with_the_head_s_projection_zeroed(attributor, 
             assert ranking.of("accuracy_drop").mean[layer, head] == pytest.approx(drop)
 
 
+def test_labels_that_are_numbers_of_classes_rank_as_names_do(attributor, ranking):
+    rows = [Example(text, label=str("abc".index(label))) for text, label in TEXTS]
+    with pytest.warns(UserWarning, match="0 is a, 1 is b, 2 is c"):
+        found = rank_heads(attributor, rows, criteria=["attattr"])
+    np.testing.assert_array_equal(found.of("attattr").mean, ranking.of("attattr").mean)
+
+
 def test_intervals_hold_the_mean_and_random_has_none(ranking):
     for criterion in CRITERIA:
         found = ranking.of(criterion)

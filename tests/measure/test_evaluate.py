@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -124,6 +125,22 @@ def test_exact_names_come_before_loose_ones():
         0,
         2,
     ]
+
+
+def test_numbers_of_classes_are_gold_labels_and_scores_are_not():
+    model = tiny.bert(labels=3)
+    model.config.id2label = {0: "yes", 1: "no", 2: "maybe"}
+
+    def gold(*labels):
+        return gold_indices(model, [Example("x", label=label) for label in labels])[1].tolist()
+
+    with pytest.warns(UserWarning, match="0 is yes, 1 is no, 2 is maybe"):
+        assert gold("2", "0.0", "1") == [2, 0, 1]
+    for labels in (("0", "3"), ("0", "yes"), ("0.5", "1.0"), ("1", "-1")):
+        with pytest.raises(
+            InputError, match=rf"labels are .*{re.escape(labels[1])}.*; the model's are yes, no"
+        ):
+            gold(*labels)
 
 
 def test_score_by_hand():

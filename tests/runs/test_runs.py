@@ -25,6 +25,7 @@ from attattr import AttAttrError, Attributor, FileFormatError, InputError, open_
 from attattr.cli import app
 from attattr.data.examples import Problem, read_examples
 from attattr.disk import files
+from attattr.disk.checked import signed
 from attattr.runs.run import attribute_data, usable
 from attattr.runs.shard import Work
 
@@ -362,6 +363,25 @@ def test_inputs_are_tokenised_shard_by_shard(attributor, examples, tmp_path, mon
     again = attribute_data(attributor, examples[:8], tmp_path, work=WORK, shard_size=2)
     assert [sum(each) for each in again.batches["inputs_each"]] == [2, 2, 2, 2]
     assert 0 <= again.batches["padding_share"] < 1
+
+
+def test_a_run_whose_batches_stand_in_the_manifest_is_resumed(attributor, examples, tmp_path):
+    """As they did when every input was tokenised before the first was attributed."""
+    parts = {"work": WORK, "shard_size": 2}
+    whole = attribute_data(attributor, examples[:6], tmp_path / "whole", **parts)
+    attribute_data(attributor, examples[:6], tmp_path / "run", **parts, stop=lambda: True)
+    for file, change in (
+        ("manifest.json", lambda facts: facts | {"batches": whole.batches}),
+        ("shards/00000.json", lambda facts: {k: v for k, v in facts.items() if k != "batches"}),
+    ):
+        facts = json.loads((tmp_path / "run" / file).read_text())
+        del facts["sha256"]
+        (tmp_path / "run" / file).write_text(json.dumps(signed(change(facts))))
+    kept = (tmp_path / "run" / "shards" / "00000.json").read_bytes()
+    again = attribute_data(attributor, examples[:6], tmp_path / "run", **parts)
+    assert (tmp_path / "run" / "shards" / "00000.json").read_bytes() == kept  # not computed again
+    assert again.batches == whole.batches and len(whole.batches["inputs_each"]) == 3
+    assert tables(tmp_path / "run") == tables(tmp_path / "whole")
 
 
 def test_a_folder_that_cannot_be_made_is_a_clear_error(attributor, examples, tmp_path):
