@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from attattr.cli import options
 
@@ -18,9 +15,7 @@ SCHEMA_VERSION = "1"
 def evaluate(
     the_data: options.TheData,
     the_model: options.TheModel,
-    json_file: Annotated[
-        str | None, typer.Option("--json", help="Write the figures there; - for standard output.")
-    ] = None,
+    json_file: options.Json = None,
     batch_size: options.BatchSize = 32,
 ) -> None:
     """Accuracy of a model on DATA, by class too, with 95 % intervals.
@@ -54,7 +49,7 @@ def evaluate(
             **found.to_json(),
             "left_out": [problem._asdict() for problem in problems],
         }
-        options.write_text(json_file, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+        options.write_json(json_file, facts)
     if json_file != "-":
         _show(found, f"{loaded.info.name} on {the_data.name}", the_data.limit)
 

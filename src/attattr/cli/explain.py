@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
@@ -56,10 +55,7 @@ def explain(
     tol: options.Tolerance = 1e-3,
     baseline: options.Baseline = "zero",
     top: Annotated[int, typer.Option(min=0, help="So many of the strongest edges.", metavar="N")] = 10,
-    json_file: Annotated[
-        str | None,
-        typer.Option("--json", help="Write the facts there; - for standard output.", metavar="FILE|-"),
-    ] = None,
+    json_file: options.Json = None,
     save: Annotated[
         str | None, typer.Option(help="Save the whole result, for attattr.load.", metavar="FILE")
     ] = None,
@@ -119,9 +115,7 @@ def explain(
     if html is not None:
         options.write_text(html, result.to_html(effects=effects))
     if json_file is not None:
-        # a pipe may not take every character: there, only ASCII
-        facts = json.dumps(result.to_json(top), indent=2, ensure_ascii=json_file == "-", allow_nan=False)
-        options.write_text(json_file, facts + "\n")
+        options.write_json(json_file, result.to_json(top))
     if json_file == "-":
         return
     from rich.console import Console

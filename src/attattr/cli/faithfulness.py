@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,10 +30,7 @@ def faithfulness(
     the_data: SomeData,
     the_model: options.TheModel,
     threshold: Threshold = 0.4,
-    json_file: Annotated[
-        str | None,
-        typer.Option("--json", help="Write the figures there; - for standard output.", metavar="FILE|-"),
-    ] = None,
+    json_file: options.Json = None,
 ) -> None:
     """What becomes of predictions on DATA when attributed edges are taken out, or all others.
 
@@ -59,7 +55,7 @@ def faithfulness(
             "limit": the_data.limit,
             "left_out": [problem._asdict() for problem in problems],
         }
-        options.write_text(json_file, json.dumps(facts, indent=2, ensure_ascii=json_file == "-") + "\n")
+        options.write_json(json_file, facts)
     if json_file != "-":
         _show(found, f"{the_model.model} on {the_data.name}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,10 +15,7 @@ if TYPE_CHECKING:
     from attattr.heads.importance import Correlation, HeadRanking
 
 SHOWN = 10
-
 SCHEMA_VERSION = "1"
-Figure = Annotated[str | None, typer.Option(help="Draw it: .svg, .pdf or .png.", metavar="FILE")]
-Json = Annotated[str | None, typer.Option("--json", help="Write the figures there; - for standard output.")]
 Criteria = Annotated[
     str,
     typer.Option(
@@ -45,7 +41,7 @@ def rank(
         str, typer.Option(help="Of attattr: the class attributed, gold or predicted.")
     ] = "gold",
     out: Annotated[str | None, typer.Option(help="Write the table (Parquet).", metavar="FILE")] = None,
-    figure: Figure = None,
+    figure: options.Figure = None,
 ) -> None:
     """Rank the heads of a model by their importance on DATA, with 95 % bootstrap intervals.
 
@@ -103,7 +99,10 @@ def _show(found: HeadRanking, model: str, examples: int) -> None:
 
 
 def effectiveness(
-    the_data: Sample, the_model: options.TheModel, json_file: Json = None, figure: Figure = None
+    the_data: Sample,
+    the_model: options.TheModel,
+    json_file: options.Json = None,
+    figure: options.Figure = None,
 ) -> None:
     """Accuracy as heads are taken out of every layer, the most or the least attributed first.
 
@@ -127,7 +126,7 @@ def effectiveness(
         }
         plot_curves(curves, figure, x_label="heads taken out of every layer", y_label="accuracy")
     if json_file is not None:
-        options.write_text(json_file, json.dumps(found.to_json(), indent=1) + "\n")
+        options.write_json(json_file, found.to_json())
     if json_file == "-":
         return
     from rich.console import Console
@@ -147,8 +146,8 @@ def effectiveness(
 def compare(
     files: Annotated[list[str], typer.Argument(help="Tables of `attattr heads rank`.", metavar="A B …")],
     criterion: Annotated[str | None, typer.Option(help="Which importance. [default: the first]")] = None,
-    json_file: Json = None,
-    figure: Figure = None,
+    json_file: options.Json = None,
+    figure: options.Figure = None,
 ) -> None:
     """Do tasks or models need the same heads? Correlation of their importances, head by head.
 
@@ -185,7 +184,7 @@ def compare(
             plot_matrix(matrix, names, figure, label="Pearson r of head importance")
     if json_file is not None:
         facts = {"schema_version": SCHEMA_VERSION, "pairs": [vars(each) for each in found.values()]}
-        options.write_text(json_file, json.dumps(facts, indent=1) + "\n")
+        options.write_json(json_file, facts)
     if json_file != "-":
         _show_pairs(list(found.values()))
 

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated
-
-import typer
-
 from attattr.cli import options
 from attattr.models.embedded import NAMES, cards
 
@@ -14,16 +9,13 @@ SCHEMA_VERSION = "1"
 
 
 def models(
-    json_file: Annotated[
-        str | None, typer.Option("--json", help="Write the model cards there; - for standard output.")
-    ] = None,
+    json_file: options.Json = None,
 ) -> None:
     """The embedded models: base, task, labels, accuracy on the official development set, size."""
     options.check_files({"--json": json_file})
     found = cards()
     if json_file is not None:
-        facts = {"schema_version": SCHEMA_VERSION, "models": found}
-        options.write_text(json_file, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+        options.write_json(json_file, {"schema_version": SCHEMA_VERSION, "models": found})
     if json_file == "-":
         return
     from rich.console import Console

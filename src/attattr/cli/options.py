@@ -6,6 +6,7 @@ import contextlib
 import functools
 import inspect
 import itertools
+import json
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -47,6 +48,11 @@ Data = Annotated[
         "(https://, s3://); a run folder; or a hub data set."
     ),
 ]
+Json = Annotated[
+    str | None,
+    typer.Option("--json", help="Write the facts there; - for standard output.", metavar="FILE|-"),
+]
+Figure = Annotated[str | None, typer.Option(help="Draw it: .svg, .pdf or .png.", metavar="FILE")]
 Output = Annotated[
     choices.Output | None,
     typer.Option(help="Which output of it. [default: probability; of a continuation: log_probability]"),
@@ -296,6 +302,11 @@ def write_text(path: str, text: str) -> None:
         return
     with writing(path):
         files.write(path, text)
+
+
+def write_json(path: str, facts: Any) -> None:
+    """Strict JSON; to a pipe, which may not take every character, in ASCII alone."""
+    write_text(path, json.dumps(facts, indent=2, ensure_ascii=path == "-", allow_nan=False) + "\n")
 
 
 def steps(method: str, n_steps: str) -> int | str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from attattr.choices import PrunedFormat
 from attattr.cli import options
-from attattr.cli.heads import Criteria, Figure, Json, named
+from attattr.cli.heads import Criteria, named
 
 if TYPE_CHECKING:
     from attattr.heads.prune_curves import PruneReport
@@ -37,7 +36,7 @@ def model(
         typer.Option("--format", help="sliced: smaller and faster; masked: same size, loads anywhere."),
     ] = "sliced",
     any_model: options.AnyModel = False,
-    json_file: Json = None,
+    json_file: options.Json = None,
 ) -> None:
     """Prune the least important heads of a model into a folder that loads again.
 
@@ -78,7 +77,7 @@ def model(
                 pruned.model, attributor.tokenizer, out, pruned.facts, pruned.auto, of=attributor.facts
             )
     if json_file is not None:
-        options.write_text(json_file, json.dumps(report.to_json(), indent=1) + "\n")
+        options.write_json(json_file, report.to_json())
     if json_file != "-":
         _show(report, out, layout)
 
@@ -115,8 +114,8 @@ def curve(
     criteria: Criteria = "attattr,taylor,attention,random",
     rank_limit: Annotated[int, typer.Option(min=2, help="Rows to rank the heads on.")] = 200,
     steps: Annotated[int, typer.Option(min=1, help="Steps from no head to all of them.")] = 10,
-    json_file: Json = None,
-    figure: Figure = None,
+    json_file: options.Json = None,
+    figure: options.Figure = None,
 ) -> None:
     """Accuracy as the least important heads go: ranked on some rows of DATA, measured on the others.
 
@@ -141,7 +140,7 @@ def curve(
         curves = {name: (c.x, c.accuracy, c.low, c.high) for name, c in found.curves.items()}
         plot_curves(curves, figure, x_label="share of heads removed", y_label="accuracy")
     if json_file is not None:
-        options.write_text(json_file, json.dumps(found.to_json(), indent=1) + "\n")
+        options.write_json(json_file, found.to_json())
     if json_file == "-":
         return
     from rich.console import Console

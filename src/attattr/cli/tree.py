@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,11 +33,8 @@ def tree(
     the_model: ModelOrDefault,
     threshold: Threshold = 0.4,
     words: Annotated[bool, typer.Option("--words", help="Words instead of tokens.")] = False,
-    json_file: Annotated[
-        str | None,
-        typer.Option("--json", help="Write the tree there; - for standard output.", metavar="FILE|-"),
-    ] = None,
-    figure: Annotated[str | None, typer.Option(help="Draw it: .svg, .png or .pdf.", metavar="FILE")] = None,
+    json_file: options.Json = None,
+    figure: options.Figure = None,
 ) -> None:
     """How information flowed to the prediction for TEXT, for TEXT and TEXT2, or in a saved RESULT.
 
@@ -58,7 +54,7 @@ def tree(
             "model": result.model,
             "target": {"label": result.target.label, "value": result.target.value},
         }
-        options.write_text(json_file, json.dumps(facts, indent=2, ensure_ascii=json_file == "-") + "\n")
+        options.write_json(json_file, facts)
     if figure is not None:
         from attattr.report.figures import draw_tree
 

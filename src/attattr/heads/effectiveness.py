@@ -11,7 +11,7 @@ import numpy as np
 from attattr import asked
 from attattr.data.examples import Example, examples_of
 from attattr.errors import InputError
-from attattr.measure.accuracy import gold_indices, predict
+from attattr.measure.accuracy import answers_right, gold_indices
 from attattr.measure.intervals import wilson
 from attattr.measure.masks import Mask
 from attattr.result.shown import brief, counted
@@ -110,8 +110,7 @@ def measure_effectiveness(
             for k in range(heads + 1):
                 tell(done, total, "taking out heads")
                 masks = [Mask(heads=(of >= k).astype(np.float32)) for of in turn]
-                logits = predict(attributor.model, attributor.tokenizer, examples, masks=masks)
-                right.append(int((logits.argmax(-1) == gold).sum()))
+                right.append(int(answers_right(attributor, examples, gold, masks).sum()))
                 done += 1
             curves[ranking][order] = Curve.of(range(heads + 1), right, len(examples))
     return Effectiveness(curves, len(examples))

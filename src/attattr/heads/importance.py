@@ -208,17 +208,15 @@ def accuracy_drops(
     attributor: Attributor, examples: Sequence[Example], gold: np.ndarray, shape: Any, tell: asked.Progress
 ) -> np.ndarray:
     """(N, L, H): 1 where an input is right and without that head wrong, −1 the other way round."""
-    from attattr.measure.accuracy import predict
+    from attattr.measure.accuracy import answers_right
     from attattr.measure.masks import Mask
 
-    model, tokenizer = attributor.model, attributor.tokenizer
-    right = predict(model, tokenizer, examples).argmax(-1) == gold
+    right = answers_right(attributor, examples, gold)
     drops = np.zeros((len(examples), *shape))
     for number, (site, head) in enumerate(np.ndindex(*shape)):
         tell(number, shape[0] * shape[1], "taking out heads")
         mask = Mask.without_heads(tuple(shape), [(site, head)])
-        still = predict(model, tokenizer, examples, masks=mask).argmax(-1) == gold
-        drops[:, site, head] = right.astype(float) - still
+        drops[:, site, head] = right.astype(float) - answers_right(attributor, examples, gold, mask)
     return drops
 
 

@@ -17,7 +17,7 @@ from attattr.errors import InputError
 from attattr.heads.effectiveness import Curve
 from attattr.heads.importance import HeadRanking
 from attattr.heads.prune import heads_to_keep
-from attattr.measure.accuracy import Evaluation, evaluate_model, gold_indices, predict
+from attattr.measure.accuracy import Evaluation, answers_right, evaluate_model, gold_indices
 from attattr.measure.masks import Mask
 from attattr.models.identity import belongs
 from attattr.result.shown import brief, counted
@@ -102,10 +102,8 @@ def prune_curves(
             count = ends.get(share)
             if count is None:
                 kept = heads_to_keep(importance.mean, 1 - share)
-                logits = predict(
-                    attributor.model, attributor.tokenizer, others, masks=Mask(heads=kept.astype(np.float32))
-                )
-                count = int((logits.argmax(-1) == gold).sum())
+                mask = Mask(heads=kept.astype(np.float32))
+                count = int(answers_right(attributor, others, gold, mask).sum())
                 if share in (0.0, 1.0):
                     ends[share] = count
             right.append(count)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from attattr.data.encoding import Encoded
+    from attattr.engine.attributor import Attributor
     from attattr.measure.masks import Mask
 
 
@@ -179,6 +180,16 @@ def gold_indices(model: PreTrainedModel, examples: Sequence[Example]) -> tuple[l
             "give the model's names in its own order (--labels), or data of its task"
         )
     return labels, np.array([found[str(example.label)] for example in examples])
+
+
+def answers_right(
+    attributor: Attributor,
+    examples: Sequence[Example],
+    gold: np.ndarray,
+    masks: Sequence[Mask] | Mask | None = None,
+) -> np.ndarray:
+    """(N,): whether each example is classified as its gold label, with what the masks take out."""
+    return predict(attributor.model, attributor.tokenizer, examples, masks=masks).argmax(-1) == gold
 
 
 def score(labels: Sequence[str], gold: np.ndarray, predicted: np.ndarray) -> Evaluation:

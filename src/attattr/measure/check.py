@@ -123,9 +123,7 @@ def _from_literal(attributor: Attributor, made_up: dict[str, torch.Tensor], targ
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         ours = attributor.attribute(made_up, target=target, method="riemann_right", n_steps=LITERAL_STEPS)
-    pairs = [(site.scores, of) for site, of in zip(ours.sites, theirs, strict=True)]
-    apart = sum(float(np.abs(a - b).sum()) for a, b in pairs if a is not None)
-    return apart / sum(float(np.abs(b).sum()) for b in theirs)
+    return _apart(ours, theirs)
 
 
 def _distance(
@@ -140,9 +138,14 @@ def _distance(
             )
             for each in (attributor, exact)
         )
-    pairs = list(zip(ours.sites, theirs.sites, strict=True))
-    off = sum(float(np.abs(a.scores - b.scores).sum()) for a, b in pairs if a.scores is not None)
-    return off / sum(float(np.abs(b.scores).sum()) for _, b in pairs if b.scores is not None)
+    return _apart(ours, [site.scores for site in theirs.sites])
+
+
+def _apart(ours: Attribution, theirs: Sequence[np.ndarray | None]) -> float:
+    """‖a − b‖₁ / ‖b‖₁ over all sites; the results here are dense."""
+    pairs = [(site.scores, of) for site, of in zip(ours.sites, theirs, strict=True)]
+    off = sum(float(np.abs(a - b).sum()) for a, b in pairs if a is not None and b is not None)
+    return off / sum(float(np.abs(b).sum()) for _, b in pairs if b is not None)
 
 
 def made_up_batch(attributor: Attributor, seed: int, tokens: int = 32) -> dict[str, torch.Tensor]:
