@@ -18,13 +18,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
-from typer.testing import CliRunner
 
 import attattr
+import commands
 import handmade
 import tiny
-from attattr import cli
-from attattr.cli import options, verbs
+from attattr.cli import options
 from attattr.errors import InputError, ModelError
 from attattr.report.terminal import view
 
@@ -64,20 +63,18 @@ def run(monkeypatch):
     def call(*arguments, result=None, error=None, warning=None, stdin=None):
         fake = FakeAttributor(result or handmade.attribution(), error, warning)
         monkeypatch.setattr(options.TheModel, "attributor", lambda asked: fake.open(**vars(asked)))
-        return invoked("explain", *arguments, stdin=stdin), fake
+        return commands.run("explain", *arguments, stdin=stdin), fake
 
     return call
 
 
-def invoked(*arguments, stdin=None):
-    """The command in this process, as `main` sets it up."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        warnings.showwarning = verbs._show_warning  # put back by catch_warnings
-        outcome = CliRunner().invoke(cli.app, arguments, input=stdin)
-    if outcome.exception and not isinstance(outcome.exception, SystemExit):
-        raise outcome.exception
-    return outcome
+def test_json_is_strict_and_ascii_on_a_pipe(capsys, tmp_path):
+    options.write_json("-", {"é": 1})
+    assert capsys.readouterr().out == '{\n  "\\u00e9": 1\n}\n'
+    options.write_json(str(tmp_path / "x.json"), {"é": 1})
+    assert (tmp_path / "x.json").read_text(encoding="utf-8") == '{\n  "é": 1\n}\n'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        options.write_json("-", {"x": float("nan")})
 
 
 def fails(outcome, code, *words):
@@ -152,13 +149,13 @@ def test_trees_and_figures_read_texts_as_explain_does(run, tmp_path, monkeypatch
     handmade.attribution().save("saved.bin")
     _, fake = run("a")  # the model's place is taken from here on
     for verb in (["tree"], ["figure", "--kind", "heads", "--out", "x.svg"]):
-        assert "Read the text" in invoked(*verb, "review.txt").stderr
+        assert "Read the text" in commands.run(*verb, "review.txt").stderr
         assert fake.asked[-1][0] == ("a film",)
-        assert invoked(*verb, "saved.bin").exit_code == 0
-        fails(invoked(*verb, "saved.bin", "review.txt"), 2, "'saved.bin' is a saved result: give it alone")
+        assert commands.run(*verb, "saved.bin").exit_code == 0
+        fails(commands.run(*verb, "saved.bin", "review.txt"), 2, "'saved.bin' is a saved result: give it alone")
     assert len(fake.asked) == 3
-    fails(invoked("figure", "review.txt", "--out", "review.txt"), 2, ".svg")
-    fails(invoked("tree", "review.txt", "--json", "review.txt"), 2, "would replace 'review.txt'")
+    fails(commands.run("figure", "review.txt", "--out", "review.txt"), 2, ".svg")
+    fails(commands.run("tree", "review.txt", "--json", "review.txt"), 2, "would replace 'review.txt'")
 
 
 def test_options_arrive_unchanged(run):
@@ -474,7 +471,7 @@ def folder(tmp_path_factory):
 
 def test_a_folder_is_explained_end_to_end_as_the_library_does_it(folder, tmp_path):
     saved = tmp_path / "x.attattr"
-    done = invoked(
+    done = commands.run(
         "explain",
         "the film is not bad",
         "--model",
@@ -501,21 +498,21 @@ def test_a_folder_is_explained_end_to_end_as_the_library_does_it(folder, tmp_pat
 
 def test_a_text_too_long_is_cut_with_a_warning_or_refused(folder):
     text = "film " * 100
-    done = invoked("explain", text, "--model", folder, "--top", "1")
+    done = commands.run("explain", text, "--model", folder, "--top", "1")
     assert done.exit_code == 0
     assert done.stderr.startswith("Warning: ")
     assert "its end was cut off" in done.stdout
-    fails(invoked("explain", text, "--model", folder, "--no-truncate"), 2, "102", "64")
+    fails(commands.run("explain", text, "--model", folder, "--no-truncate"), 2, "102", "64")
 
 
 def test_a_label_the_model_does_not_have_lists_those_it_has(folder):
-    fails(invoked("explain", "film", "--model", folder, "--target", "joy"), 2, "joy", "no, yes")
+    fails(commands.run("explain", "film", "--model", folder, "--target", "joy"), 2, "joy", "no, yes")
 
 
 @needs_embedded
 def test_a_pair_and_a_sentence_are_explained_end_to_end(tmp_path):
     facts, saved = tmp_path / "facts.json", tmp_path / "x.attattr"
-    done = invoked(
+    done = commands.run(
         "explain", "A man is eating.", "Nobody is eating.", "--json", str(facts), "--save", str(saved)
     )
     assert done.exit_code == 0, done.stderr
@@ -529,7 +526,7 @@ def test_a_pair_and_a_sentence_are_explained_end_to_end(tmp_path):
     for site, scores in zip(found["sites"], result.scores, strict=True):
         gap = scores.sum() - (found["target"]["value"] - site["baseline_output"])
         assert gap == pytest.approx(site["completeness_gap"], abs=1e-5)
-    done = invoked("explain", "A warm, funny and clever film.", "--json", "-")
+    done = commands.run("explain", "A warm, funny and clever film.", "--json", "-")
     assert done.exit_code == 0, done.stderr
     assert json.loads(done.stdout)["prediction"]["label"] == "positive"
 
@@ -544,7 +541,7 @@ def test_a_pair_and_a_sentence_are_explained_end_to_end(tmp_path):
     ],
 )
 def test_what_the_model_cannot_use_is_said_in_its_terms(arguments, words):
-    fails(invoked("explain", *arguments), 2, *words)
+    fails(commands.run("explain", *arguments), 2, *words)
 
 
 def test_on_a_terminal_there_are_colours_and_a_pipe_gets_numbers(folder, monkeypatch):
@@ -568,11 +565,13 @@ def test_on_a_terminal_there_are_colours_and_a_pipe_gets_numbers(folder, monkeyp
     assert b"\x1b[" in b"".join(parts)
     assert b"48;2;" in b"".join(parts)
     monkeypatch.setenv("COLUMNS", "80")
-    assert "\x1b" not in invoked(*command[3:]).stdout
+    assert "\x1b" not in commands.run(*command[3:]).stdout
 
 
 def test_check_measures_half_precision_against_float32():
-    plain, half = (invoked("check", "sst2", "--tokens", "8", "--dtype", d) for d in ("float32", "bfloat16"))
+    plain, half = (
+        commands.run("check", "sst2", "--tokens", "8", "--dtype", d) for d in ("float32", "bfloat16")
+    )
     assert plain.exit_code == half.exit_code == 0
     assert "those in float32" not in plain.output
     off = float(re.search(r"Scores are ([\d.]+)% from those in float32", half.output).group(1))

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import spearmanr
-from typer.testing import CliRunner
 
 import tiny
-from attattr import Attributor, Example, cli
+from attattr import Attributor, Example
 from attattr.choices import CRITERIA
 from attattr.data.examples import digest
 from attattr.errors import FileFormatError, InputError
 from attattr.heads.effectiveness import Curve, measure_effectiveness
 from attattr.heads.importance import correlate, load_heads, rank_heads
+from commands import run
 
 TEXTS = [
     ("the film is good", "c"), ("bad", "a"), ("a man eats and a woman sleeps", "b"), ("not very fine", "a"),
@@ -230,10 +230,6 @@ def folder(attributor, tmp_path_factory):
     lines = ["text\tlabel", *(f"{text}\t{label}" for text, label in TEXTS)]
     (made / "data.tsv").write_text("\n".join(lines) + "\n")
     return made
-
-
-def run(*arguments):
-    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
 
 
 def test_the_commands_rank_compare_and_measure(folder):

@@ -12,10 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from typer.testing import CliRunner
 
 import tiny
-from attattr import Attributor, Example, cli
+from attattr import Attributor, Example
 from attattr.data.examples import digest
 from attattr.engine.capture import Capture
 from attattr.errors import InputError, ModelError, UnsupportedModelError
@@ -24,6 +23,7 @@ from attattr.heads.prune import heads_to_keep, prune_model
 from attattr.heads.prune_curves import prune_curves, split
 from attattr.measure.masks import Mask, masked_forward
 from attattr.models.sliced import is_pruned, load_pruned, write_pruned
+from commands import run
 from families import FAMILIES, batched
 
 SLICED = ["bert", "roberta", "distilbert", "gpt2", "llama", "bart", "vit"]
@@ -224,10 +224,6 @@ def folder(attributor, tmp_path_factory):
     lines = ["text\tlabel", *(f"{row.text}\t{row.label}" for row in ROWS)]
     (made / "data.tsv").write_text("\n".join(lines) + "\n")
     return made
-
-
-def run(*arguments):
-    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
 
 
 def test_the_commands_prune_and_the_result_is_explained_and_evaluated(folder):

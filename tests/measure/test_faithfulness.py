@@ -10,12 +10,12 @@ import pytest
 import torch
 from test_tree import LAST, A, B, C, D, R, made
 from transformers.models.bert import modeling_bert
-from typer.testing import CliRunner
 
 import attattr
+import commands
 import handmade
 import tiny
-from attattr import build_tree, cli, measure_faithfulness
+from attattr import build_tree, measure_faithfulness
 from attattr.cli import options
 from attattr.data.examples import Example
 from attattr.errors import InputError
@@ -224,7 +224,7 @@ def run(monkeypatch, tmp_path):
     monkeypatch.setattr(options.TheModel, "attributor", lambda asked: attributor)
 
     def call(*arguments):
-        return CliRunner().invoke(cli.app, ["faithfulness", str(data), "--model", "tiny", *arguments])
+        return commands.run("faithfulness", data, "--model", "tiny", *arguments)
 
     return call
 

@@ -14,10 +14,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
-from typer.testing import CliRunner
 
+import commands
 import handmade
-from attattr import cli
 from attattr.errors import InputError
 from attattr.report import figures, plots
 from attattr.result.tree import build_tree
@@ -268,7 +267,7 @@ def test_stronger_is_darker_in_grey(signed):
 
 
 def run(*arguments):
-    return CliRunner().invoke(cli.app, ["figure", *map(str, arguments)])
+    return commands.run("figure", *arguments)
 
 
 def test_the_command_draws_a_saved_result(tmp_path):

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from typer.testing import CliRunner
 
 import attattr
+import commands
 import handmade
 import tiny
-from attattr import build_tree, cli, merge_words, receptive_field
+from attattr import build_tree, merge_words, receptive_field
 from attattr.cli import options
 from attattr.errors import InputError
 from attattr.result.values import Axis
@@ -380,10 +380,7 @@ def run(monkeypatch):
     def call(*arguments, result=None):
         fake = Fake(result or made({(B, C): 1.0}, {(A, B): 2.0}, LAST))
         monkeypatch.setattr(options.TheModel, "attributor", lambda asked: fake)
-        outcome = CliRunner().invoke(cli.app, ["tree", *arguments])
-        if outcome.exception and not isinstance(outcome.exception, SystemExit):
-            raise outcome.exception
-        return outcome, fake.asked
+        return commands.run("tree", *arguments), fake.asked
 
     return call
 

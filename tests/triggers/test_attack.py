@@ -16,11 +16,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
-from typer.testing import CliRunner
 
+import commands
 import tiny
 from attattr import Attributor, Example, InputError, Pattern, PatternToken, attack_model, evaluate_model
-from attattr.cli import app, options
+from attattr.cli import options
 from attattr.data.encoding import encode
 from attattr.data.examples import digest
 from attattr.disk.checked import signed
@@ -498,7 +498,7 @@ def files(attributor, tmp_path, monkeypatch):
 
 
 def invoke(*arguments):
-    return CliRunner().invoke(app, ["triggers", *map(str, arguments)])
+    return commands.run("triggers", *arguments)
 
 
 def test_attack_shows_a_table_and_writes_the_figures(files, attributor):

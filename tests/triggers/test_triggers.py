@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
 import attattr
+import commands
 import handmade
 import tiny
 from attattr import Attributor, Example, FileFormatError, InputError, Pattern, PatternToken, Work
-from attattr.cli import app, options
+from attattr.cli import options
 from attattr.result.values import strongest
 from attattr.triggers.mine import merged, mine_triggers, pattern_of
 from attattr.triggers.pattern import pattern_from, read_patterns, word_of, words_of
@@ -311,22 +311,20 @@ def test_mine_writes_one_object_a_line(attributor, run, tmp_path, monkeypatch):
     data.write_text("\n".join(["sentence1\tsentence2\tlabel", *rows]))
     outputs = []
     for source, out in ((data, "a.jsonl"), (run.path, "b.jsonl")):
-        arguments = ["triggers", "mine", str(source), "--model", "x", "--top", "3", "--out"]
-        outcome = CliRunner().invoke(app, [*arguments, str(tmp_path / out)])
+        arguments = ["triggers", "mine", source, "--model", "x", "--top", "3", "--out"]
+        outcome = commands.run(*arguments, tmp_path / out)
         assert outcome.exit_code == 0, outcome.output
         outputs.append([json.loads(line) for line in (tmp_path / out).read_text().splitlines()])
     assert len(outputs[0]) == 3
     for first, second in zip(*outputs, strict=True):
         assert first["tokens"] == second["tokens"]
         assert set(first) >= {"tokens", "score", "support", "label", "gold"}
-    outcome = CliRunner().invoke(app, [*arguments, "-"])
+    outcome = commands.run(*arguments, "-")
     assert [json.loads(line)["tokens"] for line in outcome.stdout.splitlines()] == [
         each["tokens"] for each in outputs[0]
     ]
     (tmp_path / "one.tsv").write_text("sentence\tlabel\na film\tyes\nnot bad\tyes")
-    outcome = CliRunner().invoke(
-        app, ["triggers", "mine", str(tmp_path / "one.tsv"), "-m", "x", "--out", "-"]
-    )
+    outcome = commands.run("triggers", "mine", tmp_path / "one.tsv", "-m", "x", "--out", "-")
     assert outcome.exit_code == 2
     assert "all rows are labelled 'yes'" in outcome.stderr
 

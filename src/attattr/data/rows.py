@@ -32,7 +32,8 @@ def delimited(file: Path, called: str, *, tabs: bool) -> tuple[Columns, list[int
         InputError: no column names, no rows, a row of too many fields, a quote that is never closed.
         UnicodeDecodeError: it is not UTF-8.
     """
-    rows, lines, begins = [], [], 1
+    rows: list[list[Any]] = []
+    lines, begins = [], 1
     with _fields_of_any_length(), file.open(encoding="utf-8-sig", newline="") as text:
         # one line break more is a row of its own, unless a quote is still open
         reader = csv.reader(
@@ -48,7 +49,7 @@ def delimited(file: Path, called: str, *, tabs: bool) -> tuple[Columns, list[int
         raise InputError(
             f"'{called}' ends within quotes: those of the row in line {lines[-1]} are not closed"
         )
-    header: list[str] = rows[0] if rows else []
+    header = rows[0] if rows else []
     if not any(header) or len(set(header)) < len(header):
         raise InputError(f"the first line of '{called}' must name its columns, each with a name of its own")
     if len(rows) == 1:

@@ -181,7 +181,7 @@ def usable(
         label, reason = example.label, known[example.label]
         if reason is not None:
             bad.append(Problem(example.line or 0, reason))
-        elif label in named and label.lower() != named[label].lower():
+        elif label is not None and label in named and label.lower() != named[label].lower():
             good.append(replace(example, label=named[label]))
         else:
             good.append(example)
