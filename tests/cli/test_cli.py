@@ -152,7 +152,9 @@ def test_trees_and_figures_read_texts_as_explain_does(run, tmp_path, monkeypatch
         assert "Read the text" in commands.run(*verb, "review.txt").stderr
         assert fake.asked[-1][0] == ("a film",)
         assert commands.run(*verb, "saved.bin").exit_code == 0
-        fails(commands.run(*verb, "saved.bin", "review.txt"), 2, "'saved.bin' is a saved result: give it alone")
+        fails(
+            commands.run(*verb, "saved.bin", "review.txt"), 2, "'saved.bin' is a saved result: give it alone"
+        )
     assert len(fake.asked) == 3
     fails(commands.run("figure", "review.txt", "--out", "review.txt"), 2, ".svg")
     fails(commands.run("tree", "review.txt", "--json", "review.txt"), 2, "would replace 'review.txt'")

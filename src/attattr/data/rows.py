@@ -54,10 +54,10 @@ def delimited(file: Path, called: str, *, tabs: bool) -> tuple[Columns, list[int
         raise InputError(f"the first line of '{called}' must name its columns, each with a name of its own")
     if len(rows) == 1:
         raise InputError(f"'{called}' has a first line of column names, but no rows")
-    for line, row in zip(lines[1:], rows[1:], strict=False):
-        if len(row) > len(header):
-            raise InputError(f"'{called}' has {len(row)} fields in line {line} for {len(header)} columns")
-        row += [None] * (len(header) - len(row))
+    for line, fields in zip(lines[1:], rows[1:], strict=False):
+        if len(fields) > len(header):
+            raise InputError(f"'{called}' has {len(fields)} fields in line {line} for {len(header)} columns")
+        fields += [None] * (len(header) - len(fields))
     columns = zip(*rows[1:], strict=True)
     return {name: list(values) for name, values in zip(header, columns, strict=True)}, lines[1:-1]
 

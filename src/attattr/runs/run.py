@@ -170,12 +170,12 @@ def usable(
     seen = {example.label for example in examples if example.label is not None}
     named = {label: attributor.labels[i] for label, i in classes(attributor.labels, seen).items()}
     known: dict[str | None, str | None] = {None: "no label"}
-    for label in seen:
+    for name in seen:
         try:
-            parse(named.get(label, label), None, attributor.model, attributor.tokenizer)
-            known[label] = None
+            parse(named.get(name, name), None, attributor.model, attributor.tokenizer)
+            known[name] = None
         except InputError:
-            known[label] = f"unknown label '{label}'"
+            known[name] = f"unknown label '{name}'"
     good, bad = [], []
     for example in examples:
         label, reason = example.label, known[example.label]
