@@ -46,7 +46,7 @@ class FakeAttributor:
         return self
 
     def attribute(self, *texts, progress, **asked):
-        self.asked.append((texts, asked))
+        self.asked.append((texts[0] if isinstance(texts[0], tuple) else texts, asked))
         progress(1, 2, "layer")
         if self.warning:
             warnings.warn(self.warning, stacklevel=2)
