@@ -103,10 +103,12 @@ def make_models(folder: Path) -> None:
     sizes = t.BertConfig(**tiny.SMALL, num_attention_heads=2)
     for name, kind in (
         ("bare", t.BertModel), ("tokens", t.BertForTokenClassification), ("qa", t.BertForQuestionAnswering),
-        ("mlm", t.BertForMaskedLM),
+        ("mlm", t.BertForMaskedLM), ("choice", t.BertForMultipleChoice),
     ):  # fmt: skip
         kind(sizes).save_pretrained(folder / name)
-        tiny.tokenizer().save_pretrained(folder / name)
+        tiny.tokenizer(mask=name == "mlm").save_pretrained(folder / name)
+    tiny.bert(labels=1).float().save_pretrained(folder / "number")
+    tiny.tokenizer().save_pretrained(folder / "number")
     shutil.copytree(folder / "m", folder / "weightless")
     (folder / "weightless" / "model.safetensors").unlink()
     shutil.copytree(folder / "m", folder / "cut")

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import transformers as t
 
 import attattr
 import handmade
+import tiny
 
 ROOT = Path(__file__).resolve().parents[1]
 ADAPTERS = ROOT / "src" / "attattr" / "models" / "adapters"
@@ -118,6 +120,42 @@ def test_the_library_in_the_readme_runs(tmp_path, monkeypatch):
         exec(block, found)
     assert found["run"].inputs.count_rows() == 2
     assert found["again"].prediction == found["result"].prediction
+
+
+def test_the_examples_of_every_head_run(tmp_path, monkeypatch):
+    """Those of docs/targets.md, on tiny random models whose tokenizer knows the page's words."""
+    page = (ROOT / "docs" / "targets.md").read_text(encoding="utf-8")
+    words = sorted(set(re.findall(r"[A-Za-z]+", page)))
+    labels = dict(enumerate(("O", "B-LOC", "B-PER")))
+    kinds = {
+        "ner": (
+            t.BertForTokenClassification,
+            {"id2label": labels, "label2id": {v: k for k, v in labels.items()}},
+        ),
+        "qa": (t.BertForQuestionAnswering, {}),
+        "mlm": (t.BertForMaskedLM, {}),
+        "stsb": (t.BertForSequenceClassification, {"num_labels": 1}),
+        "embeddings": (t.BertModel, {}),
+    }
+    for name, (kind, facts) in kinds.items():
+        tokenizer = tiny.tokenizer(mask=True, more=words)
+        config = t.BertConfig(
+            vocab_size=len(tokenizer), hidden_size=16, intermediate_size=24, num_hidden_layers=2,
+            num_attention_heads=2, **facts,
+        )  # fmt: skip
+        kind(config).save_pretrained(tmp_path / name)
+        tokenizer.save_pretrained(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    found: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(block, found)
+        if "result" in found and found["result"].target.kind == "span":
+            assert found["result"].target.label == found["result"].prediction.label
+            assert found["qa"].attribute(found["question"], found["text"], target="Paris").target.index == (
+                9,
+                9,
+            )
+    assert set(kinds) - {"stsb"} < found.keys() and found["result"].target.kind == "similarity"
 
 
 def test_the_modules_in_the_architecture_exist():

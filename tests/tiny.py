@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import transformers as t
 
@@ -95,13 +97,16 @@ def _ready(cls, config):
     return model
 
 
-def tokenizer(bert: bool = True):
-    """Sixty words; with [CLS] and [SEP] as BERT has them, or none, as decoders have it."""
+def tokenizer(bert: bool = True, mask: bool = False, more: Sequence[str] = ()):
+    """Sixty words, and `more` of one's own; with [CLS] and [SEP] as BERT has them, or none, as decoders have
+    it; the last one a [MASK]."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[EOS]"]
     words += "the a film is fine bad not very man woman eats sleeps nobody and or good".split()
     words += [f"w{i}" for i in range(60 - len(words))]
+    words[-1] = "[MASK]" if mask else words[-1]
+    words += [word for word in more if word not in words]
     made = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
     made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     names = {"unk_token": "[UNK]", "eos_token": "[EOS]"}
@@ -112,4 +117,5 @@ def tokenizer(bert: bool = True):
             special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
         )
         names |= {"pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    names |= {"mask_token": "[MASK]"} if mask else {}
     return t.PreTrainedTokenizerFast(tokenizer_object=made, model_max_length=64, **names)

@@ -54,5 +54,22 @@ class ToyForSequenceClassification(PreTrainedModel):
         return SequenceClassifierOutput(logits=self.weight * self.function(*context.unbind(-1))[:, None])
 
 
+class TextToy(PreTrainedModel):
+    """As above on token ids with values in a table; `read` gives outputs of contexts (B, n, heads)."""
+
+    config_class = ToyConfig
+
+    def __init__(self, head, table, read, **facts):
+        # as a model with code of its own says which head it has
+        super().__init__(ToyConfig(auto_map={head: "toys.TextToy"}, **facts))
+        self.read = read
+        self.attention = ToyAttention(self.config)
+        self.table = nn.Parameter(table)
+        self.post_init()
+
+    def forward(self, input_ids, attention_mask=None, return_dict=True):
+        return self.read(self.attention(self.table[input_ids]))
+
+
 def toy(function):
     return ToyForSequenceClassification(function).double()

@@ -21,6 +21,7 @@ import typer
 
 import handmade
 import hostile
+from attattr import load
 from attattr.cli import verbs
 from hostile import command, files_in, kept
 
@@ -451,10 +452,7 @@ adapter-baseless adapter-empty
 """
 MODELS = dict.fromkeys(BROKEN.split(), "") | {
     "none": "neither a config.json nor",
-    "bare": "is a BertModel, which has no head",
-    "tokens": "BertForTokenClassification",
-    "qa": "BertForQuestionAnswering",
-    "mlm": "BertForMaskedLM",
+    "choice": "is a BertForMultipleChoice, which has no output to explain: attattr takes models with",
     "unnamed": "no architecture",
     "adapter-list": "no JSON object",
     "adapter-nothing": "does not say its base",
@@ -475,6 +473,53 @@ def test_a_model_that_cannot_be_used_is_told_in_a_sentence(models, monkeypatch, 
     assert outcome.code in (1, 2)
     kept(outcome, (verb, name), set())
     assert MODELS[name] in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "texts", "target", "said"),
+    [
+        ("tokens", ["the film"], "film:LABEL_1", "label of token 2, film"),
+        ("tokens", ["the film"], "2:LABEL_1", "label of token 2, film"),
+        ("qa", ["the film", "is fine"], "predicted", "the predicted answer: "),
+        ("qa", ["the film", "is fine"], "start", "where the answer starts: "),
+        ("qa", ["the film", "is fine"], "fine", "answer"),
+        ("qa", ["the film", "is fine"], "4..5", "answer"),
+        ("mlm", ["the [MASK] is [MASK]"], "2:film", "word of token 2, [MASK]"),
+        ("bare", ["the film", "is fine"], "predicted", "the cosine similarity of the two texts"),
+        ("number", ["the film"], "predicted", "the predicted number: LABEL_0"),
+    ],
+)
+def test_every_head_is_explained(models, monkeypatch, tmp_path, name, texts, target, said):
+    monkeypatch.chdir(models)
+    outcome = command(
+        "explain", *texts, "--model", name, "--target", target, "--n-steps", "2",
+        "--html", str(tmp_path / "x.html"), "--json", str(tmp_path / "x.json"),
+        "--save", str(tmp_path / "x.attattr"),
+    )  # fmt: skip
+    assert outcome.code == 0, outcome
+    assert said in " ".join(outcome.stdout.split())
+    facts = json.loads((tmp_path / "x.json").read_text())
+    assert facts["target"]["value"] == pytest.approx(load(tmp_path / "x.attattr").target.value)
+    assert facts["target"]["label"] in (tmp_path / "x.html").read_text()
+    for verb in ("tree", "figure"):
+        out = [] if verb == "tree" else ["--out", str(tmp_path / "x.svg")]
+        assert command(verb, str(tmp_path / "x.attattr"), *out).code == 0
+    run = command(
+        "run", "t.tsv", "--model", name, "--out", str(tmp_path / "run"), "--n-steps", "2", "--limit", "2"
+    )
+    assert run.code in (0, 2)
+    kept(run, (name,), set())
+
+
+@pytest.mark.parametrize("name", ["tokens", "qa", "mlm", "bare"])
+@pytest.mark.parametrize(
+    "verb", ["evaluate t.tsv", "heads rank t.tsv --out h.x", "triggers mine t.tsv --out p.x"]
+)
+def test_a_verb_of_classes_refuses_other_heads_in_a_sentence(models, monkeypatch, verb, name):
+    monkeypatch.chdir(models)
+    outcome = command(*verb.split(), "--model", name)
+    assert outcome.code == 2 and ("only classifiers" in outcome.stderr or "are of classes" in outcome.stderr)
+    kept(outcome, (verb, name), set())
 
 
 # -- options and values put together by chance ----------------------------------------------------------

@@ -32,6 +32,7 @@ from attattr import (
     UnsupportedModelError,
 )
 from attattr.heads.importance import HeadRanking, Importance
+from attattr.measure.accuracy import predict
 from attattr.measure.masks import measure
 
 
@@ -448,7 +449,7 @@ def test_numbers_of_numpy_count_as_pythons(calls, tmp_path):
     assert run.complete and run.manifest["options"]["n_steps"] == 2
 
 
-# -- heads without an F, yet ----------------------------------------------------------------------------
+# -- heads that are no classifiers ----------------------------------------------------------------------
 
 SIZES = transformers.BertConfig(**tiny.SMALL, num_attention_heads=2)
 
@@ -456,27 +457,47 @@ SIZES = transformers.BertConfig(**tiny.SMALL, num_attention_heads=2)
 @pytest.mark.parametrize(
     "kind", ["BertModel", "BertForTokenClassification", "BertForQuestionAnswering", "BertForMaskedLM"]
 )
-def test_a_head_that_has_no_output_to_explain_is_named(kind):
+def test_what_needs_classes_refuses_a_head_without_and_names_it(kind):
     model = getattr(transformers, kind)(SIZES)
-    with pytest.raises(
-        UnsupportedModelError, match=rf"a {kind} .*takes models with a head for sequence class"
+    attributor = Attributor(model, tiny.tokenizer())
+    for asked in (
+        lambda: attattr.evaluate_model(model, tiny.tokenizer(), ROWS),
+        lambda: attattr.rank_heads(attributor, ROWS),
+        lambda: predict(model, tiny.tokenizer(), ROWS),
     ):
-        Attributor(model, tiny.tokenizer())
-    with pytest.raises(UnsupportedModelError, match=kind):
-        attattr.evaluate_model(model, tiny.tokenizer(), ROWS)
+        with pytest.raises(InputError, match=f"a {kind} .*: only classifiers have an accuracy"):
+            asked()
+    with pytest.raises(InputError, match="triggers are of classes"):
+        attattr.mine_triggers(attributor, ROWS)
 
 
-def test_outputs_that_are_no_logits_of_classes_are_told():
+def test_outputs_that_are_not_what_the_head_should_give_are_told():
+    class Own(transformers.PreTrainedModel):
+        """Of a class that transformers does not know: taken for a classifier."""
+
+        config_class = transformers.BertConfig
+
+        def __init__(self, inside):
+            super().__init__(transformers.BertConfig(attn_implementation="eager"))
+            self.inside = inside
+
+        def forward(self, input_ids, attention_mask=None, return_dict=None):
+            return self.inside(input_ids, attention_mask)
+
+    with pytest.raises(UnsupportedModelError, match=r"a Own gives logits of 4 × 2 an input"):
+        Attributor(Own(transformers.BertForTokenClassification(SIZES)), tiny.tokenizer()).attribute(
+            "the film"
+        )
+    with pytest.raises(UnsupportedModelError, match="hold no logits"):
+        Attributor(Own(transformers.BertModel(SIZES)), tiny.tokenizer()).attribute("the film")
+
+
+def test_a_class_of_ones_own_has_the_head_that_it_comes_from():
     class Own(transformers.BertForTokenClassification):
         """Of a class that transformers does not know."""
 
-    class Other(transformers.BertModel):
-        """As well."""
-
-    with pytest.raises(UnsupportedModelError, match=r"a Own gives logits of 4 × 2 an input"):
-        Attributor(Own(SIZES), tiny.tokenizer()).attribute("the film")
-    with pytest.raises(UnsupportedModelError, match="hold no logits"):
-        Attributor(Other(SIZES), tiny.tokenizer()).attribute("the film")
+    found = Attributor(Own(SIZES), tiny.tokenizer()).attribute("the film", target="film:LABEL_1", n_steps=2)
+    assert (found.target.kind, found.target.position) == ("label", 2)
 
 
 @pytest.mark.parametrize("model", [None, "sst2", torch.nn.Linear(2, 2), transformers.BertModel], ids=repr)

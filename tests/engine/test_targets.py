@@ -129,7 +129,7 @@ def test_targets_that_cannot_be_are_said_so(classifier, target, output, message)
 def test_one_logit_has_no_probability_to_explain():
     attributor = Attributor(tiny.bert(labels=1), tiny.tokenizer())
     with pytest.raises(InputError, match="logit"):
-        attributor.attribute("a film")
+        attributor.attribute("a film", output="probability")
     assert attributor.attribute("a film", output="logit").target.output == "logit"
 
 

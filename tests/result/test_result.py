@@ -326,8 +326,11 @@ def test_json_has_the_documented_keys():
     assert facts["schema_version"] == "1"
     assert facts["prediction"] == {
         "label": "positive", "probability": 0.875, "probabilities": {"negative": 0.125, "positive": 0.875},
+        "position": None,
     }  # fmt: skip
-    assert facts["target"] == {"kind": "class", "label": "positive", "output": "probability", "value": 0.875}
+    assert facts["target"] == {
+        "kind": "class", "label": "positive", "output": "probability", "value": 0.875, "position": None,
+    }  # fmt: skip
     assert facts["sites"][1] == {
         "name": "encoder.layer.1", "kind": "encoder_self", "heads": 2,
         "query_axis": "input", "key_axis": "input", "baseline_output": 0.5,

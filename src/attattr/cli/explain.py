@@ -45,8 +45,10 @@ def explain(
     target: Annotated[
         str,
         typer.Option(
-            help="What to explain: the predicted class, a label, or for a language model a continuation.",
-            metavar="predicted|LABEL",
+            help="What to explain: what is predicted, or by the model's head a LABEL; WORD:LABEL or "
+            "POSITION:LABEL of a token; start, end, span, the answer's text or its tokens FIRST..LAST; "
+            "a TOKEN under the mask, with several masks POSITION:TOKEN; a text that goes on from TEXT.",
+            metavar="predicted|LABEL|…",
         ),
     ] = "predicted",
     output: options.Output = None,
@@ -71,6 +73,9 @@ def explain(
     batch_size: options.Rows = None,
 ) -> None:
     """Which attention edges made the prediction for TEXT, or for the pair TEXT and TEXT2.
+
+    A question and the text with its answer, and two texts of which a model of embeddings says how alike they
+    are, are pairs too.
 
     Example: attattr explain "A man is eating." "Nobody is eating."
     """

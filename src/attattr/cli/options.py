@@ -55,7 +55,9 @@ Json = Annotated[
 Figure = Annotated[str | None, typer.Option(help="Draw it: .svg, .pdf or .png.", metavar="FILE")]
 Output = Annotated[
     choices.Output | None,
-    typer.Option(help="Which output of it. [default: probability; of a continuation: log_probability]"),
+    typer.Option(
+        help="Which output of it. [default: probability; of a continuation or an answer: log_probability]"
+    ),
 ]
 Method = Annotated[
     choices.Method,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from attattr.data.examples import Example, as_examples
 from attattr.errors import InputError, ModelError
+from attattr.models.heads import reading
 from attattr.result.values import Axis
 
 # dimensions of one input; a tensor with one more, of length 1, carries a batch dimension
@@ -31,6 +32,7 @@ class Encoded:
     features: dict[str, Any]  # lists with a number for each token; tensors of any other shape
     axes: dict[str, Axis]  # "input", "output" (of an encoder-decoder's decoder), "patches"
     truncated: bool
+    second: dict[str, Any] | None = None  # features of the second text, where a model reads one at a time
 
 
 def as_inputs(inputs: Any) -> Sequence[Example] | Sequence[Encoded]:
@@ -115,6 +117,7 @@ class _Encoder:
     def __init__(self, model: PreTrainedModel, tokenizer: Any, truncate: bool):
         self.model, self.tokenizer, self.truncate = model, tokenizer, truncate
         self.takes = set(inspect.signature(model.forward).parameters)
+        self.one_at_a_time = reading(model) == "likeness"
         self.positions = _positions(model)
         self.longest = longest_input(model, tokenizer)
 
@@ -127,7 +130,15 @@ class _Encoder:
     def _texts(self, example: Example) -> Encoded:
         if self.tokenizer is None or not hasattr(self.tokenizer, "convert_ids_to_tokens"):
             raise InputError("the model reads no texts, or has no tokenizer: give tensors, or {'image': …}")
+        assert example.text is not None
+        if self.one_at_a_time and example.text_pair is not None:
+            first, second = (self._tokens(example, (text,)) for text in (example.text, example.text_pair))
+            cut = first.truncated or second.truncated
+            return replace(first, second=second.features, truncated=cut)
         texts = (example.text,) if example.text_pair is None else (example.text, example.text_pair)
+        return self._tokens(example, texts)
+
+    def _tokens(self, example: Example, texts: Sequence[str]) -> Encoded:
         made = self.tokenizer(*texts, verbose=False)
         length = len(made["input_ids"])
         truncated = self.longest is not None and length > self.longest

@@ -112,7 +112,7 @@ class Attributor:
 
     @property
     def labels(self) -> list[str]:
-        """The class names in index order; empty for a language model."""
+        """The class names in index order, of tokens too; empty for a model without."""
         return targets.labels_of(self.model)
 
     @overload
@@ -142,11 +142,11 @@ class Attributor:
         Args:
             inputs: a text (one result), or a list of texts, (text, text) pairs, Examples or tensor
                 dicts without batch dimension (a list of results in the same order).
-            target: what F is. None: the predicted class or next token. A label, or its index; a pair
-                of them: their difference (of logits, unless `output` is given); a callable (outputs)
-                -> (batch,); for a language model a text: its summed log-probability. A list gives one
-                for each input.
-            output: "probability" (default), "logit" or "log_probability".
+            target: what F is. None: what is predicted. A label, or its index; a pair of them: their
+                difference (of logits, unless `output` is given); a callable (outputs) -> (batch,); for a
+                language model a text: its summed log-probability; (word, label), an answer, a masked
+                token as docs/targets.md says. A list gives one for each input.
+            output: "probability" (default, but of texts and answers), "logit" or "log_probability".
             method, n_steps: "gausslegendre" with "auto" adds nodes only where they are needed; or a
                 number, and any of quadrature.METHODS.
             tol: accepted completeness gap, relative to Σ|Attr|, under "auto".

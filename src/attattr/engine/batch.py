@@ -13,9 +13,9 @@ from torch import Tensor
 from attattr.data.encoding import Encoded
 from attattr.engine import targets
 from attattr.engine.capture import Capture
+from attattr.engine.objective import Objective, Wish, logits_of
 from attattr.engine.precision import HALF, gradients, lifts, logit_gradient, resolution
 from attattr.engine.recording import Recording, rounding
-from attattr.engine.targets import Objective, Wish
 from attattr.errors import ImpossibleError
 from attattr.result.values import Prediction
 
@@ -68,8 +68,7 @@ def opened(
     """
     inputs = collate(encoded)
     recording = capture.record(inputs)
-    lengths = [targets.read_length(each) for each in encoded]
-    objective, predictions = targets.resolve(wishes, recording.outputs, lengths, capture.model, tokenizer)
+    objective, predictions = targets.resolve(wishes, recording.outputs, encoded, capture.model, tokenizer)
     rows = torch.arange(len(encoded), device=next(iter(inputs.values())).device)
     value = objective(recording.outputs, rows)
     if not bool(torch.isfinite(value).all()):
@@ -88,4 +87,4 @@ def floor_of(gradient: Tensor | None, outputs: Any, values: Tensor, dtype: torch
     """
     if dtype not in HALF:
         return rounding(dtype, 10) * values.abs()
-    return resolution(gradient, getattr(outputs, "logits", None), values, torch.finfo(dtype).eps)
+    return resolution(gradient, logits_of(outputs), values, torch.finfo(dtype).eps)

@@ -15,6 +15,7 @@ from attattr.data.encoding import Encoded, collate
 from attattr.engine.batch import Collate
 from attattr.engine.capture import Capture
 from attattr.engine.memory import out_of_memory
+from attattr.engine.objective import told
 
 if TYPE_CHECKING:
     from attattr.engine.options import Options
@@ -140,15 +141,15 @@ def check_padding(capture: Capture, batches: list[list[Encoded]], collate: Colla
         shortest = min(range(len(batch)), key=lambda i: length(batch[i]))
         if length(batch[shortest]) == max(map(length, batch)):
             continue
-        logits = []
+        found = []
         try:
             for group, i in ((batch, shortest), ([batch[shortest]], 0)):
-                logits.append(capture.record(collate(group)).outputs.logits[i].float())
+                found.append(told(capture.record(collate(group)).outputs)[i].float())
         except (RuntimeError, MemoryError) as error:
             if out_of_memory(error):
                 return  # the batch will be computed in halves
             raise
-        together, alone = logits
+        together, alone = found
         together = together[: len(alone)] if alone.ndim > 1 else together
         off = float((together - alone).abs().max())
         if off > max(1e-5, 10 * torch.finfo(capture.model.dtype).eps * float(alone.abs().max())):

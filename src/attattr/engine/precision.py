@@ -1,25 +1,23 @@
 """The arithmetic a model is computed in: exactly as its weights say, and what half precision costs.
 
-Shapes: R rows; logits are (R, C) or (R, n, C).
+Shapes: R rows; logits are (R, C) or (R, n, C), of spans (R, n, 2).
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
 import threading
 from collections.abc import Callable, Iterator
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from attattr.engine.targets import Objective
+from attattr.engine.objective import HALF as HALF
+from attattr.engine.objective import Objective, logits_of
 
-HALF = (torch.float16, torch.bfloat16)
 PEAK = 2.0**11  # where the largest gradient of a logit is lifted to: float16 ends at 2**16 and at 2**-24
 BLIND = 2.0**10  # scale of an F that nothing is known of
 LEAST = 2.0**-24  # scale below which gradients are left as they are, not finite
@@ -85,15 +83,13 @@ def _switch() -> None:
 
 
 def logit_gradient(objective: Objective, outputs: Any, rows: Tensor) -> Tensor | None:
-    """∂F/∂logits, as the logits; None where F is not known to be a function of them."""
-    logits = getattr(outputs, "logits", None)
-    if not isinstance(logits, Tensor) or objective.is_opaque:
+    """∂F/∂logits, as `logits_of` has them; None where F is not known to be a function of them."""
+    logits = logits_of(outputs)
+    if logits is None or objective.is_opaque:
         return None
     leaf = logits.detach().float().requires_grad_()
-    of_leaf = copy.copy(outputs)
-    of_leaf.logits = leaf
     with torch.enable_grad():
-        value = objective(of_leaf, rows)
+        value = objective.of(leaf, rows)
         if not value.requires_grad:
             return None
         (gradient,) = torch.autograd.grad(value.sum(), leaf, allow_unused=True)

@@ -18,6 +18,7 @@ from torch import Tensor
 from attattr.engine.batch import Batch
 from attattr.engine.last_block import hidden, with_hidden
 from attattr.engine.memory import out_of_memory
+from attattr.engine.objective import told
 from attattr.engine.recording import rounding
 from attattr.engine.ways import Ways, remember
 from attattr.errors import UnsupportedModelError
@@ -58,7 +59,7 @@ def _not_resumed(batch: Batch) -> str:
     recording = batch.recording
     # two rows in another order: a model may keep its inputs in another dimension than the first
     rows = torch.tensor([len(batch.value) - 1, 0], device=batch.value.device)
-    clean = recording.outputs.logits[rows]
+    clean = told(recording.outputs)[rows]
     # at least 1e-6: some float64 models compute parts in float32, and rows in other groups round otherwise
     tolerance = max(4 * rounding(clean.dtype, 250), 1e-6) * clean.abs().max().clamp(min=1)
     for number in recording.sites:
@@ -70,7 +71,7 @@ def _not_resumed(batch: Batch) -> str:
             if not recording.ways.replay or out_of_memory(error):
                 raise
             return site.name
-        again = outputs.logits
+        again = told(outputs)
         if again.shape != clean.shape or not bool((again - clean).abs().max() <= tolerance):
             return site.name
     return ""
@@ -86,11 +87,11 @@ def taken(batch: Batch) -> Batch:
 
 def fewer_logits(batch: Batch) -> Batch:
     """The batch with the logits of the positions that F reads alone, where the model can give these."""
-    kept, model = batch.objective.positions(), batch.capture.model
-    if kept is None or "logits_to_keep" not in inspect.signature(model.forward).parameters:
+    places, model = batch.objective.positions(), batch.capture.model
+    if places is None or "logits_to_keep" not in inspect.signature(model.forward).parameters:
         return batch
-    recording = replace(batch.recording, kept=kept)
-    fewer = replace(batch, recording=recording, objective=batch.objective.among(kept))
+    recording = replace(batch.recording, kept=torch.tensor(places, device=batch.value.device))
+    fewer = replace(batch, recording=recording, objective=batch.objective.among(places))
     with torch.no_grad():
         off = (_value_from(fewer, recording.blocks[-1]) - batch.value).abs()
     return fewer if bool((off <= rounding(model.dtype, 250) * batch.value.abs()).all()) else batch

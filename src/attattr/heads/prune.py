@@ -20,6 +20,7 @@ from attattr import asked
 from attattr.choices import PRUNED_FORMATS
 from attattr.engine.capture import Capture
 from attattr.engine.memory import out_of_memory
+from attattr.engine.objective import told
 from attattr.engine.recording import Recording
 from attattr.errors import InputError, UnsupportedModelError
 from attattr.measure.check import made_up_batch as made_up
@@ -289,11 +290,11 @@ def check_pruned(
     with Capture(whole) as capture:
         clean = capture.record(inputs)
         silenced = [Mask(heads=kept.astype(float))] * len(next(iter(inputs.values())))
-        wanted = masked_forward(capture, clean, inputs, silenced).logits
+        wanted = told(masked_forward(capture, clean, inputs, silenced))
     try:
         small.set_attn_implementation("eager")  # as masks are computed: its softmax may round to float32
         with torch.no_grad():
-            got = small(**inputs).logits
+            got = told(small(**inputs))
     except (RuntimeError, ValueError) as error:
         if out_of_memory(error):
             raise

@@ -14,6 +14,7 @@ from attattr.data.examples import Example, examples_of
 from attattr.data.labels import classes
 from attattr.errors import InputError
 from attattr.measure.intervals import wilson
+from attattr.models.heads import check_classifier, explainable
 from attattr.result.shown import brief, counted
 
 if TYPE_CHECKING:
@@ -91,8 +92,7 @@ def predict(
     asked.flag(truncate, "truncate")
     if pair is not None:
         asked.flag(pair, "pair")
-    if model.can_generate():
-        raise InputError(f"a {type(model).__name__} predicts tokens: only classifiers have an accuracy")
+    check_classifier(model)
     if isinstance(masks, Sequence) and len(masks) != len(examples):
         raise InputError(f"{len(masks)} masks for {len(examples)} examples: give one, or one for each")
     encoded = encode(model, tokenizer, examples, truncate=truncate, pair=pair)
@@ -147,8 +147,6 @@ def evaluate_model(
     Raises:
         InputError: rows without labels, or with labels the model does not have (both are listed).
     """
-    from attattr.models.heads import explainable
-
     explainable(model)
     examples = examples_of(examples)
     if not examples:
@@ -162,8 +160,7 @@ def evaluate_model(
 
 def gold_indices(model: PreTrainedModel, examples: Sequence[Example]) -> tuple[list[str], np.ndarray]:
     """The model's labels, and each example's gold label as an index into them, (N,): as `labels.classes`."""
-    if model.can_generate():
-        raise InputError(f"a {type(model).__name__} predicts tokens: only classifiers have an accuracy")
+    check_classifier(model)
     id2label: Any = model.config.id2label
     labels = [id2label[i] for i in sorted(id2label)]
     if len(labels) < 2:

@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,10 @@ from attattr.engine import quadrature
 from attattr.engine.attributor import Attributor
 from attattr.engine.capture import Capture
 from attattr.engine.literal import literal_scores
+from attattr.engine.objective import states_of
 from attattr.errors import InputError
+from attattr.measure.effects import again
+from attattr.models.heads import reading
 from attattr.models.quantised import plain_parts
 from attattr.result.attribution import Attribution
 from attattr.result.shown import brief, counted
@@ -98,27 +102,36 @@ def check_model(
         if n < 2 or (limit is not None and limit < n):
             raise InputError(f"{n} tokens cannot be tried: this model takes 2 to {limit or 'any number'}")
     inputs = [_made_up(attributor, n, seed) for n in tokens]
+    target = _along if reading(model) == "likeness" else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # what they would say is in the result
         zero, uniform = (
-            attributor.attribute(inputs[0], baseline=baseline, store="heads")
+            attributor.attribute(inputs[0], target=target, baseline=baseline, store="heads")
             for baseline in ("zero", "uniform")
         )
         costs = []
         for made_up in inputs:
             n = made_up["input_ids"].shape[0] if "input_ids" in made_up else len(zero.tokens)
             began = time.perf_counter()
-            attributor.attribute(made_up, store="heads")
+            attributor.attribute(made_up, target=target, store="heads")
             costs.append(Cost(n, time.perf_counter() - began, _bytes(attributor, made_up)))
     with Capture(model) as capture:
         recording = capture.record(_batch(inputs[0], model.device))
     fused = tuple(recording.site(number).fused for number in recording.sites)
-    off = None if exact is None else _distance(attributor, exact, inputs[0], zero.target.index[0])
-    letter = _from_literal(attributor, inputs[0], zero.target.index[0]) if literal else None
+    same = target or again(zero)
+    off = None if exact is None else _distance(attributor, exact, inputs[0], same)
+    letter = _from_literal(attributor, inputs[0], same) if literal else None
     return Check(zero, uniform, recording.ways.replay, fused, tuple(costs), off, letter)
 
 
-def _from_literal(attributor: Attributor, made_up: dict[str, torch.Tensor], target: int) -> float:
+def _along(outputs: Any) -> torch.Tensor:
+    """Embeddings have nothing here to be compared with: the mean state's cosine with one direction."""
+    mean = states_of(outputs).mean(1)
+    drawn = torch.randn(mean.shape[1], generator=torch.Generator().manual_seed(0)).to(mean)
+    return torch.nn.functional.cosine_similarity(mean, drawn[None], dim=-1)
+
+
+def _from_literal(attributor: Attributor, made_up: dict[str, torch.Tensor], target: Any) -> float:
     theirs = literal_scores(attributor, made_up, target=target, n_steps=LITERAL_STEPS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
@@ -127,7 +140,7 @@ def _from_literal(attributor: Attributor, made_up: dict[str, torch.Tensor], targ
 
 
 def _distance(
-    attributor: Attributor, exact: Attributor, made_up: dict[str, torch.Tensor], target: int
+    attributor: Attributor, exact: Attributor, made_up: dict[str, torch.Tensor], target: Any
 ) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
@@ -174,6 +187,8 @@ def _made_up(attributor: Attributor, n: int, seed: int) -> dict[str, torch.Tenso
             else ids
         )
         ids = whole[:n] if len(whole) >= n else ids
+        if reading(attributor.model) == "masks" and tokenizer.mask_token_id is not None:
+            ids[n // 2] = tokenizer.mask_token_id
     made_up = {"input_ids": torch.tensor(ids)}
     if config.is_encoder_decoder:
         made_up["decoder_input_ids"] = torch.tensor([config.decoder_start_token_id or 0])

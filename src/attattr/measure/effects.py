@@ -51,7 +51,7 @@ def measure_effects(
     if result.text is None:
         raise InputError("the result does not hold its text: only a result of texts can be measured again")
     inputs = result.text if result.text_pair is None else (result.text, result.text_pair)
-    target, output = _target(result), result.target.output
+    target, output = again(result), result.target.output
 
     def measured(masks: list[Mask]) -> tuple[float, np.ndarray]:
         return measure(attributor, inputs, masks, target=target, output=output, progress=progress)
@@ -102,11 +102,20 @@ def _has_edges(result: Attribution) -> bool:
     return all(site.scores is not None or site.edges is not None for site in result.sites)
 
 
-def _target(result: Attribution) -> Any:
-    """What `Attributor.attribute` would have to be asked to get this target again."""
+def again(result: Attribution) -> Any:
+    """The target that `Attributor.attribute` would have to be given to explain the same again.
+
+    Raises:
+        InputError: it was a function.
+    """
     kind, index, label = result.target.kind, result.target.index, result.target.label
     if kind == "callable":
         raise InputError("the target is a function, which a result does not hold: it cannot be measured")
     if kind == "continuation":
         return label
-    return index[0] if len(index) == 1 else tuple(index)
+    if kind == "similarity":
+        return None
+    if kind in ("start", "end"):
+        return kind, index[0]
+    which = index[0] if len(index) == 1 else tuple(index)
+    return which if result.target.position is None else (result.target.position, which)

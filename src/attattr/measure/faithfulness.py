@@ -14,6 +14,7 @@ from attattr.data.examples import Example, examples_of
 from attattr.errors import InputError
 from attattr.measure.intervals import bootstrap
 from attattr.measure.masks import Mask, measure
+from attattr.models.heads import reading
 from attattr.result.attribution import Attribution
 from attattr.result.shown import brief, counted
 from attattr.result.tree import build_tree, check_threshold, layer_scores
@@ -184,7 +185,7 @@ def _of_one(
     for method, ranking in rankings.items():
         facts |= _curves(attributor, example, result, ranking, clean, method)
     flips = None
-    if len(attributor.labels) > 1:
+    if reading(attributor.model) == "classes" and len(attributor.labels) > 1:
         _, classes = measure(attributor, example, list(masks.values()), target=_class)
         flips = dict(zip(masks, (classes != result.prediction.index).tolist(), strict=True))
     return facts, flips

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from attattr import asked
-from attattr.errors import InputError, ModelError, UnsupportedModelError
+from attattr.errors import InputError, ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
-# the heads whose output has an F to explain: auto class, its architectures, PEFT's name of the task
+# auto class, its architectures, PEFT's name of the task, and what such a model gives (`reading`)
 HEADS = (
-    ("AutoModelForSequenceClassification", "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES", "SEQ_CLS"),
-    ("AutoModelForCausalLM", "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES", "CAUSAL_LM"),
-    ("AutoModelForSeq2SeqLM", "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES", "SEQ_2_SEQ_LM"),
-    ("AutoModelForImageClassification", "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES", ""),
+    ("AutoModelForSequenceClassification", "SEQUENCE_CLASSIFICATION", "SEQ_CLS", "classes"),
+    ("AutoModelForCausalLM", "CAUSAL_LM", "CAUSAL_LM", "tokens"),
+    ("AutoModelForSeq2SeqLM", "SEQ_TO_SEQ_CAUSAL_LM", "SEQ_2_SEQ_LM", "tokens"),
+    ("AutoModelForImageClassification", "IMAGE_CLASSIFICATION", "", "classes"),
+    ("AutoModelForTokenClassification", "TOKEN_CLASSIFICATION", "TOKEN_CLS", "labels"),
+    ("AutoModelForQuestionAnswering", "QUESTION_ANSWERING", "QUESTION_ANS", "spans"),
+    ("AutoModelForMaskedLM", "MASKED_LM", "", "masks"),
+    ("AutoModel", "", "FEATURE_EXTRACTION", "likeness"),
+    ("AutoModelForTextEncoding", "TEXT_ENCODING", "", "likeness"),
 )
-# heads without one, yet: architectures, and what they are
-OTHERS = {
-    "MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES": "classifies every token, which cannot be explained yet",
-    "MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES": "answers with a span, which cannot be explained yet",
-    "MODEL_FOR_MASKED_LM_MAPPING_NAMES": "fills in masked tokens, which cannot be explained yet",
-    "MODEL_MAPPING_NAMES": "has no head, and so no output to explain",
+# what a model does that is no classifier of whole inputs
+DOES = {
+    "tokens": "predicts tokens",
+    "labels": "classifies every token",
+    "spans": "answers with a span",
+    "masks": "fills in masked tokens",
+    "likeness": "has no head, only embeddings",
 }
 TAKEN = (
-    "attattr takes models with a head for sequence classification, causal or sequence-to-sequence language "
-    "modelling, or image classification"
+    "attattr takes models with a head for sequence, token or image classification, for causal, "
+    "sequence-to-sequence or masked language modelling, or for question answering, and models of embeddings"
 )
 
 
@@ -39,44 +46,64 @@ def auto_class(model: PreTrainedModel) -> str:
 def head_of(config: PreTrainedConfig, name: str) -> str:
     """The auto class of the model's head."""
     architecture = (config.architectures or ["no architecture"])[0]
-    for auto, mapping, _ in HEADS:
-        own = str(getattr(config, "auto_map", {}).get(auto, "")).endswith(f".{architecture}")
-        if own or architecture in _names(mapping):
+    for auto, mapping, _, _ in HEADS:
+        if architecture in _names(mapping) or architecture == _own(config, auto):
             return auto
-    raise ModelError(
-        f"'{name}' is a {architecture}, which {_other(architecture) or 'has no output to explain'}: {TAKEN}"
-    )
+    raise ModelError(f"'{name}' is a {architecture}, which has no output to explain: {TAKEN}")
+
+
+def reading(model: PreTrainedModel) -> str:
+    """What the model gives: "classes", "tokens" (the next), "labels" (of every token), "spans", "masks"
+    or "likeness" (embeddings).
+
+    By its class, or what that is derived from. One that transformers does not know is taken for a
+    classifier: its outputs will tell.
+    """
+    if model.can_generate():
+        return "tokens"
+    for kind in type(model).__mro__:
+        for auto, mapping, _, gives in HEADS:
+            if gives != "tokens" and (
+                kind.__name__ in _names(mapping) or kind.__name__ == _own(model.config, auto)
+            ):
+                return gives
+    return "classes"
+
+
+def check_classifier(model: PreTrainedModel) -> None:
+    """What only classifiers have is asked for.
+
+    Raises:
+        InputError: the model is none.
+    """
+    if what := DOES.get(reading(model)):
+        raise InputError(f"a {type(model).__name__} {what}: only classifiers have an accuracy")
 
 
 def explainable(model: Any) -> Any:
-    """The model, unless its head is known to have no F to explain.
-
-    A class that transformers does not know is taken: its outputs will tell.
+    """The model, if it is one of transformers. Whatever its head, a function of its outputs can be explained.
 
     Raises:
-        UnsupportedModelError: such a head, or no head at all; the class is named.
-        InputError: no model of transformers.
+        InputError: it is none.
     """
     from transformers import PreTrainedModel
 
     if not isinstance(model, PreTrainedModel):
         raise InputError(f"give a model of transformers (a PreTrainedModel), not {asked.shown(model)}")
-    name = type(model).__name__
-    taken = any(name in _names(mapping) for _, mapping, _ in HEADS)
-    if not taken and (what := _other(name)):
-        raise UnsupportedModelError(f"a {name} {what}: {TAKEN}")
     return model
 
 
-def _other(architecture: str) -> str | None:
-    """What is known of a head that has no F; None: nothing."""
-    return next((what for mapping, what in OTHERS.items() if architecture in _names(mapping)), None)
+def _own(config: PreTrainedConfig, auto: str) -> str:
+    """The class that a model's own code has for an auto class."""
+    return str((getattr(config, "auto_map", None) or {}).get(auto, "")).rpartition(".")[2]
 
 
-def _names(mapping: str) -> set[str]:
+@functools.cache
+def _names(mapping: str) -> frozenset[str]:
     from transformers.models.auto import modeling_auto
 
-    return {name for value in getattr(modeling_auto, mapping).values() for name in _tuple(value)}
+    mapping = f"MODEL_FOR_{mapping}_MAPPING_NAMES" if mapping else "MODEL_MAPPING_NAMES"
+    return frozenset(name for value in getattr(modeling_auto, mapping).values() for name in _tuple(value))
 
 
 def _tuple(value: Any) -> tuple[str, ...]:

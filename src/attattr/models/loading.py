@@ -14,7 +14,7 @@ from attattr.disk import digests
 from attattr.errors import AttAttrError, InputError, MissingModelError, ModelError
 from attattr.models import embedded, hub
 from attattr.models.embedded import BASE, NAMES, base_folder
-from attattr.models.heads import HEADS, head_of
+from attattr.models.heads import DOES, HEADS, head_of, reading
 from attattr.models.place import named_dtype, place_for
 from attattr.models.prompts import check_kind
 from attattr.models.quiet import quiet
@@ -160,9 +160,11 @@ def _from(where: str, name: str, options: dict[str, Any], dtype: torch.dtype) ->
     kind = getattr(transformers, auto)
     if is_pruned(folder):  # in place of the code in its folder, which does the same
         kind = shrunk_class(getattr(transformers, str((config.architectures or [""])[0])))
-    model, found = kind.from_pretrained(
-        where, config=config, dtype=dtype, output_loading_info=True, **options
-    )
+    options_of = options | {"config": config, "dtype": dtype, "output_loading_info": True}
+    model, found = kind.from_pretrained(where, **options_of)
+    if found["missing_keys"] and all(key.startswith("pooler.") for key in found["missing_keys"]):
+        # of pretraining, which no embedding is made by: left out, so as not to be random
+        model, found = kind.from_pretrained(where, add_pooling_layer=False, **options_of)
     if found["missing_keys"]:
         missing = sorted(found["missing_keys"])
         raise ModelError(
@@ -209,7 +211,7 @@ def _adapter(
         of_base["local_files_only"] = not hub.reachable()
     config = transformers.AutoConfig.from_pretrained(start, **of_base)
     task = asked.get("task_type")
-    auto = next((head for head, _, of in HEADS if of and of == task), None) or head_of(config, name)
+    auto = next((head for head, _, of, _ in HEADS if of and of == task), None) or head_of(config, name)
     card_file = folder / "card.json"
     card = json.loads(card_file.read_text(encoding="utf-8")) if card_file.is_file() else {}
     weights = load_peft_weights(where, device="cpu", **options)
@@ -287,8 +289,8 @@ def _tokenizer(auto: str, where: str, options: dict[str, Any]) -> Any:
 def _rename(model: PreTrainedModel, labels: str | Sequence[str], name: str) -> None:
     given = labels.split(",") if isinstance(labels, str) else asked.listed(labels, str, "the labels")
     names = [label.strip() for label in given]
-    if model.can_generate():
-        raise InputError(f"'{name}' predicts tokens: it has no labels to rename")
+    if (gives := reading(model)) not in ("classes", "labels"):
+        raise InputError(f"'{name}' {DOES[gives]}: it has no labels to rename")
     id2label: Any = model.config.id2label
     own = [id2label[i] for i in sorted(id2label)]
     if len(names) != len(own) or len(set(names)) < len(names) or not all(names):

@@ -60,10 +60,10 @@ def report(result: Attribution, effects: Effects | None = None, room: int = ROOM
         predicted=printable(result.prediction.label),
         target=data.TargetFacts(
             kind=result.target.kind,
-            label=printable(result.target.label),
+            label=printable(result.explained),
             output=result.target.output.replace("_", " "),
             value=data.number(result.target.value),
-            predicted=result.target.index == (result.prediction.index,),
+            predicted=result.explains_prediction,
         ),
         axes=[
             data.AxisFacts(

@@ -19,6 +19,7 @@ from attattr.measure.accuracy import predict
 from attattr.measure.effects import attribute_and_measure
 from attattr.measure.masks import Mask, measure
 from attattr.models import embedded
+from attattr.models.heads import reading
 from attattr.models.loading import load
 from attattr.page.document import to_html
 from attattr.page.questions import Edge, Explain, Without
@@ -117,7 +118,7 @@ class Explainer:
                 "clean": clean,
                 "without": float(changed),
             }
-            if attributor.model.can_generate() or len(attributor.labels) < 2:
+            if reading(attributor.model) != "classes" or held.slim.prediction.probability is None:
                 return found | {"probabilities": None}
             logits = predict(attributor.model, attributor.tokenizer, [encoded] * 2, masks=[Mask(), mask])
         if attributor.model.config.problem_type == "multi_label_classification":

@@ -39,7 +39,7 @@ def _row(number: int, result: Attribution) -> tuple[str, ...]:
         str(number),
         shown,
         short(result.prediction.label),
-        f"{result.prediction.probability:.3f}",
+        "" if result.prediction.probability is None else f"{result.prediction.probability:.3f}",
         _strongest(result),
         f"{result.worst_gap:.0e}",
     )

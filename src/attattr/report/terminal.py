@@ -22,6 +22,15 @@ PAPER = (255, 255, 255)
 BAR = 30  # characters of a probability of 1
 SHOWN = 10  # probabilities
 COLUMNS = 3  # of the table of tokens
+NOUNS = {  # kinds of targets that may be what is predicted
+    "class": "class",
+    "label": "label",
+    "mask": "word",
+    "span": "answer",
+    "token": "next token",
+    "value": "number",
+}
+ENDS = {"start": "where the answer starts", "end": "where the answer ends"}
 
 
 def view(result: Attribution, top: int = 10, *, colour: bool = True) -> RenderableType:
@@ -35,7 +44,9 @@ def view(result: Attribution, top: int = 10, *, colour: bool = True) -> Renderab
 
     colour: whether the reader's terminal shows shades; without them the tokens' numbers are listed.
     """
-    parts: list[RenderableType] = [_head(result), Text(), _probabilities(result), Text()]
+    parts: list[RenderableType] = [_head(result), Text()]
+    if result.prediction.probabilities:
+        parts += [_probabilities(result), Text()]
     if result.sites and result.sites[0].key_sum is not None:
         parts += [_tokens(result) if colour else _token_table(result), Text()]
     if top and result.sites and (result.sites[0].scores is not None or result.sites[0].edges is not None):
@@ -52,14 +63,19 @@ def view(result: Attribution, top: int = 10, *, colour: bool = True) -> Renderab
 def _head(result: Attribution) -> Text:
     target, predicted = result.target, result.prediction
     label = _shown(target.label)
-    if target.kind in ("class", "token"):
-        noun = {"class": "class", "token": "next token"}[target.kind]
-        if target.index == (predicted.index,):
-            what = f"the predicted {noun}: {label}"
-        else:
-            what = f"the {noun} {label}, where {_shown(predicted.label)} is predicted"
+    noun = NOUNS.get(target.kind)
+    if target.position is not None:
+        noun = f"{noun or target.kind} of token {target.position}, {_shown(result.tokens[target.position])}"
+    if target.kind == "similarity":
+        what = f"the {label} of the two texts"
+    elif target.kind in ENDS:
+        what = f"{ENDS[target.kind]}: {label}"
+    elif noun and result.explains_prediction:
+        what = f"the predicted {noun}: {label}"
+    elif target.kind in NOUNS:
+        what = f"the {noun} {label}, where {_shown(predicted.label)} is predicted"
     else:
-        what = f"the {target.kind} {label}"
+        what = f"the {noun or target.kind} {label}"
     text = Text(_shown(str(result.model.get("name") or "model")), style="bold")
     output = target.output.replace("_", " ")
     text.append("\nexplaining ", style="not bold").append(what)

@@ -50,7 +50,7 @@ class Attribution:
 
     def __repr__(self) -> str:
         name = short(str(self.model.get("name") or ""))
-        said = f"{name} {short(self.prediction.label)} {self.prediction.probability:.3f}"
+        said = f"{name} {self.prediction.said()}"
         heads = {site.n_heads for site in self.sites}
         size = f"{len(self.sites)} × {heads.pop()} heads" if len(heads) == 1 else f"{len(self.sites)} sites"
         return brief(self, said, size, counted(len(self.tokens), "token"), f"gap {self.worst_gap:.0e}")
@@ -59,6 +59,21 @@ class Attribution:
     def worst_gap(self) -> float:
         """The largest |completeness gap| of all sites."""
         return float(np.abs(self.completeness_gap).max(initial=0.0))
+
+    @property
+    def explains_prediction(self) -> bool:
+        """Whether it is what the model answers that is explained."""
+        target, predicted = self.target, self.prediction
+        if target.kind == "span":
+            return (target.index[0], target.label) == (predicted.index, predicted.label)
+        whole = target.kind not in ("start", "end", "callable")
+        return whole and (target.index, target.position) == ((predicted.index,), predicted.position)
+
+    @property
+    def explained(self) -> str:
+        """What is explained, with the token that it is about."""
+        position = self.target.position
+        return self.target.label if position is None else f"{self.tokens[position]}: {self.target.label}"
 
     @property
     def tokens(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attattr.result.attribution import Attribution
-from attattr.result.shown import brief, counted, short
+from attattr.result.shown import brief, counted
 
 
 class Attributions(list[Attribution]):
@@ -17,7 +17,7 @@ class Attributions(list[Attribution]):
     """
 
     def __repr__(self) -> str:
-        said = (f"{short(each.prediction.label, 20)} {each.prediction.probability:.3f}" for each in self[:10])
+        said = (each.prediction.said(20) for each in self[:10])
         return brief(self, counted(len(self), "result"), ", ".join(said))
 
     def _repr_html_(self) -> str:

@@ -12,18 +12,28 @@ from attattr.result.shown import brief, counted, short
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model answered. `probabilities` are all classes, or the likeliest next tokens."""
+    """What the model answered: all classes with their probabilities, or the likeliest tokens or answers.
+
+    A number (of a regression, of likeness) is its own `label` and has no probability. position: the token
+    that the answer is about, of token classifiers and masks.
+    """
 
     label: str
-    index: int
-    probability: float
+    index: int  # of the class, the label or the token; of an answer its first token
+    probability: float | None
     probabilities: dict[str, float]
+    position: int | None = None
+
+    def said(self, length: int = 40) -> str:
+        """Label and probability in a few characters."""
+        label = short(self.label, length)
+        return label if self.probability is None else f"{label} {self.probability:.3f}"
 
     def __repr__(self) -> str:
         some = list(self.probabilities.items())[:3]
         return brief(
             self,
-            f"{short(self.label)} {self.probability:.3f}",
+            self.said(),
             ", ".join(f"{short(label, 20)} {p:.3f}" for label, p in some),
         )
 
@@ -32,11 +42,14 @@ class Prediction:
 class Target:
     """What F was, and its value on the untouched model."""
 
-    kind: str  # class | difference | callable | token | continuation
+    # class | difference | callable | token | continuation | label | mask | start | end | span | value |
+    # similarity
+    kind: str
     label: str
     index: tuple[int, ...]
-    output: str  # probability | logit | log_probability
+    output: str  # probability | logit | log_probability | value
     value: float
+    position: int | None = None  # of the token it is about, of token classifiers and masks
 
     def __repr__(self) -> str:
         return brief(self, f"{self.kind} {short(self.label)}", f"{self.output} {self.value:.3f}")

@@ -133,7 +133,7 @@ def _inputs(numbered: list[tuple[int, Attribution]], examples: Sequence[Example]
                 "probabilities": [
                     {"label": label, "probability": p} for label, p in result.prediction.probabilities.items()
                 ],
-                "target": result.target.label,
+                "target": result.explained,
                 "output": result.target.output,
                 "value": result.target.value,
                 "worst_gap": _worst_gap(result),

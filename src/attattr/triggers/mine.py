@@ -16,6 +16,7 @@ from attattr import asked
 from attattr.data.examples import Example, examples_of
 from attattr.data.run_folder import Run
 from attattr.errors import InputError
+from attattr.models.heads import reading
 from attattr.models.identity import belongs
 from attattr.result.attribution import Attribution
 from attattr.result.values import Edges
@@ -65,7 +66,7 @@ def mine_triggers(
     limit = None if limit is None else asked.whole(limit, "the limit", 1)
     asked.flag(pieces, "pieces")
     tell = asked.progress(progress)
-    if len(attributor.labels) < 2:
+    if reading(attributor.model) != "classes" or len(attributor.labels) < 2:
         raise InputError("triggers are of classes: the model has none to choose from")
     examples = _inputs_of(data) if isinstance(data, Run) else examples_of(data)
     labels = {example.label for example in examples}

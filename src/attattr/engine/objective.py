@@ -1,0 +1,229 @@
+"""F over a batch: read from the outputs of R rows, each of which stands on one of B inputs.
+
+Whatever the head, F is read in one of three ways: from scores of C things at some places (`Objective.of`),
+as the likeness of an embedding with a given one, or by the user's own function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attattr.errors import InputError, UnsupportedModelError
+
+HALF = (torch.float16, torch.bfloat16)
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """The embedding (D,) that another is compared with; which of the input's n tokens are pooled, and how."""
+
+    other: Tensor
+    pooled: tuple[bool, ...]
+    modes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A parsed target. `index` is empty where the prediction itself is to be explained.
+
+    index: which things, `at`: each at which place of the logits (both of one length once it is resolved).
+    """
+
+    kind: str  # see result.values.Target
+    index: tuple[int, ...]
+    label: str
+    output: str
+    function: Callable[[Any], Tensor] | None = None
+    place: int | str | None = None  # of the token it is about, as it was asked for
+    at: tuple[int, ...] = ()
+    embedding: Embedding | None = None
+    width: int = 0  # tokens that a span may start or end at; 0: it is about no span
+    head: str = ""  # what the model gives (models.heads.reading)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """F over a batch of B inputs: the values of R rows from the model's outputs for them."""
+
+    wishes: Sequence[Wish]  # B, resolved
+    by_position: bool = False  # the places of the logits are positions of the input
+    multi_label: bool = False
+
+    @property
+    def is_opaque(self) -> bool:
+        """Whether some of it is no function of logits: of what, and in which precision, is not known."""
+        return any(wish.function or wish.embedding for wish in self.wishes)
+
+    def positions(self) -> list[int] | None:
+        """Positions whose logits it reads, ascending; None: it reads no positions, or any of them."""
+        if not self.by_position or self.is_opaque:
+            return None
+        return sorted({at for wish in self.wishes for at in wish.at})
+
+    def among(self, positions: Sequence[int]) -> Objective:
+        """The same of outputs whose logits are those of `positions` alone."""
+        place = {position: i for i, position in enumerate(positions)}
+        moved = [replace(wish, at=tuple(place[at] for at in wish.at)) for wish in self.wishes]
+        return replace(self, wishes=moved)
+
+    def __call__(self, outputs: Any, rows: Tensor) -> Tensor:
+        """F of each row, (R,), in float32 or finer; row r stands on input `rows[r]`."""
+        if not self.is_opaque:
+            return self.of(checked_logits(outputs), rows)
+        groups: dict[Any, list[int]] = {}
+        for r, i in enumerate(rows.tolist()):
+            wish = self.wishes[i]
+            groups.setdefault(wish.function or bool(wish.embedding), []).append(r)
+        values, order = [], []
+        for which, members in groups.items():
+            order += members
+            here = torch.tensor(members, device=rows.device)
+            if which is True:
+                wishes = [self.wishes[i] for i in rows[here].tolist()]
+                values.append(likeness(states_of(outputs)[here], wishes))
+            elif which is False:
+                values.append(self.of(checked_logits(outputs)[here], rows[here]))
+            else:
+                values.append(_of_callable(which, outputs, len(rows))[here])
+        return torch.cat(values)[torch.tensor(order, device=rows.device).argsort()]
+
+    def of(self, logits: Tensor, rows: Tensor) -> Tensor:
+        """F of each row from its logits: (R, C), or of several places (R, P, C); of spans (R, n, 2)."""
+        places = logits[:, None] if logits.ndim == 2 else logits
+        spans = any(wish.width for wish in self.wishes)
+        if spans:  # start and end are the places, the tokens what there is to choose from
+            places = places.transpose(1, 2)
+        groups: dict[tuple, list[int]] = {}
+        which = rows.tolist()
+        for r, i in enumerate(which):
+            wish = self.wishes[i]
+            groups.setdefault((wish.kind == "difference", wish.output, len(wish.index)), []).append(r)
+        values, order = [], []
+        for (apart, output, _), members in groups.items():
+            order += members
+            here = torch.tensor(members, device=logits.device)
+            wishes = [self.wishes[which[r]] for r in members]
+            at = torch.tensor([wish.at for wish in wishes], device=logits.device)
+            scores = in_full(places[here[:, None], at])  # (rows of the group, things, C)
+            if spans:
+                width = torch.tensor([wish.width for wish in wishes], device=logits.device)
+                beyond = torch.arange(scores.shape[-1], device=logits.device) >= width[:, None, None]
+                scores = scores.masked_fill(beyond, -torch.inf)
+            index = torch.tensor([wish.index for wish in wishes], device=logits.device)
+            values.append(self._value(scores, index, output, apart))
+        back = torch.tensor(order, device=rows.device).argsort()
+        return torch.cat(values)[back].to(logits.dtype)
+
+    def _value(self, scores: Tensor, index: Tensor, output: str, apart: bool) -> Tensor:
+        """scores (r, T, C), index (r, T): Σ over the T things; their product, of probabilities; the first
+        without the second, of a difference."""
+        joint = output == "probability" and index.shape[1] > 1 and not apart
+        if output == "log_probability" or joint:
+            scores = torch.nn.functional.logsigmoid(scores) if self.multi_label else scores.log_softmax(-1)
+        elif output == "probability":
+            scores = scores.sigmoid() if self.multi_label else scores.softmax(-1)
+        each = scores.gather(2, index[:, :, None])[:, :, 0]
+        if apart:
+            return each[:, 0] - each[:, 1]
+        return each.sum(1).exp() if joint else each.sum(1)
+
+
+def told(outputs: Any) -> Tensor:
+    """What tells the outputs of two forwards apart: the logits, else the last hidden state, else the first
+    numbers there are. (B, …), positions before anything else; in the model's own precision."""
+    values = [_own_logits(outputs), getattr(outputs, "last_hidden_state", None)]
+    values += list(outputs.values() if hasattr(outputs, "values") else outputs)
+    for value in values:
+        if isinstance(value, Tensor) and value.is_floating_point() and value.ndim:
+            return value
+    raise UnsupportedModelError(f"the outputs of this model, {type(outputs).__name__}, hold no numbers")
+
+
+def logits_of(outputs: Any) -> Tensor | None:
+    """The outputs' logits in float32 or finer; of starts and ends of spans, (B, n, 2); None: it has none."""
+    logits = _own_logits(outputs)
+    return None if logits is None else _wide(logits)
+
+
+def _own_logits(outputs: Any) -> Tensor | None:
+    logits = getattr(outputs, "logits", None)
+    if isinstance(logits, Tensor):
+        return logits
+    start, end = (getattr(outputs, f"{side}_logits", None) for side in ("start", "end"))
+    if isinstance(start, Tensor) and isinstance(end, Tensor):
+        return torch.stack([start, end], dim=-1)
+    return None
+
+
+def checked_logits(outputs: Any) -> Tensor:
+    """As `logits_of`; none are an error."""
+    logits = logits_of(outputs)
+    if logits is None:
+        raise UnsupportedModelError(
+            f"the outputs of this model, {type(outputs).__name__}, hold no logits to explain"
+        )
+    return logits
+
+
+def in_full(logits: Tensor) -> Tensor:
+    """In float64, where the device is known to have it: in float32 the gradient of a probability within
+    1e-7 of 1 is noise."""
+    return logits.double() if logits.device.type in ("cpu", "cuda") else logits.float()
+
+
+def pooled(states: Tensor, kept: Tensor, modes: Sequence[str]) -> Tensor:
+    """Embeddings, (R, D or several of them), of hidden states (R, n, D) whose tokens `kept` (R, n) names.
+
+    Source: sentence_transformers' Pooling.
+    """
+    keep = kept[:, :, None]
+    count = keep.sum(1).to(states.dtype)
+    whole = (states * keep).sum(1)
+    first = states[torch.arange(len(states), device=states.device), kept.int().argmax(1)]
+    of = {
+        "cls": lambda: first,
+        "max": lambda: states.masked_fill(~keep, -torch.inf).amax(1),
+        "mean": lambda: whole / count,
+        "mean_sqrt_len": lambda: whole / count.sqrt(),
+    }
+    return torch.cat([of[mode]() for mode in modes], dim=-1)
+
+
+def likeness(states: Tensor, wishes: Sequence[Wish]) -> Tensor:
+    """cos(pooled state, the other embedding), row by row; in the states' precision, float32 or finer."""
+    found = [wish.embedding for wish in wishes if wish.embedding]
+    full = in_full(states)
+    kept = torch.zeros(states.shape[:2], dtype=torch.bool, device=states.device)
+    for row, each in zip(kept, found, strict=True):
+        row[: len(each.pooled)] = torch.tensor(each.pooled, device=states.device)
+    mine = pooled(full, kept, found[0].modes)
+    other = torch.stack([each.other for each in found]).to(full)
+    return torch.nn.functional.cosine_similarity(mine, other, dim=-1).to(states.dtype)
+
+
+def states_of(outputs: Any) -> Tensor:
+    """The last hidden state, (R, n, D); where there is none an error."""
+    states = getattr(outputs, "last_hidden_state", None)
+    if not isinstance(states, Tensor) or states.ndim != 3:
+        raise UnsupportedModelError(
+            f"the outputs of this model, {type(outputs).__name__}, hold no hidden states to pool: explain a "
+            "function of them"
+        )
+    return _wide(states)
+
+
+def _of_callable(function: Callable[[Any], Tensor], outputs: Any, count: int) -> Tensor:
+    values = function(outputs)
+    if not isinstance(values, Tensor) or values.shape != (count,):
+        shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+        raise InputError(f"a callable target must return one number an input, ({count},), not {shape}")
+    return _wide(values)
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values.float() if values.dtype in HALF else values
