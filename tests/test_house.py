@@ -19,6 +19,7 @@ FLOORS = (
     ("disk",),
     ("models", "result"),
     ("data",),
+    ("targets",),
     ("engine",),
     ("measure", "runs"),
     ("heads", "triggers"),

@@ -1,11 +1,11 @@
 """The Attributor: texts in, attributions out.
 
 1. `data.encoding.encode`     texts as token ids, and what their positions mean
-2. `targets.parse`, `extend`  what F is; a continuation's tokens behind the input
+2. `kinds.parse`, `extend`    what F is; a continuation's tokens behind the input
 3. `batches.plan`             inputs of like length together, within a memory budget
    and for each batch (`job.Job`):
-4. `Capture.record`           one clean forward: every attention call, every block's output
-5. `targets.resolve`          F(A), and what the model predicts
+4. `batch.opened`             one clean forward, every attention call recorded; F(A), the prediction
+5. `shortcuts.proven`         once a model: does putting a site's own attention back change nothing?
 6. `shortcuts.taken`          what need not be computed again, each shortcut proven on the batch
 7. `integral.integrate_site`  Attr(A) = (A − A⁰) ⊙ (Ḡ Vᵀ), one site after the other
 8. `collect.sites_of`         the scores without padding, as the store asks
@@ -25,7 +25,7 @@ from transformers import PreTrainedModel
 from attattr import asked
 from attattr.data.encoding import Encoded, as_inputs, encode
 from attattr.data.examples import Example
-from attattr.engine import memory, targets
+from attattr.engine import memory
 from attattr.engine.batch import Batch
 from attattr.engine.batches import check_padding, collating, dense_bytes, length, plan
 from attattr.engine.capture import Capture
@@ -38,6 +38,7 @@ from attattr.models.heads import explainable
 from attattr.models.loading import ModelInfo, load
 from attattr.result.attribution import Attribution
 from attattr.result.several import Attributions
+from attattr.targets import kinds
 
 Input = str | tuple[str, str] | Mapping[str, Any] | Example | Encoded
 LONGEST_DENSE = 512  # tokens up to which store="auto" keeps every score
@@ -113,7 +114,7 @@ class Attributor:
     @property
     def labels(self) -> list[str]:
         """The class names in index order, of tokens too; empty for a model without."""
-        return targets.labels_of(self.model)
+        return kinds.labels_of(self.model)
 
     @overload
     def attribute(self, inputs: Input, text_pair: str | None = None, **options: Any) -> Attribution: ...
@@ -213,7 +214,7 @@ class Attributor:
             raise InputError(f"{len(wanted)} targets for {len(examples)} inputs: give one, or one for each")
         wishes = [self._wish(each, options.output, len(examples)) for each in wanted]
         encoded = encode(self.model, self.tokenizer, examples, truncate=truncate, pair=self.pair)
-        encoded = [targets.extend(e, w, self.tokenizer) for e, w in zip(encoded, wishes, strict=True)]
+        encoded = [kinds.extend(e, w, self.tokenizer) for e, w in zip(encoded, wishes, strict=True)]
         if options.store == "auto":
             longest = max(map(length, encoded), default=0)
             options = replace(options, store="dense" if longest <= LONGEST_DENSE else "edges")
@@ -232,9 +233,9 @@ class Attributor:
                     break
         return [results[i] for i in range(len(encoded)) if i in results]
 
-    def _wish(self, target: Any, output: str | None, inputs: int) -> targets.Wish:
+    def _wish(self, target: Any, output: str | None, inputs: int) -> kinds.Wish:
         try:
-            return targets.parse(target, output, self.model, self.tokenizer)
+            return kinds.parse(target, output, self.model, self.tokenizer)
         except InputError as error:
             if isinstance(target, tuple) and len(target) == inputs:
                 raise InputError(

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from attattr.data.encoding import Encoded
-from attattr.engine import targets
 from attattr.engine.capture import Capture
-from attattr.engine.objective import Objective, Wish, logits_of
 from attattr.engine.precision import HALF, gradients, lifts, logit_gradient, resolution
 from attattr.engine.recording import Recording, rounding
 from attattr.errors import ImpossibleError
 from attattr.result.values import Prediction
+from attattr.targets import kinds
+from attattr.targets.objective import Objective, Wish, logits_of
 
 Collate = Callable[[Sequence[Encoded]], dict[str, Tensor]]
 
@@ -68,7 +68,7 @@ def opened(
     """
     inputs = collate(encoded)
     recording = capture.record(inputs)
-    objective, predictions = targets.resolve(wishes, recording.outputs, encoded, capture.model, tokenizer)
+    objective, predictions = kinds.resolve(wishes, recording.outputs, encoded, capture.model, tokenizer)
     rows = torch.arange(len(encoded), device=next(iter(inputs.values())).device)
     value = objective(recording.outputs, rows)
     if not bool(torch.isfinite(value).all()):

@@ -15,7 +15,7 @@ from attattr.data.encoding import Encoded, collate
 from attattr.engine.batch import Collate
 from attattr.engine.capture import Capture
 from attattr.engine.memory import out_of_memory
-from attattr.engine.objective import told
+from attattr.targets.objective import told
 
 if TYPE_CHECKING:
     from attattr.engine.options import Options

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attattr.asked import Progress
 from attattr.data.encoding import Encoded
-from attattr.engine import shortcuts, targets
+from attattr.engine import shortcuts
 from attattr.engine.batch import Batch, Collate, opened
 from attattr.engine.batches import length, rows_within_budget
 from attattr.engine.capture import Capture
@@ -19,6 +19,7 @@ from attattr.engine.options import Options
 from attattr.errors import ImpossibleError, InputError
 from attattr.result.attribution import Attribution
 from attattr.result.values import Site
+from attattr.targets import kinds
 
 if TYPE_CHECKING:
     from attattr.engine.attributor import Attributor
@@ -36,7 +37,7 @@ class Job:
     then: Callable[[Batch, list[Attribution]], None]
 
     def run(
-        self, encoded: list[Encoded], wishes: list[targets.Wish], rows: int | None = None
+        self, encoded: list[Encoded], wishes: list[kinds.Wish], rows: int | None = None
     ) -> list[Attribution | ImpossibleError]:
         """The batch; in halves where memory runs out, one input alone with fewer rows at once.
 
@@ -62,7 +63,7 @@ class Job:
         words = f"not enough memory for an input of {length(encoded[0])} tokens: shorten it"
         return [failed or ImpossibleError(words)]
 
-    def _attribute(self, encoded: list[Encoded], wishes: list[targets.Wish], rows: int) -> list[Attribution]:
+    def _attribute(self, encoded: list[Encoded], wishes: list[kinds.Wish], rows: int) -> list[Attribution]:
         whole, predictions = opened(
             self.capture, self.attributor.tokenizer, self.collate, encoded, wishes, rows
         )
@@ -94,7 +95,7 @@ class Job:
                     text_pair=e.example.text_pair,
                     axes=axes[i],
                     prediction=prediction,
-                    target=targets.described(batch.objective.wishes[i], float(batch.value[i])),
+                    target=kinds.described(batch.objective.wishes[i], float(batch.value[i])),
                     sites=tuple(sites[i]),
                     options=_plain(self.options),
                     model=self.attributor.facts,

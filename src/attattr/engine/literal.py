@@ -14,10 +14,10 @@ import torch
 
 from attattr.data.encoding import encode
 from attattr.data.examples import as_examples
-from attattr.engine import targets
 from attattr.engine.batch import opened
 from attattr.engine.batches import collating
 from attattr.engine.capture import Capture
+from attattr.targets import kinds
 
 if TYPE_CHECKING:
     from attattr.engine.attributor import Attributor
@@ -38,9 +38,9 @@ def literal_scores(
     Args: as `Attributor.attribute`. Raises: as there.
     """
     model, tokenizer = attributor.model, attributor.tokenizer
-    wish = targets.parse(target, None, model, tokenizer)
+    wish = kinds.parse(target, None, model, tokenizer)
     (encoded,) = encode(model, tokenizer, as_examples([inputs]), pair=attributor.pair)
-    encoded = targets.extend(encoded, wish, tokenizer)
+    encoded = kinds.extend(encoded, wish, tokenizer)
     scores = []
     with Capture(model) as capture, collating(model, tokenizer, [encoded]) as collate:
         batch, _ = opened(capture, tokenizer, collate, [encoded], [wish])

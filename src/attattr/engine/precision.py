@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attattr.engine.objective import HALF as HALF
-from attattr.engine.objective import Objective, logits_of
+from attattr.targets.objective import HALF as HALF
+from attattr.targets.objective import Objective, logits_of
 
 PEAK = 2.0**11  # where the largest gradient of a logit is lifted to: float16 ends at 2**16 and at 2**-24
 BLIND = 2.0**10  # scale of an F that nothing is known of

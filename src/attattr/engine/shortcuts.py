@@ -18,11 +18,11 @@ from torch import Tensor
 from attattr.engine.batch import Batch
 from attattr.engine.last_block import hidden, with_hidden
 from attattr.engine.memory import out_of_memory
-from attattr.engine.objective import told
 from attattr.engine.recording import rounding
 from attattr.engine.ways import Ways, remember
 from attattr.errors import UnsupportedModelError
 from attattr.models.quantised import check_gradients
+from attattr.targets.objective import told
 
 WORTH = 0.5  # share of the rows above which dropping the others saves too little
 CANNOT = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, AssertionError)

@@ -20,7 +20,6 @@ from attattr import asked
 from attattr.choices import PRUNED_FORMATS
 from attattr.engine.capture import Capture
 from attattr.engine.memory import out_of_memory
-from attattr.engine.objective import told
 from attattr.engine.recording import Recording
 from attattr.errors import InputError, UnsupportedModelError
 from attattr.measure.check import made_up_batch as made_up
@@ -28,6 +27,7 @@ from attattr.measure.masks import Mask, masked_forward
 from attattr.models.heads import auto_class
 from attattr.models.quantised import quantised
 from attattr.result.shown import brief
+from attattr.targets.objective import told
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -15,10 +15,10 @@ from attattr.data.encoding import encode
 from attattr.data.examples import Example
 from attattr.engine.batches import by_length, collating, length, rows_within_budget
 from attattr.engine.capture import Capture
-from attattr.engine.objective import in_full
 from attattr.engine.precision import HALF, gradients, lifts
 from attattr.errors import AttAttrError, InputError
 from attattr.models.quantised import check_gradients
+from attattr.targets.objective import in_full
 
 if TYPE_CHECKING:
     from attattr.engine.attributor import Attributor

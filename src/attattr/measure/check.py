@@ -17,13 +17,13 @@ from attattr.engine import quadrature
 from attattr.engine.attributor import Attributor
 from attattr.engine.capture import Capture
 from attattr.engine.literal import literal_scores
-from attattr.engine.objective import states_of
 from attattr.errors import InputError
 from attattr.measure.effects import again
 from attattr.models.heads import reading
 from attattr.models.quantised import plain_parts
 from attattr.result.attribution import Attribution
 from attattr.result.shown import brief, counted
+from attattr.targets.objective import states_of
 
 LITERAL_STEPS = 20  # the paper's
 

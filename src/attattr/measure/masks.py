@@ -16,13 +16,13 @@ from torch import Tensor
 
 from attattr import asked
 from attattr.data.encoding import Encoded, as_inputs, encode
-from attattr.engine import targets
 from attattr.engine.batch import Batch, opened
 from attattr.engine.batches import collating, rows_within_budget
 from attattr.engine.capture import Capture
 from attattr.engine.recording import Recording
 from attattr.errors import InputError
 from attattr.result.shown import brief, counted
+from attattr.targets import kinds
 
 if TYPE_CHECKING:
     from attattr.engine.attributor import Attributor
@@ -170,10 +170,10 @@ def measure(
     tell = asked.progress(progress)
     masks = asked.listed(masks, Mask, "the masks")
     model, tokenizer = attributor.model, attributor.tokenizer
-    wish = targets.parse(target, output, model, tokenizer)
+    wish = kinds.parse(target, output, model, tokenizer)
     given = as_inputs(inputs if isinstance(inputs, Encoded) else [inputs])
     (encoded,) = encode(model, tokenizer, given, truncate=truncate, pair=attributor.pair)
-    encoded = targets.extend(encoded, wish, tokenizer)
+    encoded = kinds.extend(encoded, wish, tokenizer)
     with Capture(model) as capture, collating(model, tokenizer, [encoded]) as collate:
         rows = rows_within_budget(model, [encoded])
         batch, _ = opened(capture, tokenizer, collate, [encoded], [wish], rows)

@@ -85,8 +85,8 @@ def attribute_data(
             another process is writing into it.
         AttAttrError: the folder cannot be written, or the disk is full; finished shards stay good.
     """
-    from attattr.engine.targets import parse
     from attattr.runs.shard import Work
+    from attattr.targets.kinds import parse
 
     asked.attributor(attributor)
     examples = examples_of(examples)
@@ -163,7 +163,7 @@ def usable(
     Raises:
         InputError: not one is left; the message lists the labels of both sides.
     """
-    from attattr.engine.targets import parse
+    from attattr.targets.kinds import parse
 
     if not needs_label:
         return list(examples), []

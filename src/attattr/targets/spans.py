@@ -12,11 +12,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from attattr.data.encoding import Encoded
-from attattr.engine import places
-from attattr.engine.classes import is_whole, output_of
-from attattr.engine.objective import Wish
 from attattr.errors import InputError, UnsupportedModelError
 from attattr.result.values import Axis, Prediction
+from attattr.targets import places
+from attattr.targets.classes import is_whole, output_of
+from attattr.targets.objective import Wish
 
 ENDS = ("start", "end", "span")
 LISTED = 10  # answers of a prediction

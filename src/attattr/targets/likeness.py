@@ -14,10 +14,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from attattr.data.encoding import Encoded, collate
-from attattr.engine.objective import Embedding, Wish, in_full, likeness, pooled, states_of
 from attattr.errors import InputError, UnsupportedModelError
 from attattr.models.pooling import pooling
 from attattr.result.values import Prediction
+from attattr.targets.objective import Embedding, Wish, in_full, likeness, pooled, states_of
 
 LABEL = "cosine similarity"
 

@@ -9,12 +9,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from attattr.data.encoding import Encoded
-from attattr.engine import places
-from attattr.engine.classes import filled, is_whole, output_of
-from attattr.engine.objective import Wish
-from attattr.engine.tokens import difference, likeliest, token
 from attattr.errors import InputError
 from attattr.result.values import Prediction
+from attattr.targets import places
+from attattr.targets.classes import filled, is_whole, output_of
+from attattr.targets.objective import Wish
+from attattr.targets.tokens import difference, likeliest, token
 
 
 def parse(target: Any, output: str | None, model: PreTrainedModel, tokenizer: Any) -> Wish:

@@ -13,9 +13,9 @@ from transformers import PreTrainedModel
 
 from attattr.asked import choice
 from attattr.data.encoding import Encoded
-from attattr.engine.objective import Wish
 from attattr.errors import InputError, UnsupportedModelError
 from attattr.result.values import OUTPUTS, Prediction
+from attattr.targets.objective import Wish
 
 
 def names_of(model: PreTrainedModel) -> list[str]:

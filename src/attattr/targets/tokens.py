@@ -9,10 +9,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from attattr.data.encoding import Encoded
-from attattr.engine.classes import filled, is_whole, output_of, pair
-from attattr.engine.objective import Wish
 from attattr.errors import InputError
 from attattr.result.values import Axis, Prediction
+from attattr.targets.classes import filled, is_whole, output_of, pair
+from attattr.targets.objective import Wish
 
 LISTED = 10  # how many tokens a prediction lists
 

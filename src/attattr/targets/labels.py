@@ -10,11 +10,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from attattr.data.encoding import Encoded
-from attattr.engine import places
-from attattr.engine.classes import filled, is_whole, likeliest, named, names_of, output_of
-from attattr.engine.objective import Wish
 from attattr.errors import InputError, UnsupportedModelError
 from attattr.result.values import Prediction
+from attattr.targets import places
+from attattr.targets.classes import filled, is_whole, likeliest, named, names_of, output_of
+from attattr.targets.objective import Wish
 
 OUTSIDE = "O"  # the label of what is no entity
 

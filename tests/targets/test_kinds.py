@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,10 +22,10 @@ import oracle
 import tiny
 from attattr import AttAttrError, Attributor, InputError, UnsupportedModelError, load, measure_effects
 from attattr.engine.literal import literal_scores
-from attattr.engine.objective import told
 from attattr.measure.check import check_model
 from attattr.models.heads import reading
 from attattr.models.pooling import pooling
+from attattr.targets.objective import told
 from toys import TextToy
 
 SIZES = {**tiny.SMALL, "num_attention_heads": 2}
@@ -124,7 +125,9 @@ def test_other_families_and_padding(name):
     """Two inputs of one call, of which one is padded, have the scores that the letter gives each alone."""
     attributor = Attributor(FAMILIES[name](), tiny.tokenizer(mask=True))
     texts = ("a [MASK]", "the [MASK] is fine and good") if "mlm" in name else (TEXT, "a man")
-    inputs = list(texts) if name.endswith(("mlm", "labels")) else [(text, CONTEXT) for text in texts]
+    inputs: list[Any] = (
+        list(texts) if name.endswith(("mlm", "labels")) else [(text, CONTEXT) for text in texts]
+    )
     ours = attributor.attribute(inputs, method="riemann_right", n_steps=2)
     for each, result in zip(inputs, ours, strict=True):
         theirs = literal_scores(attributor, each, n_steps=2)
@@ -238,8 +241,8 @@ def test_the_surest_entity_unless_told_otherwise(labels):
 
 def test_pieces_of_words_are_passed_over(labels):
     from attattr.data.encoding import Encoded
-    from attattr.engine.labels import _surest
     from attattr.result.values import Axis
+    from attattr.targets.labels import _surest
 
     axis = Axis(
         ("[CLS]", "new", "##er", "York"), (None, 0, 0, 0), (None, 0, 0, 1), (True, False, False, False)

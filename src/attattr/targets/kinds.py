@@ -22,12 +22,12 @@ from transformers import PreTrainedModel
 
 from attattr.asked import choice
 from attattr.data.encoding import Encoded
-from attattr.engine import blanks, classes, labels, likeness, spans, tokens
-from attattr.engine.objective import Objective, Wish, checked_logits, states_of
-from attattr.engine.tokens import read_length
 from attattr.errors import InputError, UnsupportedModelError
 from attattr.models.heads import reading
 from attattr.result.values import OUTPUTS, Prediction, Target
+from attattr.targets import blanks, classes, labels, likeness, spans, tokens
+from attattr.targets.objective import Objective, Wish, checked_logits, states_of
+from attattr.targets.tokens import read_length
 
 __all__ = ["Objective", "Wish", "described", "extend", "labels_of", "parse", "read_length", "resolve"]
 
