@@ -134,9 +134,9 @@ def test_other_families_and_padding(name):
         assert len(theirs) == len(result.sites) > 1
         for scores, site in zip(theirs, result.sites, strict=True):
             close(site.scores, scores, 1e-6)
-        (alone,) = attributor.attribute([each], method="riemann_right", n_steps=2)
-        assert alone.prediction.label == result.prediction.label
-        assert alone.target.value == pytest.approx(result.target.value)
+        (single,) = attributor.attribute([each], method="riemann_right", n_steps=2)
+        assert single.prediction.label == result.prediction.label
+        assert single.target.value == pytest.approx(result.target.value)
 
 
 # -- pencil and paper -----------------------------------------------------------------------------------
