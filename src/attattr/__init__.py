@@ -45,6 +45,10 @@ if TYPE_CHECKING:
     from attattr.result.attribution import Attribution as Attribution
     from attattr.result.effects import Effects as Effects
     from attattr.result.file import load as load
+    from attattr.result.flow import Flow as Flow
+    from attattr.result.flow import FlowEdge as FlowEdge
+    from attattr.result.flow import FlowSite as FlowSite
+    from attattr.result.flow import build_flow as build_flow
     from attattr.result.several import Attributions as Attributions
     from attattr.result.tree import AttributionTree as AttributionTree
     from attattr.result.tree import Reach as Reach
@@ -94,6 +98,7 @@ _HOMES = {
     "runs.run": ("attribute_data",),
     "runs.shard": ("Work",),
     "result.file": ("load",),
+    "result.flow": ("Flow", "FlowEdge", "FlowSite", "build_flow"),
     "result.tree": ("AttributionTree", "Reach", "TreeEdge", "build_tree", "merge_words", "receptive_field"),
     "triggers.mine": ("mine_triggers",),
 }

@@ -413,7 +413,7 @@ def test_sentencepiece_tokens_are_readable_and_words_are_parted_by_spaces(split)
 
 
 def test_bytes_that_sentencepiece_has_no_piece_for():
-    from attattr.data.encoding import readable
+    from attattr.data.pieces import readable
 
     found = [readable(sentencepiece(True), token) for token in ("<0x0A>", "<0x", "▁a", "<unk>")]
     assert found == ["\n", "<0x", " a", "<unk>"]

@@ -17,8 +17,12 @@ from matplotlib.patches import PathPatch
 
 import commands
 import handmade
+import tiny
+from attattr import Attributor
 from attattr.errors import InputError
 from attattr.report import figures, plots
+from attattr.report.flow import WIDE, draw_flow
+from attattr.result.flow import build_flow
 from attattr.result.tree import build_tree
 
 
@@ -55,6 +59,7 @@ def drawn(monkeypatch):
 
 
 KINDS = {
+    "flow": draw_flow,
     "tree": figures.draw_tree,
     "heads": figures.draw_heads,
     "matrix": figures.draw_matrix,
@@ -73,7 +78,7 @@ def test_every_kind_in_every_format_and_twice_the_same_bytes(kind, ending, tmp_p
     assert sorted(each.name for each in tmp_path.iterdir()) == [f"a.{ending}", f"b.{ending}"]
 
 
-@pytest.mark.parametrize("kind", ["tree", "matrix", "tokens"])
+@pytest.mark.parametrize("kind", ["flow", "tree", "matrix", "tokens"])
 @pytest.mark.parametrize("n", [12, 40])
 def test_labels_do_not_overlap(kind, n, tmp_path, drawn):
     KINDS[kind](random_result(n), tmp_path / "x.png")
@@ -89,6 +94,33 @@ def test_labels_do_not_overlap(kind, n, tmp_path, drawn):
     assert len(boxes) > n
     over = [(a, b) for (a, one), (b, other) in itertools.combinations(boxes, 2) if one.overlaps(other)]
     assert over == []
+
+
+@pytest.mark.parametrize("edges", [None, 0, 9])
+def test_the_flow_draws_the_edges_that_were_chosen_as_wide_as_was_said(edges, tmp_path, drawn):
+    result = random_result(12)
+    draw_flow(result, tmp_path / "flow.svg", edges=edges)
+    flow = build_flow(result)
+    shown = flow.edges[: flow.usual if edges is None else edges]
+    (made,) = drawn
+    curves = [each for each in made.findobj(PathPatch) if len(each.get_path().vertices) == 4]
+    found = sorted((each.get_linewidth(), each.get_alpha()) for each in curves)
+    wanted = [(max(0.4, WIDE * e.width), 0.9 if e.joins and e.joins <= len(shown) else 0.25) for e in shown]
+    np.testing.assert_allclose(found, sorted(wanted))
+    assert any(f"{len(shown)} edges shown, {flow.share(len(shown)):.0%}" in said for said in told(made))
+
+
+def test_the_flow_of_an_encoder_decoder_and_of_a_long_text(tmp_path, drawn):
+    draw_flow(Attributor(tiny.t5()).attribute(tiny.text(6), n_steps=2), tmp_path / "t5.svg")
+    draw_flow(random_result(90), tmp_path / "long.svg", edges=3)
+    cross, long = drawn
+    assert any("cross" in said for said in told(cross))
+    named = [said for said in told(long) if said.startswith("word")]
+    assert len(named) <= 7  # ends of three edges, and the readout
+
+
+def told(made):
+    return [text.get_text() for text in made.findobj(matplotlib.text.Text)]
 
 
 def test_the_tree_has_an_arc_for_each_edge_and_every_token(tmp_path, drawn):
@@ -291,7 +323,9 @@ def test_the_command_draws_a_saved_result(tmp_path):
         (["--out", "x.svg", "--kind", "matrix", "--head", "1"], "--layer"),
         (["--out", "x.svg", "--attention"], "--kind heads"),
         (["--out", "x.svg", "--kind", "heads", "--words"], "--words"),
-        (["--out", "x.svg", "--threshold", "2"], "--threshold"),
+        (["--out", "x.svg", "--kind", "tree", "--threshold", "2"], "--threshold"),
+        (["--out", "x.svg", "--threshold", "0.3"], "--threshold"),
+        (["--out", "x.svg", "--kind", "tree", "--edges", "3"], "--edges"),
         (["--out", "/nowhere/x.svg"], "cannot write"),
     ],
 )

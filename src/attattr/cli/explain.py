@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attattr.asked import Progress
 from attattr.cli import options, texts
 from attattr.errors import InputError
+
+if TYPE_CHECKING:
+    from attattr.asked import Progress
 
 DEFAULTS = {1: "sst2", 2: "mnli"}  # embedded models for so many texts
 

@@ -23,9 +23,16 @@ def figure(
     the_model: ModelOrDefault,
     out: Annotated[str, typer.Option(help="The picture: .svg, .pdf or .png.", metavar="FILE")],
     kind: Annotated[
-        Literal["tree", "heads", "matrix", "tokens"],
-        typer.Option(help="Tree; layers × heads; one head's matrices; contributions of tokens."),
-    ] = "tree",
+        Literal["flow", "tree", "heads", "matrix", "tokens"],
+        typer.Option(
+            help="The strongest edges of all layers; the paper's tree; layers × heads; one head's matrices; "
+            "contributions of tokens."
+        ),
+    ] = "flow",
+    edges: Annotated[
+        int | None,
+        typer.Option(min=0, help="So many in the flow. [default: half of each layer, 30 at most]"),
+    ] = None,
     layer: Annotated[
         int | None, typer.Option(help="Of a matrix. [default: where the largest score is]")
     ] = None,
@@ -38,7 +45,7 @@ def figure(
 ) -> None:
     """Draw a saved RESULT (of explain --save), or what the model says of TEXT, for print.
 
-    Example: attattr figure "A man is eating." "Nobody is eating." --kind tree --out tree.pdf
+    Example: attattr figure "A man is eating." "Nobody is eating." --out flow.pdf
     """
     if kind != "matrix" and (layer is not None or head is not None):
         raise InputError("--layer and --head choose a matrix: they go with --kind matrix")
@@ -47,17 +54,22 @@ def figure(
     if attention and kind != "heads":
         raise InputError("--attention goes with --kind heads")
     if words and kind == "heads":
-        raise InputError("--words goes with tree, matrix and tokens: heads have none")
+        raise InputError("--words goes with flow, tree, matrix and tokens: heads have none")
     if kind != "tree":
         options.refuse("goes with --kind tree", "threshold")
+    if kind != "flow":
+        options.refuse("goes with --kind flow", "edges")
     check_threshold(threshold)
     options.check_files({"--out": out}, [*texts.files(text), the_model.model], figures=("--out",))
     result = saved_or_made(text, the_model)
     check_words(result, words)
     from attattr.report import figures
+    from attattr.report.flow import draw_flow
 
     with options.working(f"drawing {out}"):
-        if kind == "tree":
+        if kind == "flow":
+            draw_flow(result, out, edges=edges, words=words)
+        elif kind == "tree":
             figures.draw_tree(result, out, threshold=threshold, words=words)
         elif kind == "heads":
             figures.draw_heads(result, out, value="attention" if attention else "attribution")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -10,20 +9,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from attattr.errors import InputError
+from attattr.report.columns import SOFT, WHOLE, cells, places, said, widths_of, written
 from attattr.report.plots import FAINT, INK, NEGATIVE, POSITIVE, colour_bar, figure, heat, plot_heads, thinned
 from attattr.result.attribution import Attribution
-from attattr.result.shown import printable
 from attattr.result.tree import AttributionTree, build_tree, merge_words
-from attattr.result.values import Axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SOFT = "#6a6a6a"
-LONGEST = 18  # characters of a token that are written
-LINE = 7.0  # inches that a line of horizontal tokens may take
-NARROW, GAP = 0.165, 0.16  # inches of a column with an upright token; between two texts
-WHOLE = 60  # with more tokens, only those of the tree are drawn
 ROW = 48  # tokens in a row of bars
 
 
@@ -43,11 +36,11 @@ def draw_tree(result: Attribution, path: str | Path, *, threshold: float = 0.4, 
     tree = build_tree(result, threshold=threshold)
     columns = _columns(tree)
     axis = result.axes[tree.axis]
-    labels = [_label(axis.tokens[i]) if i >= 0 else "…" for i in columns]
-    widths, upright = _widths(labels)
-    middles, right = _places(columns, widths, axis)
+    labels = [written(axis.tokens[i]) if i >= 0 else "…" for i in columns]
+    widths, upright = widths_of(labels)
+    middles, right = places(columns, widths, axis)
     place = dict(zip(columns, middles, strict=True))
-    deep = 0.1 + (0.065 * max(map(_cells, labels)) + 0.08 if upright else 0.2)  # inches below the tree
+    deep = 0.1 + (0.065 * max(map(cells, labels)) + 0.08 if upright else 0.2)  # inches below the tree
     levels = [n for n, s in enumerate(result.sites) if s.query_axis == s.key_axis == tree.axis]
     step = min(0.5, max(0.2, 4.5 / len(levels)))  # inches from layer to layer
     height = step * len(levels)
@@ -92,19 +85,6 @@ def _columns(tree: AttributionTree) -> list[int]:
     return columns
 
 
-def _places(columns: list[int], widths: list[float], axis: Axis) -> tuple[list[float], float]:
-    """The middle of each column in inches, and where the last one ends; a little room between texts."""
-    middles, x, before = [], 0.0, None
-    for column, width in zip(columns, widths, strict=True):
-        segment = axis.segments[column] if column >= 0 else None
-        if before is not None and segment is not None and segment != before:
-            x += GAP
-        before = segment if segment is not None else before
-        middles.append(x + width / 2)
-        x += width
-    return middles, x
-
-
 def _branches(
     axes: Axes,
     tree: AttributionTree,
@@ -147,11 +127,11 @@ def _root(
     appears: dict[int, float],
 ) -> None:
     """What was explained, above; where there is a readout, tied to every token of the tree."""
-    name = _said(result)
+    name = said(result)
     ends = [place[node] for node in tree.nodes] or [right / 2]
     x = min(max((min(ends) + max(ends)) / 2, 0.3), right)
     if tree.terminal is not None:
-        name = f"{_label(tree.tokens[tree.terminal])} → {name}"
+        name = f"{written(tree.tokens[tree.terminal])} → {name}"
         for node in tree.nodes:
             axes.plot(
                 [x, place[node], place[node]], [top + 0.34, top, appears[node]], color=SOFT, linewidth=0.6,
@@ -192,7 +172,7 @@ def draw_heads(
         matrix, label = np.stack(rows), "largest weight, mean of queries"
     else:
         raise InputError(f"unknown value '{value}': choose attribution or attention")
-    plot_heads(matrix, path, title=_said(result), label=label, layers=_layers(result))
+    plot_heads(matrix, path, title=said(result), label=label, layers=_layers(result))
 
 
 def draw_matrix(
@@ -236,7 +216,7 @@ def draw_matrix(
             axes.set_xlabel("key")
         pair[1].set_yticklabels([])
         pair[0].annotate(
-            f"layer {_layers(result)[site]}, head {head} · {_said(result)}", (0, 1), (0, 19),
+            f"layer {_layers(result)[site]}, head {head} · {said(result)}", (0, 1), (0, 19),
             xycoords="axes fraction", textcoords="offset points", fontsize=8, parse_math=False,
         )  # fmt: skip
 
@@ -273,7 +253,7 @@ def _name_cells(axes: Axes, keys: Sequence[str], queries: Sequence[str], points:
         which.set_ticks(shown)
         rotation = 90 if which is axes.xaxis else 0
         which.set_ticklabels(
-            [_label(tokens[i]) for i in shown], rotation=rotation, fontsize=size, parse_math=False
+            [written(tokens[i]) for i in shown], rotation=rotation, fontsize=size, parse_math=False
         )
 
 
@@ -292,8 +272,8 @@ def draw_tokens(result: Attribution, path: str | Path, *, words: bool = False) -
     rows = [list(range(first, min(first + ROW, n))) for first in range(0, n, ROW)]
     laid = []
     for row in rows:
-        widths, upright = _widths([_label(axis.tokens[i]) for i in row])
-        middles, end = _places(row, widths, axis)
+        widths, upright = widths_of([written(axis.tokens[i]) for i in row])
+        middles, end = places(row, widths, axis)
         laid.append((middles, end, widths, upright))
     right = max(end for _, end, _, _ in laid)
     most, least = max(0.0, float(values.max())), min(0.0, float(values.min()))
@@ -311,35 +291,11 @@ def draw_tokens(result: Attribution, path: str | Path, *, words: bool = False) -
                     linewidth=0, zorder=2,
                 )  # fmt: skip
             axes.set_xticks(
-                middles, [_label(axis.tokens[i]) for i in row],
+                middles, [written(axis.tokens[i]) for i in row],
                 rotation=90 if upright else 0, fontsize=7, parse_math=False,
             )  # fmt: skip
             axes.tick_params(axis="x", length=0)
             axes.spines["bottom"].set_visible(False)
             axes.locator_params(axis="y", nbins=5)
-        panels[0].set_title(_said(result), loc="left", fontsize=8, parse_math=False)
+        panels[0].set_title(said(result), loc="left", fontsize=8, parse_math=False)
         drawn.supylabel("contribution", fontsize=8)
-
-
-def _widths(labels: list[str]) -> tuple[list[float], bool]:
-    """Inches of each column, and whether its token stands upright: it does where a line has no room."""
-    level = [max(0.2, 0.07 * _cells(label) + 0.1) for label in labels]
-    return (level, False) if sum(level) <= LINE else ([NARROW] * len(labels), True)
-
-
-def _cells(label: str) -> int:
-    return sum(1 + (unicodedata.east_asian_width(character) in "WF") for character in label)
-
-
-def _label(token: str) -> str:
-    token = printable(token)
-    token = token if len(token) <= LONGEST else token[: LONGEST - 1] + "…"
-    return token if token.strip() else f"'{token}'"
-
-
-def _said(result: Attribution) -> str:
-    """What was explained, in a few words."""
-    target = result.target
-    name = printable(target.label)
-    name = name if len(name) <= 40 else name[:39] + "…"
-    return f"{name} ({target.output.replace('_', ' ')} {target.value:.3g})"

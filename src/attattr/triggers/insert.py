@@ -11,8 +11,9 @@ from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from attattr.choices import INSERT_INTO
-from attattr.data.encoding import Encoded, byte_level, readable
+from attattr.data.encoding import Encoded
 from attattr.data.examples import Example
+from attattr.data.pieces import byte_level, readable
 from attattr.errors import InputError
 from attattr.result.values import Axis
 from attattr.result.words import MARKS
