@@ -161,7 +161,7 @@ def test_the_examples_of_every_head_run(tmp_path, monkeypatch):
 def test_the_modules_in_the_architecture_exist():
     document = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     package = ROOT / "src" / "attattr"
-    rooms = set(re.findall(r"^\| \d \| `(\w+)/` \|", document, re.M))
+    rooms = set(re.findall(r"^\| \d+ \| `(\w+)/` \|", document, re.M))
     assert rooms == {path.parent.name for path in package.glob("*/__init__.py")}
     engine = document[document.index("In `engine/`") :].partition("\n\n")[0]
     named = set(re.findall(r"`([a-z_]+)`", engine))

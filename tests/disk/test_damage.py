@@ -23,7 +23,7 @@ import attattr
 import handmade
 import tiny
 from attattr import Attributor, Example, FileFormatError, InputError, open_run
-from attattr.choices import STORES
+from attattr.choices import KEPT
 from attattr.data.examples import read_examples
 from attattr.data.run_folder import sound
 from attattr.disk import digests
@@ -45,7 +45,7 @@ TABLES = ("inputs", "edges", "heads")
 # -- what was written before ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("store", KEPT)
 def test_results_of_before_are_read(store):
     assert same(attattr.load(BEFORE / f"{store}.attattr"), handmade.attribution(store))
 
@@ -144,9 +144,9 @@ def _picked(found: Any, expected: Any, content: bytes) -> bool:
 @pytest.fixture(scope="module")
 def result_files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
-    for store in STORES:
+    for store in KEPT:
         handmade.attribution(store).save(folder / f"{store}.attattr")
-    paths = {store: folder / f"{store}.attattr" for store in STORES}
+    paths = {store: folder / f"{store}.attattr" for store in KEPT}
     return {store: Case(path, functools.partial(attattr.load, path)) for store, path in paths.items()}
 
 
@@ -161,10 +161,10 @@ ROWS = [
     Example(text, label=label, line=line)
     for line, (text, label) in enumerate([("a fine film", "good"), ("not good", "bad"), ("bad", "bad")], 2)
 ]
-WORK = {store: Work(n_steps=4, store=store) for store in STORES}
+WORK = {store: Work(n_steps=4, store=store) for store in KEPT}
 
 
-@pytest.fixture(scope="module", params=STORES)
+@pytest.fixture(scope="module", params=KEPT)
 def run_folder(request, attributor, tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "run"
     attribute_data(attributor, ROWS, out, work=WORK[request.param], shard_size=2)
@@ -232,7 +232,7 @@ quick_and_slow = pytest.mark.parametrize("times", [40, pytest.param(300, marks=p
 
 
 @quick_and_slow
-@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("store", KEPT)
 def test_a_damaged_result_is_refused(result_files, store, times):
     refused_or_equal(result_files[store], result_files[store].path, times)
 
@@ -304,7 +304,7 @@ def change(facts: Any, where: str, value: Any) -> None:
         ("truncated", None, "truncated"),
     ],
 )
-@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("store", KEPT)
 def test_a_result_of_the_wrong_shape_is_refused(tmp_path, store, where, value, words):
     path = tmp_path / "x"
     handmade.attribution(store).save(path)
@@ -348,7 +348,7 @@ def test_edges_that_cannot_be_are_refused(tmp_path, name, value, words):
 
 def test_a_result_that_lacks_an_array_is_refused(tmp_path):
     path = tmp_path / "x"
-    for store in STORES:
+    for store in KEPT:
         handmade.attribution(store).save(path)
         facts, arrays = parts(path)
         for name in arrays:
@@ -408,7 +408,7 @@ ODD = [None, True, -1, 0, 10**30, 1e300, float("nan"), "", "x", [], [[]], {}, {"
 
 
 @pytest.mark.parametrize("times", [60, pytest.param(1000, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("store", KEPT)
 def test_what_is_loaded_can_be_used(tmp_path, store, times):
     """Anything at any place of the JSON, with a right checksum: refused, or all views hold."""
     path = tmp_path / "x"

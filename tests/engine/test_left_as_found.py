@@ -68,7 +68,7 @@ def test_after_an_exception_in_the_middle(error):
 def test_when_entering_itself_fails(monkeypatch):
     model = half_trained(tiny.bert())
     before = state(model)
-    monkeypatch.setattr("attattr.engine.capture.blocks_of", lambda model: 1 / 0)
+    monkeypatch.setattr("attattr.engine.structure.blocks_of", lambda model: 1 / 0)
     with pytest.raises(ZeroDivisionError), Capture(model):
         pass
     assert same(before, state(model))
