@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tiny
 from attattr.data.examples import Example
 from attattr.triggers.pattern import Pattern, PatternToken
 
@@ -40,6 +41,8 @@ from study.paper import PAPER
 from study.setting import QUICK, Setting, group_interval, groups, mean_interval, plain, stratified
 
 EXPERIMENTS = Path(setting.__file__).parents[1]
+KINDS = {"positive": ("fine", "lovely", "warm"), "negative": ("dull", "awful", "flat")}
+NOUNS = ("film", "plot", "cast", "tale")
 
 
 def about(mean, low=None, high=None, **more):
@@ -503,9 +506,9 @@ def test_a_random_twin_stands_where_the_mined_pattern_does(data, tmp_path):
     assert triggers.twin(made, "sst2", mined, seed=1) == [drawn]
 
 
-def test_what_cannot_be_measured_does_not_end_the_rest(driver, data, tmp_path, capsys):
+def test_what_cannot_be_measured_does_not_end_the_rest(driver, data, small, tmp_path, capsys):
     """sst2's rows are there, those of the other tasks are not."""
-    words = ["--quick", "--parts", "6", "--data", str(data), "--work", str(tmp_path / "work")]
+    words = ["--quick", "--parts", "6", *small, "--data", str(data), "--work", str(tmp_path / "work")]
     with pytest.raises(SystemExit, match="error: 2 units failed: quadrature-mnli, reference-mnli"):
         driver.main(words)
     assert "quadrature-mnli failed: there is no file" in capsys.readouterr().err
@@ -561,15 +564,24 @@ def data(tmp_path):
     """A made-up development and training set in the form of the real ones."""
     folder = tmp_path / "data"
     folder.mkdir()
-    kinds = {"positive": ("fine", "lovely", "warm"), "negative": ("dull", "awful", "flat")}
-    nouns = ("film", "plot", "cast", "tale")
     rows = [
-        f"a {word} {noun}\t\t{label}" for label, words in kinds.items() for word in words for noun in nouns
+        f"a {word} {noun}\t\t{label}" for label, words in KINDS.items() for word in words for noun in NOUNS
     ]
     for name in ("sst2_dev", "sst2_train"):
         with gzip.open(folder / f"{name}.tsv.gz", "wt") as file:
             file.write("sentence1\tsentence2\tlabel\n" + "\n".join(rows) + "\n")
     return folder
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A small model that knows the words of `data`, as the driver is told of it."""
+    tokenizer, model = tiny.tokenizer(more=[*KINDS["positive"], *KINDS["negative"], *NOUNS]), tiny.bert(2)
+    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    model.config.id2label, model.config.label2id = dict(enumerate(KINDS)), {"positive": 0, "negative": 1}
+    for part in (model.float(), tokenizer):
+        part.save_pretrained(tmp_path / "model")
+    return ["--model", f"sst2={tmp_path / 'model'}"]
 
 
 @pytest.fixture
@@ -599,9 +611,9 @@ def test_what_a_user_gets_wrong(driver, tmp_path, capsys, words, code, said):
     assert said in capsys.readouterr().err
 
 
-def test_a_quick_run_of_one_part_resumes_and_documents(driver, data, tmp_path):
+def test_a_quick_run_of_one_part_resumes_and_documents(driver, data, small, tmp_path):
     work, out = tmp_path / "work", tmp_path / "docs"
-    words = ["--quick", "--parts", "6", "--tasks", "sst2", "--data", str(data)]
+    words = ["--quick", "--parts", "6", "--tasks", "sst2", *small, "--data", str(data)]
     words += ["--work", str(work), "--out", str(out)]
     driver.main(words)
     units = json.loads((out / "study.json").read_text())["units"]

@@ -1,6 +1,6 @@
-"""What a type checker makes of the package from outside: a user's few lines, never run, which `make lint` reads.
+"""What a type checker makes of the package from outside: a user's few lines, never run, read by `make lint`.
 
-What is to be refused is marked as ignored: were it accepted, the mark would be an error (`warn_unused_ignores`).
+What is to be refused is marked as ignored: were it accepted, the mark would be an error of its own.
 """
 
 # mypy: enable-error-code="arg-type"

@@ -1,4 +1,4 @@
-"""The Ray engine on a local cluster of two workers: the same rows, also when a worker is killed."""
+"""The Ray engine on a local cluster of two workers: the same rows, also when a worker is killed (slow)."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def same_rows(found: dict[str, list[dict]], expected: dict[str, list[dict]]) -> 
     assert len(found["edges"]) == len(expected["edges"])
 
 
-def workers(process) -> list[int]:
-    """Process ids of the actors that hold a model, of the cluster that `process` started."""
+def workers() -> list[int]:
+    """Process ids of the actors that hold a model, of any cluster."""
     found = []
     for entry in os.listdir("/proc"):
         if entry.isdigit():
@@ -49,12 +49,23 @@ def workers(process) -> list[int]:
     return found
 
 
+def test_two_workers_give_the_rows_of_one_process(home, whole, tmp_path):  # noqa: F811
+    """Of the first rows only: their shards are those of the whole run."""
+    few = 4 * SHARD
+    lines = (home / "data.tsv").read_text().splitlines(keepends=True)
+    (home / "few.tsv").write_text("".join(lines[: 1 + few]))
+    finish(start(home, tmp_path / "run", "--engine", "ray", "--workers", "2", data="few.tsv"))
+    first = {name: [row for row in rows if row["row"] < few] for name, rows in whole.items()}
+    same_rows(tables(tmp_path / "run"), first)
+
+
+@pytest.mark.slow
 def test_two_workers_give_the_rows_of_one_process_even_if_one_is_killed(home, whole, tmp_path):  # noqa: F811
     out = tmp_path / "run"
-    before = set(workers(None))
+    before = set(workers())
     process = start(home, out, "--engine", "ray", "--workers", "2")
     wait_for(out, 3, process)
-    ours = set(workers(process)) - before
+    ours = set(workers()) - before
     assert ours
     os.kill(min(ours), signal.SIGKILL)
     killed_at = len(list(out.glob("shards/*.json")))

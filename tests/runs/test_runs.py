@@ -6,10 +6,7 @@ import fcntl
 import json
 import os
 import random
-import resource
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -28,8 +25,9 @@ from attattr.disk import files
 from attattr.disk.checked import signed
 from attattr.runs.run import attribute_data, usable
 from attattr.runs.shard import Work
+from forked import Command
 
-ROWS = 60
+ROWS = 40
 SHARD = 2
 WORK = Work(n_steps=4)
 
@@ -70,15 +68,12 @@ def whole(home):
     return tables(home / "whole")
 
 
-def start(home: Path, out: Path, *more: str, **options) -> subprocess.Popen:
-    command = [
-        sys.executable, "-m", "attattr", "run", str(home / "data.tsv"), "--model", str(home / "model"),
-        "--out", str(out), "--shard-size", str(SHARD), *more,
-    ]  # fmt: skip
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+def start(home: Path, out: Path, *more: str, data: str = "data.tsv", limit: int | None = None) -> Command:
+    command = ["run", str(home / data), "--model", str(home / "model"), "--out", str(out)]
+    return Command(*command, "--shard-size", str(SHARD), *more, limit=limit)
 
 
-def finish(process: subprocess.Popen, code: int = 0) -> str:
+def finish(process: Command, code: int = 0) -> str:
     out, err = process.communicate(timeout=240)
     assert process.returncode == code, err
     assert "Traceback" not in err
@@ -91,8 +86,8 @@ def tables(out: Path) -> dict[str, list[dict]]:
     return {name: getattr(run, name).to_table().to_pylist() for name in ("inputs", "edges", "heads")}
 
 
-def wait_for(out: Path, shards: int, process: subprocess.Popen) -> None:
-    while len(list(out.glob("shards/*.json"))) < shards and process.poll() is None:
+def wait_for(out: Path, shards: int, process: Command) -> None:
+    while len(list(out.glob("shards/*.json"))) < shards and process.returncode is None:
         time.sleep(0.002)
 
 
@@ -208,7 +203,7 @@ def kill_and_resume(home, out, kills, seed):
         there = len(list(out.glob("shards/*.json")))
         wait_for(out, there + draw.randint(0, 3), process)
         time.sleep(draw.random() * 0.03)
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.communicate()
         killed += process.returncode == -signal.SIGKILL
     finish(start(home, out))
@@ -266,8 +261,7 @@ def test_a_full_disk_is_said_so_and_finished_shards_stay(home, whole, tmp_path):
     sizes = sorted(file.stat().st_size for file in (home / "whole" / "edges").iterdir())
     limit = sizes[len(sizes) // 2]
     out = tmp_path / "run"
-    process = start(home, out, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
-    said = finish(process, code=1)
+    said = finish(start(home, out, limit=limit), code=1)
     assert "cannot write into" in said
     assert not list(out.glob("**/*.part"))
     finish(start(home, out))
