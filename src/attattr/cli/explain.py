@@ -93,7 +93,7 @@ def explain(
     text = texts.read(text)
     attributor = the_model.for_texts(len(text)).attributor()
     inputs = text[0] if len(text) == 1 else (text[0], text[1])
-    with options.progress_bar("") as progress:
+    with options.progress_bar("", parts=html is not None) as progress:
 
         def telling(what: str) -> Progress:
             return lambda done, total, _: progress(done, total, what)

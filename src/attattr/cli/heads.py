@@ -55,7 +55,7 @@ def rank(
     attributor = the_model.attributor()
     from attattr.heads.importance import rank_heads
 
-    with options.progress_bar("ranking heads") as progress:
+    with options.progress_bar("ranking heads", parts=len(named(criterion)) > 1) as progress:
         found = rank_heads(
             attributor, examples, criteria=named(criterion), reduce=reduce, target=target,
             seed=the_data.seed, progress=progress,
@@ -114,7 +114,7 @@ def effectiveness(
     attributor = the_model.attributor()
     from attattr.heads.effectiveness import RANKINGS, measure_effectiveness
 
-    with options.progress_bar("effectiveness") as progress:
+    with options.progress_bar("effectiveness", parts=True) as progress:
         found = measure_effectiveness(attributor, examples, progress=progress)
     if figure is not None:
         from attattr.report.plots import plot_curves

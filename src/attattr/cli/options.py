@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from attattr import choices
+from attattr.cli.progress import progress_bar as progress_bar
+from attattr.cli.progress import working as working
 from attattr.disk import files
 from attattr.errors import InputError
 from attattr.models import embedded
 
 if TYPE_CHECKING:
-    from attattr.asked import Progress
     from attattr.data.examples import Example, Problem
     from attattr.engine.attributor import Attributor
     from attattr.models.loading import Loaded
@@ -214,36 +215,6 @@ def refuse(why: str, *names: str) -> None:
     for name in names:
         if option := _given.get().get(name):
             raise InputError(f"{option} {why}: leave it out")
-
-
-@contextlib.contextmanager
-def working(what: str) -> Iterator[None]:
-    """A spinner on standard error, where that is a terminal."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status(what):
-        yield
-
-
-@contextlib.contextmanager
-def progress_bar(what: str) -> Iterator[Progress]:
-    """A bar on standard error, where that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda done, total, now: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-
-        def tell(done: int, total: int, now: str) -> None:
-            bar.update(task, completed=done, total=total, description=f"{what} {now}".strip())
-
-        yield tell
 
 
 def check_files(

@@ -63,19 +63,19 @@ def model(
     from attattr.heads.prune import prune_model
     from attattr.heads.prune_curves import compare_models
     from attattr.models.identity import belongs
+    from attattr.models.quiet import quiet
 
     of_ranking = ranking.facts.get("model")
     belongs(of_ranking, attributor.facts, f"the ranking in '{heads}'", any_model=any_model)
     with options.working("pruning"):
         pruned = prune_model(attributor, importance, keep_heads, layout)
+    with options.progress_bar("measuring", parts=True) as progress:
         report = compare_models(
             attributor.model, pruned.model, attributor.tokenizer, examples, pruned.made_up, kept=pruned.kept,
-            logits_off=pruned.logits_off, ranked_on=len(ranking.rows),
+            logits_off=pruned.logits_off, ranked_on=len(ranking.rows), progress=progress,
         )  # fmt: skip
-        with options.writing(out):
-            write_pruned(
-                pruned.model, attributor.tokenizer, out, pruned.facts, pruned.auto, of=attributor.facts
-            )
+    with options.writing(out), quiet():
+        write_pruned(pruned.model, attributor.tokenizer, out, pruned.facts, pruned.auto, of=attributor.facts)
     if json_file is not None:
         options.write_json(json_file, report.to_json())
     if json_file != "-":
@@ -129,7 +129,7 @@ def curve(
     from attattr.heads.prune_curves import prune_curves, split
 
     first, others = split(examples, rank_limit, the_data.seed)
-    with options.progress_bar("pruning curves") as progress:
+    with options.progress_bar("pruning curves", parts=True) as progress:
         ranking = rank_heads(
             attributor, first, criteria=named(criteria), seed=the_data.seed, progress=progress
         )

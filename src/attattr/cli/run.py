@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -79,10 +77,17 @@ def run(
         "name": the_data.name, "split": the_data.split, "limit": the_data.limit,
         "seed": the_data.seed if the_data.limit else None,
     }  # fmt: skip
-    with _interruptible() as stopped, _progress() as progress:
+    with _interruptible() as stopped, options.progress_bar("attributing") as progress:
+
+        def tell(status: Status) -> None:
+            shards = f"shard {min(status.shards_done + 1, status.shards)} of {status.shards}"
+            gap = f"worst gap {status.worst_gap:+.1e}" if status.worst_gap else ""
+            now = ", ".join(filter(None, (shards, gap)))
+            progress(status.inputs_done + status.now, status.inputs, now)
+
         made = attribute_data(
             attributor, examples, out, work=work, problems=problems, data=source, shard_size=shard_size,
-            engine=compute, progress=progress, stop=stopped,
+            engine=compute, progress=tell, stop=stopped,
         )  # fmt: skip
     _show(made)
     if not made.complete:
@@ -128,50 +133,3 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         yield lambda: bool(asked)
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[Status], None]]:
-    """A live bar on a terminal; else a line a shard."""
-    began = time.monotonic()
-    start: list[int] = []
-
-    def rate(status: Status) -> tuple[float, float]:
-        """Inputs a second of this call, and the seconds left."""
-        if not start:
-            start.append(status.inputs_done)
-        done = status.inputs_done + status.now - start[0]
-        speed = done / max(1e-9, time.monotonic() - began)
-        return speed, (status.inputs - status.inputs_done - status.now) / speed if speed else 0.0
-
-    if not sys.stderr.isatty():
-        told = [-1]
-
-        def line(status: Status) -> None:
-            speed, left = rate(status)
-            if status.shards_done != told[0]:
-                told[0] = status.shards_done
-                where = (
-                    f"shard {status.shards_done}/{status.shards}  {status.inputs_done}/{status.inputs} inputs"
-                )
-                ahead = f"{speed:.1f}/s  {left:.0f} s left  worst gap {status.worst_gap:+.1e}"
-                typer.echo(f"{where}  {ahead}", err=True)
-
-        yield line
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    columns = ("{task.description}", "{task.completed}/{task.total}", "{task.fields[speed]}")
-    with Progress(
-        TextColumn(columns[0]), BarColumn(), *map(TextColumn, columns[1:]), console=Console(stderr=True)
-    ) as bar:
-        task = bar.add_task("attributing", total=None, speed="")
-
-        def show(status: Status) -> None:
-            speed, left = rate(status)
-            minutes, seconds = divmod(round(left), 60)
-            about = f"{speed:.1f}/s  {minutes}:{seconds:02d} left  worst gap {status.worst_gap:+.1e}"
-            bar.update(task, completed=status.inputs_done + status.now, total=status.inputs, speed=about)
-
-        yield show

@@ -154,11 +154,15 @@ def compare_models(
     kept: np.ndarray,
     logits_off: float,
     ranked_on: int,
+    progress: asked.Progress | None = None,
 ) -> PruneReport:
-    """Sizes, latency (the two taking turns on one batch) and, where there are examples, accuracy."""
+    """Sizes, latency (the two taking turns on one batch) and, where there are examples, accuracy.
+
+    progress: called with (rows done, rows in all, ""), first for the one model and then for the other.
+    """
     accuracy = None
     if examples:
-        found = [evaluate_model(model, tokenizer, examples) for model in (before, after)]
+        found = [evaluate_model(model, tokenizer, examples, progress=progress) for model in (before, after)]
         accuracy = (found[0], found[1])
     sizes = [sum(p.nbytes for p in model.parameters()) for model in (before, after)]
     return PruneReport(

@@ -18,7 +18,7 @@ from attattr.errors import InputError
 from attattr.measure.accuracy import gold_indices, predict
 from attattr.models.identity import belongs
 from attattr.triggers.attacked import Attack, Attacked
-from attattr.triggers.controls import Control, word_controls
+from attattr.triggers.controls import DRAWS, Control, word_controls
 from attattr.triggers.insert import Piece, insert, pieces_of
 from attattr.triggers.pattern import Pattern, checked
 
@@ -101,7 +101,7 @@ def attack_model(
     wanted = [pieces_of(pattern, tokenizer, insert_into, pair) for pattern in patterns]
     encoded = encode(model, tokenizer, examples, pair=attributor.pair)
     run = _Runner(attributor, encoded, longest_input(model, tokenizer), batch_size, progress)
-    run.total = len(patterns) + 1
+    run.total = 1 + len(patterns) + (DRAWS + 3 * len(set(gold.tolist())) if controls else 0)  # or a few less
     clean, _ = run([], "clean")
     tried = []
     for pattern, pieces, other in zip(patterns, wanted, others, strict=True):
@@ -126,7 +126,7 @@ def attack_model(
             with contextlib.suppress(InputError):  # a word of the data that the vocabulary does not have
                 planned.append((control, pieces_of(control.pattern, tokenizer, insert_into, pair)))
         classes = np.unique(gold[selection]).tolist()
-        run.total += len(planned) + len(classes)
+        run.total = run.done + len(planned) + 2 * len(classes)
         for i in classes:
             run.tell(0, "searching a universal trigger")
             rows = np.flatnonzero(selection & (gold == i))
@@ -135,6 +135,7 @@ def attack_model(
                 attributor, of_class, gold[rows], slots, longest=run.longest, seed=seed
             )
             planned.append((Control("universal", labels[i], pattern), pieces_of(pattern, tokenizer)))
+            run.done += 1  # it costs about as much as a pattern
         for control, pieces in planned:
             predicted, cut = run(pieces, "controls")
             made.append(Attacked(control.pattern, predicted, np.ones(len(gold), bool), cut, control))
