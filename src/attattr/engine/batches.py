@@ -98,6 +98,20 @@ def by_length(encoded: Sequence[Encoded], size: int) -> list[list[int]]:
     return [order[i : i + size] for i in range(0, len(order), size)]
 
 
+def joined(batches: Sequence[list[int]], inputs: int) -> list[list[list[int]]]:
+    """Batches one after the other in shares of so many inputs, or a batch more: the same ones every time.
+
+    >>> joined([[2, 0], [1], [3, 4]], 3)
+    [[[2, 0], [1]], [[3, 4]]]
+    """
+    shares: list[list[list[int]]] = []
+    for batch in batches:
+        if not shares or sum(map(len, shares[-1])) >= inputs:
+            shares.append([])
+        shares[-1].append(batch)
+    return shares
+
+
 @contextlib.contextmanager
 def collating(model: PreTrainedModel, tokenizer: Any, encoded: Sequence[Encoded]) -> Iterator[Collate]:
     """Inside of the `with`, a function that makes one batch of any of these inputs, on the model's device and

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from attattr import asked
 from attattr.data.examples import Example, examples_of
+from attattr.disk.units import Resume, Units
 from attattr.errors import InputError
 from attattr.measure.accuracy import answers_right, gold_indices
 from attattr.measure.intervals import wilson
@@ -17,6 +20,7 @@ from attattr.measure.masks import Mask
 from attattr.result.shown import brief, counted
 
 if TYPE_CHECKING:
+    from attattr.data.encoding import Encoded
     from attattr.engine.attributor import Attributor
 
 SCHEMA_VERSION = "1"
@@ -66,7 +70,11 @@ class Effectiveness:
 
 
 def measure_effectiveness(
-    attributor: Attributor, examples: Sequence[Example], *, progress: asked.Progress | None = None
+    attributor: Attributor,
+    examples: Sequence[Example],
+    *,
+    progress: asked.Progress | None = None,
+    resume: str | Path | Resume | None = None,
 ) -> Effectiveness:
     """Accuracy with k heads taken out of every layer at once, k = 0 … H, ranked input by input.
 
@@ -80,11 +88,14 @@ def measure_effectiveness(
     and of the predicted class, which does not) and by its largest attention weight; smallest first and
     largest first. Source: Hao et al. 2021, section 4.1.
 
+    resume: folder for finished parts, as of `rank_heads`.
+
     Raises:
-        InputError: examples without labels the model knows.
+        InputError: examples without labels the model knows; a folder with parts of another call.
     """
-    from attattr.heads.importance import attributions
-    from attattr.heads.sensitivity import sensitivities
+    from attattr.data.encoding import encode
+    from attattr.heads import per_input, sensitivity
+    from attattr.measure.resumed import resumed
 
     asked.attributor(attributor)
     tell = asked.progress(progress)
@@ -92,11 +103,28 @@ def measure_effectiveness(
     if not examples:
         raise InputError("there are no rows to measure on")
     _, gold = gold_indices(attributor.model, examples)
+    encoded = encode(attributor.model, attributor.tokenizer, examples, pair=attributor.pair)
+
+    def total() -> int:
+        attributed = per_input.shares(attributor, encoded)
+        curves = len(RANKINGS) * len(ORDERS) * (sensitivity.head_grid(attributor, encoded)[1] + 1)
+        return 2 * len(attributed) + len(sensitivity.shares(attributor, encoded)) + curves
+
+    with resumed(resume, "measure_effectiveness", attributor, examples, {}, total) as units:
+        return _measured(attributor, encoded, gold, tell, units)
+
+
+def _measured(
+    attributor: Attributor, encoded: list[Encoded], gold: np.ndarray, tell: asked.Progress, units: Units
+) -> Effectiveness:
+    from attattr.heads.per_input import attributions
+    from attattr.heads.sensitivity import sensitivities
+
     scores = {
-        "attribution_gold": attributions(attributor, examples, "gold", "max", tell)[0],
-        "attribution_predicted": attributions(attributor, examples, "predicted", "max", tell)[0],
-        "attention": sensitivities(attributor, examples, gold, tell).attention,
+        part: attributions(attributor, encoded, classes, "max", tell, units, part)[0]
+        for part, classes in (("attribution_gold", gold.tolist()), ("attribution_predicted", None))
     }
+    scores["attention"] = sensitivities(attributor, encoded, gold, tell, units).attention
     heads = scores["attention"].shape[2]
     total = len(scores) * len(ORDERS) * (heads + 1)
     curves: dict[str, dict[str, Curve]] = {}
@@ -109,8 +137,15 @@ def measure_effectiveness(
             right = []
             for k in range(heads + 1):
                 tell(done, total, "taking out heads")
-                masks = [Mask(heads=(of >= k).astype(np.float32)) for of in turn]
-                right.append(int(answers_right(attributor, examples, gold, masks).sum()))
+                left = answers_right(
+                    attributor, encoded, gold, functools.partial(_masks, turn, k),
+                    units=units, part=f"{ranking}-{order}-{k}",
+                )  # fmt: skip
+                right.append(int(left.sum()))
                 done += 1
-            curves[ranking][order] = Curve.of(range(heads + 1), right, len(examples))
-    return Effectiveness(curves, len(examples))
+            curves[ranking][order] = Curve.of(range(heads + 1), right, len(encoded))
+    return Effectiveness(curves, len(encoded))
+
+
+def _masks(turn: np.ndarray, k: int) -> list[Mask]:
+    return [Mask(heads=(of >= k).astype(np.float32)) for of in turn]

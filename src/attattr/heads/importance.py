@@ -15,6 +15,7 @@ import numpy as np
 from attattr import asked
 from attattr.choices import CRITERIA, REDUCTIONS
 from attattr.data.examples import Example, digest, examples_of
+from attattr.disk.units import Resume
 from attattr.errors import InputError
 from attattr.heads import table
 from attattr.measure.intervals import bootstrap
@@ -111,6 +112,7 @@ def rank_heads(
     target: str = "gold",
     seed: int = 0,
     progress: asked.Progress | None = None,
+    resume: str | Path | Resume | None = None,
 ) -> HeadRanking:
     """How much each head matters to a classifier on the examples, by one or more criteria.
 
@@ -128,12 +130,18 @@ def rank_heads(
             lost when that head alone is taken out; `random`.
         reduce: of `attattr`: max (the paper's), sum or mean_abs of an input's scores of a head.
         target: class whose probability is attributed: gold (the paper's) or predicted.
+        resume: folder for finished parts: called again with it, a call that was stopped goes on. It stays,
+            and is yours to delete.
 
     Raises:
         InputError: examples without labels the model knows, an unknown criterion, fewer than 2 examples,
-            or sites with different numbers of heads.
+            or sites with different numbers of heads; a folder with parts of another call.
     """
+    from attattr.data.encoding import encode
+    from attattr.heads import per_input as of_inputs
+    from attattr.heads import sensitivity
     from attattr.measure.accuracy import gold_indices
+    from attattr.measure.resumed import resumed
 
     asked.attributor(attributor)
     seed = asked.seed(seed)
@@ -150,22 +158,34 @@ def rank_heads(
     if len(examples) < 2:
         raise InputError("heads are ranked over two inputs or more: an interval needs them")
     _, gold = gold_indices(attributor.model, examples)
+    encoded = encode(attributor.model, attributor.tokenizer, examples, pair=attributor.pair)
+    others = set(criteria) - {"attattr"}
+
+    def total() -> int:
+        found = len(of_inputs.shares(attributor, encoded)) if "attattr" in criteria else 0
+        found += len(sensitivity.shares(attributor, encoded)) if others else 0
+        layers, heads = sensitivity.head_grid(attributor, encoded) if "accuracy_drop" in criteria else (0, 0)
+        return found + layers * heads + bool(layers)
+
     per_input: dict[str, np.ndarray] = {}  # (N, L, H)
     names: tuple[str, ...] = ()
-    if "attattr" in criteria:
-        per_input["attattr"], names = attributions(attributor, examples, target, reduce, tell)
-    if set(criteria) - {"attattr"}:
-        from attattr.heads.sensitivity import sensitivities
-
-        other = sensitivities(attributor, examples, gold, tell)
-        names = other.sites
-        if {"taylor", "taylor_normalized"} & set(criteria):
-            per_input["taylor"] = per_input["taylor_normalized"] = other.taylor
-        per_input["attention"] = other.attention
-        if "accuracy_drop" in criteria:
-            per_input["accuracy_drop"] = accuracy_drops(
-                attributor, examples, gold, other.attention.shape[1:], tell
+    options = {"criteria": criteria, "reduce": reduce, "target": target, "seed": seed}
+    with resumed(resume, "rank_heads", attributor, examples, options, total) as units:
+        if "attattr" in criteria:
+            classes = gold.tolist() if target == "gold" else None
+            per_input["attattr"], names = of_inputs.attributions(
+                attributor, encoded, classes, reduce, tell, units
             )
+        if others:
+            other = sensitivity.sensitivities(attributor, encoded, gold, tell, units)
+            names = other.sites
+            if {"taylor", "taylor_normalized"} & others:
+                per_input["taylor"] = per_input["taylor_normalized"] = other.taylor
+            per_input["attention"] = other.attention
+            if "accuracy_drop" in criteria:
+                per_input["accuracy_drop"] = of_inputs.accuracy_drops(
+                    attributor, encoded, gold, other.attention.shape[1:], tell, units
+                )
     shape = next(iter(per_input.values())).shape[1:]
     importances = {}
     for criterion in dict.fromkeys(criteria):
@@ -186,38 +206,6 @@ def rank_heads(
         "seed": seed,
     }
     return HeadRanking(importances, names, tuple(map(digest, examples)), facts)
-
-
-def attributions(
-    attributor: Attributor, examples: Sequence[Example], target: str, reduce: str, tell: asked.Progress
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(N, L, H) of one number a head of each input's scores, and the names of the sites."""
-    from attattr.measure.accuracy import gold_indices
-
-    results = attributor.attribute(
-        list(examples),
-        target=gold_indices(attributor.model, examples)[1].tolist() if target == "gold" else None,
-        store="heads",
-        progress=lambda done, total, name: tell(done, total, "attributing"),
-    )
-    names = tuple(site.name for site in results[0].sites)
-    return np.stack([result.per_head(reduce) for result in results]).astype(float), names
-
-
-def accuracy_drops(
-    attributor: Attributor, examples: Sequence[Example], gold: np.ndarray, shape: Any, tell: asked.Progress
-) -> np.ndarray:
-    """(N, L, H): 1 where an input is right and without that head wrong, −1 the other way round."""
-    from attattr.measure.accuracy import answers_right
-    from attattr.measure.masks import Mask
-
-    right = answers_right(attributor, examples, gold)
-    drops = np.zeros((len(examples), *shape))
-    for number, (site, head) in enumerate(np.ndindex(*shape)):
-        tell(number, shape[0] * shape[1], "taking out heads")
-        mask = Mask.without_heads(tuple(shape), [(site, head)])
-        drops[:, site, head] = right.astype(float) - answers_right(attributor, examples, gold, mask)
-    return drops
 
 
 def _with_interval(per_input: np.ndarray, seed: int) -> Importance:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from attattr import asked
 from attattr.data.examples import Example
+from attattr.disk.digests import of_json
+from attattr.disk.units import Resume
 from attattr.errors import InputError
 from attattr.heads.effectiveness import Curve
 from attattr.heads.importance import HeadRanking
 from attattr.heads.prune import heads_to_keep
 from attattr.measure.accuracy import Evaluation, answers_right, evaluate_model, gold_indices
 from attattr.measure.masks import Mask
+from attattr.measure.resumed import resumed
 from attattr.models.identity import belongs
 from attattr.result.shown import brief, counted
 
@@ -63,6 +68,7 @@ def prune_curves(
     steps: int = 10,
     any_model: bool = False,
     progress: asked.Progress | None = None,
+    resume: str | Path | Resume | None = None,
 ) -> PruneCurves:
     """Accuracy with 0, 1/steps … all heads taken out of the whole model, lowest importance first.
 
@@ -76,10 +82,11 @@ def prune_curves(
     Rows that the heads were ranked on are left out. Source: Hao et al. 2021, section 4.2.
 
     any_model: a ranking of another model is meant; else it is an error.
+    resume: folder for finished parts, as of `rank_heads`; another one than that of the ranking.
 
     Raises:
         InputError: a ranking of another model; no other rows are left, or they have no labels the model
-            knows.
+            knows; a folder with parts of another call.
     """
     asked.attributor(attributor)
     asked.instance(ranking, HeadRanking, "the ranking")
@@ -95,20 +102,31 @@ def prune_curves(
     total = len(ranking.importances) * len(shares)
     curves: dict[str, Curve] = {}
     ends: dict[float, int] = {}  # nothing and everything removed are the same for every criterion
-    for number, (criterion, importance) in enumerate(ranking.importances.items()):
-        right = []
-        for step, share in enumerate(shares.tolist()):
-            tell(number * len(shares) + step, total, "taking out heads")
-            count = ends.get(share)
-            if count is None:
-                kept = heads_to_keep(importance.mean, 1 - share)
-                mask = Mask(heads=kept.astype(np.float32))
-                count = int(answers_right(attributor, others, gold, mask).sum())
-                if share in (0.0, 1.0):
-                    ends[share] = count
-            right.append(count)
-        curves[criterion] = Curve.of(shares.tolist(), right, len(others))
+    means = {criterion: importance.mean for criterion, importance in ranking.importances.items()}
+    options = {"steps": steps, "ranking": of_json({name: mean.tolist() for name, mean in means.items()})}
+    with resumed(
+        resume, "prune_curves", attributor, others, options, lambda: len(means) * (steps - 1) + 2
+    ) as units:
+        for number, (criterion, mean) in enumerate(means.items()):
+            right = []
+            for step, share in enumerate(shares.tolist()):
+                tell(number * len(shares) + step, total, "taking out heads")
+                count = ends.get(share)
+                if count is None:
+                    found = answers_right(
+                        attributor, others, gold, functools.partial(_mask, mean, 1 - share),
+                        units=units, part=f"{criterion}-{step}",
+                    )  # fmt: skip
+                    count = int(found.sum())
+                    if share in (0.0, 1.0):
+                        ends[share] = count
+                right.append(count)
+            curves[criterion] = Curve.of(shares.tolist(), right, len(others))
     return PruneCurves(curves, len(ranking.rows), len(others))
+
+
+def _mask(importance: np.ndarray, keep: float) -> Mask:
+    return Mask(heads=heads_to_keep(importance, keep).astype(np.float32))
 
 
 def split(examples: Sequence[Example], first: int, seed: int) -> tuple[list[Example], list[Example]]:

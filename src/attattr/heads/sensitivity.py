@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,9 +12,10 @@ import torch
 from torch import Tensor
 
 from attattr.asked import Progress
-from attattr.data.encoding import encode
+from attattr.data.encoding import Encoded, encode
 from attattr.data.examples import Example
-from attattr.engine.batches import by_length, collating, length, rows_within_budget
+from attattr.disk.units import NOTHING_KEPT, Units, Value
+from attattr.engine.batches import by_length, collating, joined, length, rows_within_budget
 from attattr.engine.capture import Capture
 from attattr.engine.precision import HALF, gradients, lifts
 from attattr.errors import AttAttrError, InputError
@@ -22,6 +24,8 @@ from attattr.targets.objective import in_full
 
 if TYPE_CHECKING:
     from attattr.engine.attributor import Attributor
+
+SHARE = 256  # inputs between two writes, where a call can be resumed
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,26 @@ class Sensitivities:
     sites: tuple[str, ...]
 
 
+def shares(attributor: Attributor, encoded: list[Encoded]) -> list[list[list[int]]]:
+    """Numbers of the inputs in batches, and some batches at a time: what is kept together."""
+    longest = max(encoded, key=length)
+    return joined(by_length(encoded, min(32, rows_within_budget(attributor.model, [longest]))), SHARE)
+
+
+def head_grid(attributor: Attributor, encoded: list[Encoded]) -> tuple[int, int]:
+    """(L, H): attention sites, and the heads of the first."""
+    model = attributor.model
+    with Capture(model) as capture, collating(model, attributor.tokenizer, encoded) as collate:
+        clean = capture.record(collate(encoded[:1]))
+        return len(clean.sites), clean.site(clean.sites[0]).query.shape[1]
+
+
 def sensitivities(
-    attributor: Attributor, examples: Sequence[Example], gold: np.ndarray, tell: Progress
+    attributor: Attributor,
+    encoded: Sequence[Example] | list[Encoded],
+    gold: np.ndarray,
+    tell: Progress,
+    units: Units = NOTHING_KEPT,
 ) -> Sensitivities:
     """Both, in one pass over the data; L is the cross-entropy of the gold class.
 
@@ -42,14 +64,14 @@ def sensitivities(
     """
     model, tokenizer = attributor.model, attributor.tokenizer
     check_gradients(model)
-    encoded = encode(model, tokenizer, examples, pair=attributor.pair)
-    longest = max(encoded, key=length)
+    encoded = encode(model, tokenizer, encoded, pair=attributor.pair)
     taylor: dict[int, np.ndarray] = {}
     attention: dict[int, np.ndarray] = {}
     with Capture(model) as capture, collating(model, tokenizer, encoded) as collate:
         clean = capture.record(collate(encoded[:1]))
         place = {number: site for site, number in enumerate(clean.sites)}
-        for group in by_length(encoded, min(32, rows_within_budget(model, [longest]))):
+
+        def of_batch(group: list[int]) -> tuple[np.ndarray, np.ndarray]:
             inputs = collate([encoded[i] for i in group])
             padding = inputs.get("attention_mask")
             scales: dict[int, Tensor] = {}
@@ -83,12 +105,26 @@ def sensitivities(
                 raise InputError("the layers have different numbers of heads: they cannot be ranked as one")
             of_group = torch.stack([gradient.abs() for gradient in found], 1).cpu().numpy()
             weights_of = torch.stack([largest[s] for s in range(len(place))], 1).cpu().numpy()
-            for i, one_taylor, one_weight in zip(group, of_group, weights_of, strict=True):
-                taylor[i], attention[i] = one_taylor, one_weight
+            return of_group, weights_of
+
+        def of_share(groups: list[list[int]]) -> Value:
+            found = []
+            for number, group in enumerate(groups):
+                if number:
+                    done = len(taylor) + sum(map(len, groups[:number]))
+                    tell(done, len(encoded), "differentiating the loss")
+                found.append(of_batch(group))
+            by_taylor, by_weight = zip(*found, strict=True)
+            return {"taylor": np.concatenate(by_taylor), "attention": np.concatenate(by_weight)}
+
+        for number, groups in enumerate(shares(attributor, encoded)):
+            found = units.get(str(number), functools.partial(of_share, groups))
+            rows = [i for group in groups for i in group]
+            taylor |= dict(zip(rows, found["taylor"], strict=True))
+            attention |= dict(zip(rows, found["attention"], strict=True))
             tell(len(taylor), len(encoded), "differentiating the loss")
-    rows = range(len(encoded))
     return Sensitivities(
-        np.stack([taylor[i] for i in rows]).astype(float),
-        np.stack([attention[i] for i in rows]).astype(float),
+        np.stack([taylor[i] for i in range(len(encoded))]).astype(float),
+        np.stack([attention[i] for i in range(len(encoded))]).astype(float),
         tuple(clean.site(number).name for number in clean.sites),
     )

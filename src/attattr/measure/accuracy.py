@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import numpy as np
 from attattr import asked
 from attattr.data.examples import Example, examples_of
 from attattr.data.labels import classes
+from attattr.disk.units import NOTHING_KEPT, Resume, Units, Value
 from attattr.errors import InputError
 from attattr.measure.intervals import wilson
 from attattr.models.heads import check_classifier, explainable
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from attattr.data.encoding import Encoded
     from attattr.engine.attributor import Attributor
     from attattr.measure.masks import Mask
+
+SHARE = 1024  # rows predicted between two writes, where a call can be resumed
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,7 @@ def predict(
     pair: bool | None = None,
     masks: Sequence[Mask] | Mask | None = None,
     progress: asked.Progress | None = None,
+    units: Units = NOTHING_KEPT,
 ) -> np.ndarray:
     """Logits of a classifier, (N, C) float32 (float64 of a float64 model), in the order of the examples.
 
@@ -76,6 +82,7 @@ def predict(
     Args:
         masks: heads or edges taken out: one mask for all examples, or one for each.
         progress: called with (rows done, rows in all, "") after each batch.
+        units: where the logits of `SHARE` rows each are kept, for a call that is stopped.
 
     Raises:
         InputError: the model predicts tokens, not classes; or an input it cannot take.
@@ -83,7 +90,7 @@ def predict(
     import torch
 
     from attattr.data.encoding import encode
-    from attattr.engine.batches import by_length, collating
+    from attattr.engine.batches import by_length, collating, joined
     from attattr.engine.capture import Capture
     from attattr.measure.masks import masked_forward
 
@@ -105,17 +112,31 @@ def predict(
         if masks is not None and encoded:
             capture = within.enter_context(Capture(model))
             clean = capture.record(collate(encoded[:1]))
-        for group in by_length(encoded, batch_size):
-            batch = collate([encoded[i] for i in group])
-            if masks is None:
-                outputs = model(**batch)
-            else:
-                of_group = [masks[i] if isinstance(masks, Sequence) else masks for i in group]
-                outputs = masked_forward(capture, clean, batch, of_group)
-            rows = outputs.logits if outputs.logits.dtype == torch.float64 else outputs.logits.float()
-            for i, row in zip(group, rows.cpu().numpy(), strict=True):
+
+        def of_share(groups: list[list[int]]) -> Value:
+            found = []
+            for number, group in enumerate(groups):
+                if number:
+                    tell(done + sum(map(len, groups[:number])), len(encoded), "")
+                batch = collate([encoded[i] for i in group])
+                if masks is None:
+                    outputs = model(**batch)
+                else:
+                    of_group = [masks[i] if isinstance(masks, Sequence) else masks for i in group]
+                    outputs = masked_forward(capture, clean, batch, of_group)
+                rows = outputs.logits if outputs.logits.dtype == torch.float64 else outputs.logits.float()
+                found.append(rows.cpu().numpy())
+            return {"logits": np.concatenate(found)}
+
+        shares = joined(by_length(encoded, batch_size), SHARE)
+        if len(shares) == 1 and units.prefix:
+            units = NOTHING_KEPT  # the only share of a part is that part
+        for number, groups in enumerate(shares):
+            share = [i for group in groups for i in group]
+            found = units.get(str(number), functools.partial(of_share, groups))["logits"]
+            for i, row in zip(share, found, strict=True):
                 logits[i] = row
-            done += len(group)
+            done += len(share)
             tell(done, len(encoded), "")
     if not logits:
         return np.zeros((0, model.config.num_labels or 0), np.float32)
@@ -131,6 +152,7 @@ def evaluate_model(
     truncate: bool = True,
     pair: bool | None = None,
     progress: asked.Progress | None = None,
+    resume: str | Path | Resume | None = None,
 ) -> Evaluation:
     """Accuracy of a classifier over labelled examples.
 
@@ -143,18 +165,28 @@ def evaluate_model(
 
     Args: as `predict`. Gold labels are matched to the model's by name, case aside, or are all numbers of
         its classes (0, or 0.0), which a warning tells.
+        resume: folder for finished parts (`SHARE` rows each): called again with it, a call that was
+            stopped goes on. It stays, and is yours to delete.
 
     Raises:
-        InputError: rows without labels, or with labels the model does not have (both are listed).
+        InputError: rows without labels, or with labels the model does not have (both are listed); a folder
+            with parts of another call.
     """
+    from attattr.engine.attributor import Attributor
+    from attattr.measure.resumed import resumed
+
     explainable(model)
+    batch_size = asked.whole(batch_size, "the batch size", 1)
     examples = examples_of(examples)
     if not examples:
         raise InputError("there are no rows to evaluate")
     labels, gold = gold_indices(model, examples)
-    logits = predict(
-        model, tokenizer, examples, batch_size=batch_size, truncate=truncate, pair=pair, progress=progress
-    )
+    options = {"batch_size": batch_size, "truncate": truncate, "pair": pair}
+    with resumed(
+        resume, "evaluate_model", Attributor(model, tokenizer), examples, options,
+        lambda: share_count(len(examples), batch_size),
+    ) as units:  # fmt: skip
+        logits = predict(model, tokenizer, examples, progress=progress, units=units, **options)
     return score(labels, gold, logits.argmax(-1))
 
 
@@ -183,10 +215,29 @@ def answers_right(
     attributor: Attributor,
     examples: Sequence[Example],
     gold: np.ndarray,
-    masks: Sequence[Mask] | Mask | None = None,
+    masks: Callable[[], Sequence[Mask] | Mask | None] = lambda: None,
+    *,
+    units: Units = NOTHING_KEPT,
+    part: str = "",
 ) -> np.ndarray:
-    """(N,): whether each example is classified as its gold label, with what the masks take out."""
-    return predict(attributor.model, attributor.tokenizer, examples, masks=masks).argmax(-1) == gold
+    """(N,): whether each example is classified as its gold label, with what the masks take out.
+
+    masks: makes them, if this `part` of the work is not in the units yet.
+    """
+
+    def compute() -> Value:
+        logits = predict(
+            attributor.model, attributor.tokenizer, examples, masks=masks(), units=units.within(part)
+        )
+        return {"predicted": logits.argmax(-1)}
+
+    return units.get(part, compute)["predicted"] == gold
+
+
+def share_count(rows: int, batch_size: int) -> int:
+    """In how many shares `predict` does so many rows."""
+    batches = -(-rows // batch_size)
+    return -(-batches // -(-SHARE // batch_size))
 
 
 def score(labels: Sequence[str], gold: np.ndarray, predicted: np.ndarray) -> Evaluation:

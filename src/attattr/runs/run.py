@@ -17,15 +17,9 @@ from attattr.data.examples import Example, Problem, examples_of
 from attattr.data.labels import classes
 from attattr.data.run_folder import FORMAT, Run, open_run, sound
 from attattr.disk import files
+from attattr.disk.held import locked, writing
 from attattr.errors import InputError
-from attattr.runs.folder import (
-    agree,
-    forget,
-    locked,
-    write_left_out,
-    write_shard,
-    writing,
-)
+from attattr.runs.folder import agree, forget, write_left_out, write_shard
 
 if TYPE_CHECKING:
     from attattr.engine.attributor import Attributor
