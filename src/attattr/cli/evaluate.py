@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from attattr.cli import options
+from attattr.cli.resuming import done, resuming
 
 if TYPE_CHECKING:
     from attattr.measure.accuracy import Evaluation
@@ -17,6 +18,7 @@ def evaluate(
     the_model: options.TheModel,
     json_file: options.Json = None,
     batch_size: options.BatchSize = 32,
+    fresh: options.Fresh = False,
 ) -> None:
     """Accuracy of a model on DATA, by class too, with 95 % intervals.
 
@@ -28,7 +30,7 @@ def evaluate(
     loaded = the_model.load()
     from attattr.measure.accuracy import evaluate_model
 
-    with options.progress_bar("evaluating") as progress:
+    with resuming(fresh, json_file) as resume, options.progress_bar("evaluating") as progress:
         found = evaluate_model(
             loaded.model,
             loaded.tokenizer,
@@ -36,6 +38,7 @@ def evaluate(
             batch_size=batch_size,
             pair=loaded.info.pair,
             progress=progress,
+            resume=resume,
         )
     if json_file is not None:
         from dataclasses import asdict
@@ -50,6 +53,7 @@ def evaluate(
             "left_out": [problem._asdict() for problem in problems],
         }
         options.write_json(json_file, facts)
+    done(resume)
     if json_file != "-":
         _show(found, f"{loaded.info.name} on {the_data.name}", the_data.limit)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attattr.cli import options
+from attattr.cli.resuming import done, resuming
 from attattr.cli.tree import Threshold, check_threshold
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def faithfulness(
     the_model: options.TheModel,
     threshold: Threshold = 0.4,
     json_file: options.Json = None,
+    fresh: options.Fresh = False,
 ) -> None:
     """What becomes of predictions on DATA when attributed edges are taken out, or all others.
 
@@ -43,9 +45,9 @@ def faithfulness(
     attributor = the_model.attributor()
     from attattr.measure.faithfulness import measure_faithfulness
 
-    with options.progress_bar("measuring") as progress:
+    with resuming(fresh, json_file) as resume, options.progress_bar("measuring") as progress:
         found = measure_faithfulness(
-            attributor, examples, threshold=threshold, seed=the_data.seed, progress=progress
+            attributor, examples, threshold=threshold, seed=the_data.seed, progress=progress, resume=resume
         )
     if json_file is not None:
         facts = {
@@ -56,6 +58,7 @@ def faithfulness(
             "left_out": [problem._asdict() for problem in problems],
         }
         options.write_json(json_file, facts)
+    done(resume)
     if json_file != "-":
         _show(found, f"{the_model.model} on {the_data.name}")
 

@@ -9,6 +9,7 @@ import typer
 
 from attattr.choices import CRITERIA, Reduction
 from attattr.cli import options
+from attattr.cli.resuming import done, resuming
 from attattr.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def rank(
     ] = "gold",
     out: Annotated[str | None, typer.Option(help="Write the table (Parquet).", metavar="FILE")] = None,
     figure: options.Figure = None,
+    fresh: options.Fresh = False,
 ) -> None:
     """Rank the heads of a model by their importance on DATA, with 95 % bootstrap intervals.
 
@@ -55,10 +57,11 @@ def rank(
     attributor = the_model.attributor()
     from attattr.heads.importance import rank_heads
 
-    with options.progress_bar("ranking heads", parts=len(named(criterion)) > 1) as progress:
+    progress_bar = options.progress_bar("ranking heads", parts=len(named(criterion)) > 1)
+    with resuming(fresh, out, figure) as resume, progress_bar as progress:
         found = rank_heads(
             attributor, examples, criteria=named(criterion), reduce=reduce, target=target,
-            seed=the_data.seed, progress=progress,
+            seed=the_data.seed, progress=progress, resume=resume,
         )  # fmt: skip
     if out is not None:
         with options.writing(out):
@@ -68,6 +71,7 @@ def rank(
 
         first = next(iter(found.importances))
         plot_heads(found.of(first).mean, figure, title=the_model.model, label=f"importance ({first})")
+    done(resume)
     _show(found, the_model.model, examples=len(examples))
     for kind, path in (("table", out), ("figure", figure)):
         if path is not None:
@@ -103,6 +107,7 @@ def effectiveness(
     the_model: options.TheModel,
     json_file: options.Json = None,
     figure: options.Figure = None,
+    fresh: options.Fresh = False,
 ) -> None:
     """Accuracy as heads are taken out of every layer, the most or the least attributed first.
 
@@ -114,8 +119,9 @@ def effectiveness(
     attributor = the_model.attributor()
     from attattr.heads.effectiveness import RANKINGS, measure_effectiveness
 
-    with options.progress_bar("effectiveness", parts=True) as progress:
-        found = measure_effectiveness(attributor, examples, progress=progress)
+    progress_bar = options.progress_bar("effectiveness", parts=True)
+    with resuming(fresh, json_file, figure) as resume, progress_bar as progress:
+        found = measure_effectiveness(attributor, examples, progress=progress, resume=resume)
     if figure is not None:
         from attattr.report.plots import plot_curves
 
@@ -127,6 +133,7 @@ def effectiveness(
         plot_curves(curves, figure, x_label="heads taken out of every layer", y_label="accuracy")
     if json_file is not None:
         options.write_json(json_file, found.to_json())
+    done(resume)
     if json_file == "-":
         return
     from rich.console import Console

@@ -87,6 +87,7 @@ Limit = Annotated[int | None, typer.Option(min=1, help="Only so many rows, drawn
 AnyModel = Annotated[
     bool, typer.Option("--any-model", help="What was made with another model is meant, and no error.")
 ]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Begin anew where an interrupted call would go on.")]
 Seed = Annotated[int, typer.Option(help="Seed of what is drawn at random.")]
 
 

@@ -10,6 +10,7 @@ import typer
 from attattr.choices import PrunedFormat
 from attattr.cli import options
 from attattr.cli.heads import Criteria, named
+from attattr.cli.resuming import done, resuming
 
 if TYPE_CHECKING:
     from attattr.heads.prune_curves import PruneReport
@@ -116,6 +117,7 @@ def curve(
     steps: Annotated[int, typer.Option(min=1, help="Steps from no head to all of them.")] = 10,
     json_file: options.Json = None,
     figure: options.Figure = None,
+    fresh: options.Fresh = False,
 ) -> None:
     """Accuracy as the least important heads go: ranked on some rows of DATA, measured on the others.
 
@@ -129,11 +131,16 @@ def curve(
     from attattr.heads.prune_curves import prune_curves, split
 
     first, others = split(examples, rank_limit, the_data.seed)
-    with options.progress_bar("pruning curves", parts=True) as progress:
+    progress_bar = options.progress_bar("pruning curves", parts=True)
+    with resuming(fresh, json_file, figure) as resume, progress_bar as progress:
         ranking = rank_heads(
-            attributor, first, criteria=named(criteria), seed=the_data.seed, progress=progress
-        )
-        found = prune_curves(attributor, ranking, others, steps=steps, progress=progress)
+            attributor, first, criteria=named(criteria), seed=the_data.seed, progress=progress,
+            resume=resume and resume.within("ranking"),
+        )  # fmt: skip
+        found = prune_curves(
+            attributor, ranking, others, steps=steps, progress=progress,
+            resume=resume and resume.within("curves"),
+        )  # fmt: skip
     if figure is not None:
         from attattr.report.plots import plot_curves
 
@@ -141,6 +148,7 @@ def curve(
         plot_curves(curves, figure, x_label="share of heads removed", y_label="accuracy")
     if json_file is not None:
         options.write_json(json_file, found.to_json())
+    done(resume)
     if json_file == "-":
         return
     from rich.console import Console

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from attattr.cli import options
+from attattr.cli.resuming import done, resuming
 from attattr.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def mine(
     pieces: Annotated[
         bool, typer.Option("--pieces", help="Raw pieces of the vocabulary instead of whole words.")
     ] = False,
+    fresh: options.Fresh = False,
 ) -> None:
     """Patterns of trigger words: what the strongest head of each input of DATA looks at.
 
@@ -45,7 +47,7 @@ def mine(
 
     data: Run | list
     if (Path(the_data.data) / "manifest.json").is_file():
-        options.refuse("has no effect on a run folder", "text_columns", "label_column", "split")
+        options.refuse("has no effect on a run folder", "text_columns", "label_column", "split", "fresh")
         if the_data.limit is None:
             options.refuse("draws rows, and of a run folder all are taken without --limit", "seed")
         data, limit = open_run(the_data.data), the_data.limit
@@ -58,11 +60,13 @@ def mine(
     attributor = the_model.attributor()
     from attattr.triggers.mine import mine_triggers
 
-    with options.progress_bar("mining") as progress:
+    with resuming(fresh, out) as resume, options.progress_bar("mining") as progress:
         found = mine_triggers(
-            attributor, data, top=top, pieces=pieces, limit=limit, seed=the_data.seed, progress=progress
-        )
+            attributor, data, top=top, pieces=pieces, limit=limit, seed=the_data.seed, progress=progress,
+            resume=resume,
+        )  # fmt: skip
     options.write_text(out, "".join(pattern.line() for pattern in found))
+    done(resume)
     if out != "-":
         _show_patterns(found)
         typer.echo(f"Wrote {len(found)} patterns to {out}.", err=True)
@@ -85,6 +89,7 @@ def attack(
     ] = False,
     any_model: options.AnyModel = False,
     batch_size: options.BatchSize = 32,
+    fresh: options.Fresh = False,
 ) -> None:
     """Insert patterns into DATA: what accuracy they cost, by class, beside controls.
 
@@ -101,11 +106,11 @@ def attack(
     from attattr.disk.checked import signed
     from attattr.triggers.attack import attack_model
 
-    with options.progress_bar("attacking") as progress:
+    with resuming(fresh, json_file) as resume, options.progress_bar("attacking") as progress:
         measured = attack_model(
             attributor, examples, found, insert_into=insert_into, controls=not no_controls,
             words_from=every, seed=the_data.seed, batch_size=batch_size, any_model=any_model,
-            progress=progress,
+            progress=progress, resume=resume,
         )  # fmt: skip
     source = {"data": the_data.name, "limit": the_data.limit, "patterns_file": patterns}
     facts = measured.to_json() | source
@@ -114,6 +119,7 @@ def attack(
         # a pipe may not take every character: there, only ASCII
         text = json.dumps(signed(facts), indent=2, ensure_ascii=json_file == "-", allow_nan=False)
         options.write_text(json_file, text + "\n")
+    done(resume)
     if json_file != "-":
         _show_attack(facts)
 

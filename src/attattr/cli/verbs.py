@@ -50,8 +50,8 @@ def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
         try:
             verb(*args, **options)
             sys.stdout.flush()  # what cannot be written is told here, not when Python ends
-        except KeyboardInterrupt:
-            raise _failed("interrupted", 130) from None
+        except KeyboardInterrupt as error:
+            raise _failed(": ".join(filter(None, ["interrupted", str(error)])), 130) from None
         except InputError as error:
             raise _failed(error, 2) from None
         except AttAttrError as error:

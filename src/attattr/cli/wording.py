@@ -7,6 +7,7 @@ import re
 # what the library says, as a regular expression, and what the command line calls it; in this order
 WORDS = (
     (r"any_model=True, --any-model", "--any-model"),
+    (r"delete the folder, --fresh", "--fresh"),
     (r"--trust-remote-code, in Python trust_remote_code=True", "--trust-remote-code"),
     (r"make the result with store='dense'", "make the result with attattr explain --save"),
     (r"n_steps of (\w+), if not 'auto',", r"--n-steps for \1"),

@@ -182,6 +182,17 @@ def same(one: str | Path, other: str | Path) -> bool:
     return os.path.realpath(a.parent) == os.path.realpath(b.parent)
 
 
+def regular(path: str | Path) -> Path | None:
+    """The regular file that writing there makes or replaces, through links; None: a device, a pipe …
+
+    >>> regular(folder / "new.json").name, regular(os.devnull)
+    ('new.json', None)
+    """
+    target = _target(Path(path))
+    old = _found(target)
+    return target if old is None or _replaceable(target, old) else None
+
+
 def replaces(path: str | Path, given: str | Path) -> bool:
     """Whether writing `path` would change `given`: that file, or one that is in that folder.
 

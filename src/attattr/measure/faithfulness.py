@@ -5,15 +5,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from attattr import asked
 from attattr.data.examples import Example, examples_of
+from attattr.disk.units import Resume, Value
 from attattr.errors import InputError
 from attattr.measure.intervals import bootstrap
 from attattr.measure.masks import Mask, measure
+from attattr.measure.resumed import resumed
 from attattr.models.heads import reading
 from attattr.result.attribution import Attribution
 from attattr.result.shown import brief, counted
@@ -26,6 +29,7 @@ SCHEMA_VERSION = "1"
 METHODS = ("attribution", "gradient_x_attention", "attention", "random")
 FRACTIONS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 TREE = ("keep", "remove")
+SHARE = 4  # examples measured between two writes, where a call can be resumed
 Rankings = dict[str, list[np.ndarray]]
 
 
@@ -90,6 +94,7 @@ def measure_faithfulness(
     threshold: float = 0.4,
     seed: int = 0,
     progress: asked.Progress | None = None,
+    resume: str | Path | Resume | None = None,
 ) -> Faithfulness:
     """F with only the tree's edges, F without them, and the deletion and insertion of all edges.
 
@@ -116,9 +121,12 @@ def measure_faithfulness(
         threshold: of the tree.
         seed: of the random edges and of the bootstrap (2,000 resamples of the examples).
         progress: called with (examples done, examples in all, "").
+        resume: folder for finished parts: called again with it, a call that was stopped goes on. It stays,
+            and is yours to delete.
 
     Raises:
-        InputError: no examples; or as `Attributor.attribute` and `build_tree`.
+        InputError: no examples; a folder with parts of another call; or as `Attributor.attribute` and
+            `build_tree`.
 
     Source: Hao et al. 2021, section 5; deletion and insertion after Petsiuk et al. 2018.
     """
@@ -128,23 +136,34 @@ def measure_faithfulness(
     threshold = check_threshold(threshold)
     if not examples:
         raise InputError("there are no rows to measure on")
-    rows, flips = [], []
-    for number, example in enumerate(examples):
-        facts, flipped = _of_one(attributor, example, threshold, np.random.default_rng([seed, number]))
-        rows.append(facts)
-        flips.append(flipped)
-        tell(number + 1, len(examples), "")
+    numbered = list(enumerate(examples))
+    shares = [numbered[first : first + SHARE] for first in range(0, len(examples), SHARE)]
+
+    def of_share(share: list[tuple[int, Example]]) -> Value:
+        rows = []
+        for number, example in share:
+            if number > share[0][0]:
+                tell(number, len(examples), "")
+            rows.append(_of_one(attributor, example, threshold, np.random.default_rng([seed, number])))
+        return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+    parts = []
+    options = {"threshold": threshold, "seed": seed}
+    with resumed(resume, "measure_faithfulness", attributor, examples, options, lambda: len(shares)) as units:
+        for number, share in enumerate(shares):
+            parts.append(units.get(str(number), functools.partial(of_share, share)))
+            tell(share[-1][0] + 1, len(examples), "")
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     estimate = functools.partial(_estimate, seed=seed)
-    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     lead = {
         what: {m: sign * (columns[f"{what}.attribution"] - columns[f"{what}.{m}"]) for m in METHODS[1:]}
         for what, sign in zip(TREE, (1, -1), strict=True)
     }
     changed = {
-        what: {m: np.array([flip[f"{what}.{m}"] for flip in flips if flip]) for m in METHODS} for what in TREE
+        what: {m: columns[name] for m in METHODS if (name := f"flips.{what}.{m}") in columns} for what in TREE
     }
     return Faithfulness(
-        n=len(rows),
+        n=len(examples),
         threshold=threshold,
         seed=seed,
         fractions=FRACTIONS,
@@ -155,7 +174,7 @@ def measure_faithfulness(
         remove={m: estimate(columns[f"remove.{m}"]) for m in METHODS},
         lead={what: {m: estimate(of) for m, of in by.items()} for what, by in lead.items()},
         flips={w: {m: estimate(of) for m, of in by.items()} for w, by in changed.items()}
-        if flips[0]
+        if changed["keep"]
         else None,
         deletion={m: _curve(columns[f"deletion.{m}"], estimate) for m in METHODS},
         insertion={m: _curve(columns[f"insertion.{m}"], estimate) for m in METHODS},
@@ -164,8 +183,8 @@ def measure_faithfulness(
 
 def _of_one(
     attributor: Attributor, example: Example, threshold: float, rng: np.random.Generator
-) -> tuple[dict[str, Any], dict[str, bool] | None]:
-    """One example's row of the table: numbers, and arrays for curves; and what flips the prediction."""
+) -> dict[str, Any]:
+    """One example's row of the table: numbers, and arrays for curves; "flips.…": 1 where it is flipped."""
     result = attributor.attribute(example)
     gradient = attributor.attribute(example, method="riemann_right", n_steps=1)  # its one node is α = 1
     rankings: Rankings = {
@@ -184,11 +203,11 @@ def _of_one(
     facts |= {"clean": clean, "tree_edges": tree}
     for method, ranking in rankings.items():
         facts |= _curves(attributor, example, result, ranking, clean, method)
-    flips = None
     if reading(attributor.model) == "classes" and len(attributor.labels) > 1:
         _, classes = measure(attributor, example, list(masks.values()), target=_class)
-        flips = dict(zip(masks, (classes != result.prediction.index).tolist(), strict=True))
-    return facts, flips
+        flips = (classes != result.prediction.index).astype(float).tolist()
+        facts |= {f"flips.{name}": flip for name, flip in zip(masks, flips, strict=True)}
+    return facts
 
 
 def tree_choices(

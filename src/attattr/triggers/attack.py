@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,13 +16,16 @@ import numpy as np
 from attattr import asked
 from attattr.choices import INSERT_INTO
 from attattr.data.examples import Example, examples_of
+from attattr.disk.digests import of_json
+from attattr.disk.units import Resume, Units, Value
 from attattr.errors import InputError
 from attattr.measure.accuracy import gold_indices, predict
+from attattr.measure.resumed import of_rows, resumed
 from attattr.models.identity import belongs
 from attattr.triggers.attacked import Attack, Attacked
 from attattr.triggers.controls import DRAWS, Control, word_controls
 from attattr.triggers.insert import Piece, insert, pieces_of
-from attattr.triggers.pattern import Pattern, checked
+from attattr.triggers.pattern import Pattern, PatternToken, checked
 
 if TYPE_CHECKING:
     from attattr.data.encoding import Encoded
@@ -41,6 +46,7 @@ def attack_model(
     batch_size: int = 32,
     any_model: bool = False,
     progress: asked.Progress | None = None,
+    resume: str | Path | Resume | None = None,
 ) -> Attack:
     """Insert each pattern into the examples, and see what is still right; its own do not count.
 
@@ -62,14 +68,16 @@ def attack_model(
         words_from: where words are counted for the controls; None: the examples.
         any_model: patterns that were mined on another model are meant; else they are an error.
         progress: called with (inputs done, inputs in all, what is being done).
+        resume: folder for finished parts: called again with it, a call that was stopped goes on. It stays,
+            and is yours to delete.
 
     Raises:
         InputError: patterns of another model; examples of one label, or without; a pattern that was mined
-            from all of them; patterns of another tokenizer, or for a second text where there is none.
+            from all of them; patterns of another tokenizer, or for a second text where there is none; a
+            folder with parts of another call.
     """
     from attattr.data.encoding import encode, longest_input
     from attattr.data.examples import digest
-    from attattr.triggers.hotflip import universal_trigger
 
     model, tokenizer = asked.attributor(attributor).model, attributor.tokenizer
     asked.choice(insert_into, "place to insert into", INSERT_INTO)
@@ -100,46 +108,71 @@ def attack_model(
     pair = any(example.text_pair is not None for example in examples)
     wanted = [pieces_of(pattern, tokenizer, insert_into, pair) for pattern in patterns]
     encoded = encode(model, tokenizer, examples, pair=attributor.pair)
-    run = _Runner(attributor, encoded, longest_input(model, tokenizer), batch_size, progress)
-    run.total = 1 + len(patterns) + (DRAWS + 3 * len(set(gold.tolist())) if controls else 0)  # or a few less
-    clean, _ = run([], "clean")
-    tried = []
-    for pattern, pieces, other in zip(patterns, wanted, others, strict=True):
-        predicted, cut = run(pieces, "attacking")
-        tried.append(Attacked(pattern, predicted, other, cut))
-    tried.sort(key=lambda each: (each.predicted == gold)[each.other].mean())
-    selection = _half(gold, seed)
-    facts = {
-        "model": attributor.facts,
-        "insert_into": insert_into,
-        "seed": seed,
-        "rows": len(examples),
+    setting = {"insert_into": insert_into, "seed": seed}
+    options = setting | {
+        "controls": controls,
+        "batch_size": batch_size,
+        "patterns": of_json([pattern.to_json() for pattern in patterns]),
+        "words_from": words_from and of_rows(words_from),
     }
-    known = (tuple(labels), gold, clean, selection, tuple(tried))
-    found = Attack(*known, (), tuple(examples), facts)
-    made = []
-    if controls and found.worst(k=1):
-        worst = found.attacked[found.worst(k=1)[0]].pattern
-        slots = pieces_of(worst, tokenizer, insert_into, pair)
-        planned = []
-        for control in word_controls(worst, words_from or examples, seed):
-            with contextlib.suppress(InputError):  # a word of the data that the vocabulary does not have
-                planned.append((control, pieces_of(control.pattern, tokenizer, insert_into, pair)))
-        classes = np.unique(gold[selection]).tolist()
-        run.total = run.done + len(planned) + 2 * len(classes)
-        for i in classes:
-            run.tell(0, "searching a universal trigger")
-            rows = np.flatnonzero(selection & (gold == i))
-            of_class = [encoded[row] for row in rows]
+    with resumed(
+        resume, "attack_model", attributor, examples, options, lambda: 1 + len(patterns) + controls
+    ) as units:
+        run = _Runner(attributor, encoded, longest_input(model, tokenizer), batch_size, progress, units)
+        more = DRAWS + 3 * len(set(gold.tolist())) if controls else 0
+        run.total = 1 + len(patterns) + more  # or a few less
+        clean, _ = run([], "clean", "clean")
+        tried = []
+        for number, (pattern, pieces, other) in enumerate(zip(patterns, wanted, others, strict=True)):
+            predicted, cut = run(pieces, "attacking", f"pattern-{number}")
+            tried.append(Attacked(pattern, predicted, other, cut))
+        tried.sort(key=lambda each: (each.predicted == gold)[each.other].mean())
+        facts = {"model": attributor.facts, **setting, "rows": len(examples)}
+        found = Attack(
+            tuple(labels), gold, clean, _half(gold, seed), tuple(tried), (), tuple(examples), facts
+        )
+        if controls and found.worst(k=1):
+            made = _controls(run, found, words_from or examples, insert_into, pair, seed)
+            found = replace(found, controls=tuple(made))
+    return replace(found, shown=tuple(_shown(run, found, insert_into, pair)))
+
+
+def _controls(
+    run: _Runner, found: Attack, words_from: Sequence[Example], insert_into: str, pair: bool, seed: int
+) -> list[Attacked]:
+    """Other words at the places of the worst pattern, and for each class a universal trigger."""
+    from attattr.triggers.hotflip import universal_trigger
+
+    attributor, tokenizer = run.attributor, run.attributor.tokenizer
+    worst = found.attacked[found.worst(k=1)[0]].pattern
+    slots = pieces_of(worst, tokenizer, insert_into, pair)
+    planned = []
+    for control in word_controls(worst, words_from, seed):
+        with contextlib.suppress(InputError):  # a word of the data that the vocabulary does not have
+            planned.append((control, pieces_of(control.pattern, tokenizer, insert_into, pair)))
+    classes = np.unique(found.gold[found.selection]).tolist()
+    run.total = run.done + len(planned) + 2 * len(classes)
+    units = run.units = run.units.within("controls")
+    for i in classes:
+        run.tell(0, "searching a universal trigger")
+        rows = np.flatnonzero(found.selection & (found.gold == i))
+
+        def search(rows: np.ndarray = rows) -> Value:
+            of_class = [run.encoded[row] for row in rows]
             pattern = universal_trigger(
-                attributor, of_class, gold[rows], slots, longest=run.longest, seed=seed
+                attributor, of_class, found.gold[rows], slots, longest=run.longest, seed=seed
             )
-            planned.append((Control("universal", labels[i], pattern), pieces_of(pattern, tokenizer)))
-            run.done += 1  # it costs about as much as a pattern
-        for control, pieces in planned:
-            predicted, cut = run(pieces, "controls")
-            made.append(Attacked(control.pattern, predicted, np.ones(len(gold), bool), cut, control))
-    return Attack(*known, tuple(made), tuple(examples), facts, tuple(_shown(run, found, insert_into, pair)))
+            return {"tokens": pattern.to_json()["tokens"]}
+
+        tokens = units.get(f"universal-{i}", search)["tokens"]
+        pattern = Pattern(tuple(PatternToken(**token) for token in tokens), pieces=True)
+        planned.append((Control("universal", found.labels[i], pattern), pieces_of(pattern, tokenizer)))
+        run.done += 1  # it costs about as much as a pattern
+    made = []
+    for number, (control, pieces) in enumerate(planned):
+        predicted, cut = run(pieces, "controls", str(number))
+        made.append(Attacked(control.pattern, predicted, np.ones(len(found.gold), bool), cut, control))
+    return made
 
 
 class _Runner:
@@ -147,8 +180,9 @@ class _Runner:
 
     def __init__(
         self, attributor: Attributor, encoded: list[Encoded], longest: int | None, batch_size: int,
-        progress: asked.Progress,
+        progress: asked.Progress, units: Units,
     ):  # fmt: skip
+        self.units = units
         self.attributor, self.encoded, self.longest = attributor, encoded, longest
         self.batch_size, self.progress, self.done, self.total = batch_size, progress, 0, 0
 
@@ -156,15 +190,19 @@ class _Runner:
         n = len(self.encoded)
         self.progress(self.done * n + done, self.total * n, what)
 
-    def __call__(self, pieces: Sequence[Piece], what: str) -> tuple[np.ndarray, int]:
-        made = [insert(each, pieces, self.longest) for each in self.encoded]
-        logits = predict(
-            self.attributor.model, self.attributor.tokenizer,
-            [each.encoded for each in made],
-            batch_size=self.batch_size, progress=lambda done, _, __: self.tell(done, what),
-        )  # fmt: skip
+    def __call__(self, pieces: Sequence[Piece], what: str, part: str) -> tuple[np.ndarray, int]:
+        def compute() -> Value:
+            made = [insert(each, pieces, self.longest) for each in self.encoded]
+            logits = predict(
+                self.attributor.model, self.attributor.tokenizer,
+                [each.encoded for each in made], batch_size=self.batch_size,
+                progress=lambda done, _, __: self.tell(done, what), units=self.units.within(part),
+            )  # fmt: skip
+            return {"predicted": logits.argmax(-1), "cut": sum(each.cut > 0 for each in made)}
+
+        found = self.units.get(part, compute)
         self.done += 1
-        return logits.argmax(-1), sum(each.cut > 0 for each in made)
+        return found["predicted"], found["cut"]
 
 
 def _half(gold: np.ndarray, seed: int) -> np.ndarray:

@@ -5,9 +5,11 @@ Source: Hao et al. 2021, section 5.3 (arXiv 2004.11207).
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +17,9 @@ import numpy as np
 from attattr import asked
 from attattr.data.examples import Example, examples_of
 from attattr.data.run_folder import Run
+from attattr.disk.units import Resume, Value
 from attattr.errors import InputError
+from attattr.measure.resumed import resumed
 from attattr.models.heads import reading
 from attattr.models.identity import belongs
 from attattr.result.attribution import Attribution
@@ -40,6 +44,7 @@ def mine_triggers(
     limit: int | None = None,
     seed: int = 0,
     progress: asked.Progress | None = None,
+    resume: str | Path | Resume | None = None,
 ) -> list[Pattern]:
     """The strongest patterns of a data set, duplicates merged.
 
@@ -56,10 +61,12 @@ def mine_triggers(
         data: examples, attributed here; or a run that kept edges of the predicted class.
         pieces: raw vocabulary pieces instead of whole words.
         limit: so many of the inputs, drawn with `seed`. Words are counted in all of them.
+        resume: folder for finished parts: called again with it, a call that was stopped goes on. It stays,
+            and is yours to delete. Nothing is kept of what a run holds.
 
     Raises:
         InputError: all inputs have one label; a run of another model, target or store; a model
-            without classes; not one pattern found.
+            without classes; not one pattern found; a folder with parts of another call.
     """
     asked.attributor(attributor)
     top, seed = asked.whole(top, "the number of patterns", 1), asked.seed(seed)
@@ -78,7 +85,7 @@ def mine_triggers(
     if isinstance(data, Run):
         found = _from_run(data, attributor, examples, set(chosen), pieces)
     else:
-        found = _attributed([examples[i] for i in chosen], attributor, pieces, tell)
+        found = _attributed([examples[i] for i in chosen], attributor, pieces, tell, resume)
     patterns = []
     for pattern in found:
         patterns += [pattern] if pattern else []
@@ -188,22 +195,45 @@ def _places(
 
 
 def _attributed(
-    examples: list[Example], attributor: Attributor, pieces: bool, progress: asked.Progress
+    examples: list[Example],
+    attributor: Attributor,
+    pieces: bool,
+    progress: asked.Progress,
+    resume: str | Path | Resume | None,
 ) -> Iterator[Pattern | None]:
     from attattr.data.encoding import encode
     from attattr.data.examples import digest
 
-    def tell(done: int, total: int, name: str) -> None:
-        progress(first + len(chunk) * done // max(1, total), len(examples), "")
+    def of_chunk(first: int) -> Value:
+        def tell(done: int, total: int, name: str) -> None:
+            progress(first + len(chunk) * done // max(1, total), len(examples), "")
 
-    for first in range(0, len(examples), CHUNK):
         chunk = encode(
             attributor.model, attributor.tokenizer, examples[first : first + CHUNK], pair=attributor.pair
         )
-        results = attributor.attribute(chunk, store="edges", progress=tell)
-        for each, result in zip(chunk, results, strict=True):
+        found = []
+        for each, result in zip(
+            chunk, attributor.attribute(chunk, store="edges", progress=tell), strict=True
+        ):
             raw = _raw(each, attributor) if pieces else None
-            yield pattern_of(result, gold=each.example.label, raw=raw, row=digest(each.example))
+            pattern = pattern_of(result, gold=each.example.label, raw=raw, row=digest(each.example))
+            found.append(pattern and pattern.to_json())
+        return {"patterns": found}
+
+    firsts = range(0, len(examples), CHUNK)
+    with resumed(
+        resume, "mine_triggers", attributor, examples, {"pieces": pieces}, lambda: len(firsts)
+    ) as units:
+        for number, first in enumerate(firsts):
+            for facts in units.get(str(number), functools.partial(of_chunk, first))["patterns"]:
+                yield facts and _again(facts)
+            progress(min(first + CHUNK, len(examples)), len(examples), "")
+
+
+def _again(facts: dict[str, Any]) -> Pattern:
+    """A pattern as `pattern_of` made it, from its JSON."""
+    tokens = tuple(PatternToken(**token) for token in facts["tokens"])
+    return Pattern(**facts | {"tokens": tokens, "rows": tuple(facts["rows"]), "label_counts": ()})
 
 
 def _raw(encoded: Encoded, attributor: Attributor) -> list[str]:

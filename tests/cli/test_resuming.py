@@ -1,0 +1,252 @@
+"""Verbs that were stopped go on, and write what they would have written uninterrupted."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import time
+
+import pytest
+
+import tiny
+from attattr.cli import resuming
+from attattr.disk import units
+from attattr.heads import per_input, sensitivity
+from attattr.measure import accuracy, faithfulness
+from attattr.triggers import mine
+from commands import run
+
+WORDS = "the a film is fine bad not very man woman eats sleeps nobody and or good".split()
+# a verb's words, and the option that names its output
+VERBS = {
+    "rank": ("heads rank DATA --criterion attattr,taylor,accuracy_drop --limit 24", "--out"),
+    "effectiveness": ("heads effectiveness DATA --limit 20", "--json"),
+    "curve": ("prune curve DATA --criteria attattr,taylor,random --rank-limit 8 --steps 4", "--json"),
+    "mine": ("triggers mine DATA --limit 20", "--out"),
+    "attack": ("triggers attack DATA --patterns PATTERNS", "--json"),
+    "faithfulness": ("faithfulness DATA --limit 8", "--json"),
+    "evaluate": ("evaluate DATA", "--json"),
+}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with a tiny random model, rows of data, and patterns."""
+    home = tmp_path_factory.mktemp("home")
+    model = tiny.bert(labels=2).float()
+    model.config.id2label, model.config.label2id = {0: "bad", 1: "good"}, {"bad": 0, "good": 1}
+    model.save_pretrained(home / "model")
+    tiny.tokenizer().save_pretrained(home / "model")
+    draw = random.Random(0)
+    for name, rows in (("data.tsv", 40), ("other.tsv", 41), ("many.tsv", 4000)):
+        lines = [
+            f"{' '.join(draw.choices(WORDS, k=draw.randint(2, 8)))}\t{draw.choice(['bad', 'good'])}\n"
+            for _ in range(rows)
+        ]
+        (home / name).write_text("sentence\tlabel\n" + "".join(lines))
+    tokens = [{"tokens": [{"token": word, "segment": 0, "position": 0.5}]} for word in WORDS[:5]]
+    (home / "patterns.jsonl").write_text("".join(json.dumps(each) + "\n" for each in tokens))
+    return home
+
+
+@pytest.fixture(autouse=True)
+def _small_shares(request, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    if "many" not in request.node.name:
+        for module in (accuracy, sensitivity, per_input):
+            monkeypatch.setattr(module, "SHARE", 8)
+        monkeypatch.setattr(faithfulness, "SHARE", 2)
+        monkeypatch.setattr(mine, "CHUNK", 4)
+
+
+def asked(home, verb, out=None, data="data.tsv", **more):
+    words, option = VERBS[verb]
+    places = {"DATA": home / data, "PATTERNS": home / "patterns.jsonl"}
+    said = [str(places.get(word, word)) for word in words.split()] + ["--model", str(home / "model")]
+    return said + ([option, str(out)] if out else []) + [part for pair in more.items() for part in pair]
+
+
+@contextlib.contextmanager
+def stopped_after(count, monkeypatch):
+    """Ctrl-C when so many parts, or shares of parts, were written."""
+    real, written = units._bytes, []
+
+    def interrupt(value):
+        if len(written) == count:
+            raise KeyboardInterrupt
+        written.append(value)
+        return real(value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(units, "_bytes", interrupt)
+        yield
+
+
+def parts(folder):
+    return sorted(folder.glob(f".*.attattr/**/*{units.SUFFIX}"))
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_interrupted_and_called_again_it_writes_the_same(home, tmp_path, monkeypatch, verb):
+    whole = tmp_path / "whole" / "out"
+    whole.parent.mkdir()
+    assert run(*asked(home, verb, whole)).exit_code == 0
+    assert [each.name for each in whole.parent.iterdir()] == ["out"]
+    out = tmp_path / "out"
+    done = 0
+    for count in (2, 1):  # twice, the second time after one part more
+        with stopped_after(count, monkeypatch):
+            ended = run(*asked(home, verb, out))
+        assert ended.exit_code == 130
+        assert "interrupted: the same command goes on where this one ended" in ended.stderr
+        assert ("going on: " in ended.stderr) == (done > 0)
+        done += count
+        assert len(parts(tmp_path)) == done and not out.exists()
+    damaged = parts(tmp_path)[0]
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    kept = {file: file.stat().st_mtime_ns for file in parts(tmp_path)[1:]}
+    with monkeypatch.context() as patch:
+        patch.setattr(units.Resume, "remove", lambda self: None)
+        ended = run(*asked(home, verb, out))
+    assert ended.exit_code == 0 and "going on: " in ended.stderr
+    assert {file: file.stat().st_mtime_ns for file in kept} == kept  # and not computed again
+    assert out.read_bytes() == whole.read_bytes()
+    ended = run(*asked(home, verb, out))  # everything is there; now the folder goes
+    assert ended.exit_code == 0 and out.read_bytes() == whole.read_bytes()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["out", "whole"]
+
+
+def totals(said):
+    found = said.partition("going on: ")[2].split()
+    return int(found[0]), int(found[2])
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "curve"])
+def test_it_says_how_many_parts_were_done_of_how_many(home, tmp_path, monkeypatch, verb):
+    monkeypatch.setattr(units.Resume, "remove", lambda self: None)
+    assert run(*asked(home, verb, tmp_path / "out")).exit_code == 0
+    done, total = totals(run(*asked(home, verb, tmp_path / "out")).stderr)
+    assert done == total - (verb == "attack")  # the controls are one part, kept in shares
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_parts_of_other_data_are_refused_and_fresh_begins_anew(home, tmp_path, monkeypatch, verb):
+    out = tmp_path / "out"
+    with stopped_after(1, monkeypatch):
+        run(*asked(home, verb, out, "other.tsv"))
+    ended = run(*asked(home, verb, out))
+    assert ended.exit_code == 2 and "its data" in ended.stderr and "begin anew (--fresh)" in ended.stderr
+    ended = run(*asked(home, verb, out), "--fresh")
+    assert ended.exit_code == 0 and "going on" not in ended.stderr
+    assert [each.name for each in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "option", "value"),
+    [
+        ("rank", "--seed", "1"), ("curve", "--steps", "5"), ("mine", "--pieces", None),
+        ("attack", "--insert-into", "premise"), ("faithfulness", "--threshold", "0.3"),
+        ("evaluate", "--batch-size", "7"),
+    ],
+)  # fmt: skip
+def test_parts_of_other_options_are_refused(home, tmp_path, monkeypatch, verb, option, value):
+    with stopped_after(14 if verb == "curve" else 1, monkeypatch):
+        assert run(*asked(home, verb, tmp_path / "out")).exit_code == 130
+    ended = run(*asked(home, verb, tmp_path / "out"), *filter(None, (option, value)))
+    assert ended.exit_code == 2 and "holds what is done of another call" in ended.stderr
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_without_an_output_the_parts_are_in_the_cache(home, tmp_path, monkeypatch, verb):
+    dash = "-" if verb == "mine" else None  # its output has to be named
+    with stopped_after(3, monkeypatch):
+        ended = run(*asked(home, verb, dash))
+    assert ended.exit_code == 130 and "goes on" in ended.stderr
+    assert len(list((tmp_path / "cache" / "attattr").glob(f"*/*{units.SUFFIX}"))) == 3
+    ended = run(*asked(home, verb, dash))
+    assert ended.exit_code == 0 and "going on" in ended.stderr
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_device_gets_no_folder_beside_it_and_a_long_name_has_one(tmp_path, monkeypatch):
+    with resuming.resuming(False, os.devnull) as resume:
+        assert resume and resume.folder == tmp_path / "cache" / "attattr" and resume.shared
+    name = "x" * 255
+    with resuming.resuming(False, None, str(tmp_path / name)) as resume:
+        assert resume and not resume.shared
+        resume.folder.mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there" / "out")
+    with resuming.resuming(False, str(tmp_path / "link")) as resume:
+        assert resume and resume.folder == tmp_path / "there" / ".out.attattr"
+
+
+def command(said):
+    """In a process of its own."""
+    from attattr.cli.verbs import main
+
+    sys.argv = ["attattr", *said]
+    with open(os.devnull, "w") as nowhere:
+        sys.stdout = sys.stderr = nowhere
+        main()
+
+
+@pytest.fixture(scope="module")
+def start():
+    """Starts a command as a process, with torch and the verbs loaded before."""
+    context = multiprocessing.get_context("forkserver")
+    modules = "attattr.cli.verbs attattr.heads.prune_curves attattr.triggers.attack attattr.heads.per_input"
+    context.set_forkserver_preload(modules.split())
+
+    def start(said):
+        process = context.Process(target=command, args=(said,))
+        process.start()
+        return process
+
+    return start
+
+
+def wait_for(folder, count, process):
+    while process.is_alive() and len(parts(folder)) < count:
+        time.sleep(0.005)
+
+
+def test_sigterm_is_told_as_ctrl_c_is(home, tmp_path, start):
+    process = start(asked(home, "evaluate", tmp_path / "out", "many.tsv", **{"--batch-size": "1"}))
+    wait_for(tmp_path, 1, process)
+    os.kill(process.pid, signal.SIGTERM)
+    process.join(60)
+    assert process.exitcode == 130 and parts(tmp_path)
+
+
+@pytest.mark.slow
+def test_killed_twenty_times_with_many_rows_each_verb_writes_what_it_would_have(home, tmp_path, start):
+    draw = random.Random(1)
+    more = {"evaluate": {"--batch-size": "2"}, "attack": {"--batch-size": "8"}}
+    grown = {"rank": "200", "effectiveness": "400", "mine": "1000", "faithfulness": "30"}  # rows
+    killed = {}
+    for verb in VERBS:
+        words = {"--limit": grown[verb]} if verb in grown else {}
+        (tmp_path / verb / "whole").mkdir(parents=True)
+        whole, out = tmp_path / verb / "whole" / "out", tmp_path / verb / "out"
+        said = [asked(home, verb, name, "many.tsv", **words, **more.get(verb, {})) for name in (whole, out)]
+        process = start(said[0])
+        process.join()
+        assert process.exitcode == 0
+        killed[verb] = 0
+        for _ in range(3):
+            process = start(said[1])
+            wait_for(out.parent, len(parts(out.parent)) + draw.randint(1, 3), process)
+            time.sleep(draw.random() * 0.03)
+            process.kill()
+            process.join()
+            killed[verb] += process.exitcode == -signal.SIGKILL
+        process = start(said[1])
+        process.join()
+        assert process.exitcode == 0 and out.read_bytes() == whole.read_bytes(), verb
+        assert [each.name for each in out.parent.iterdir() if each.name != "whole"] == ["out"]
+    assert sum(killed.values()) >= 20 and min(killed.values()) >= 2, killed
