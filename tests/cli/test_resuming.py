@@ -24,13 +24,13 @@ from commands import run
 WORDS = "the a film is fine bad not very man woman eats sleeps nobody and or good".split()
 # a verb's words, and the option that names its output
 VERBS = {
-    "rank": ("heads rank DATA --criterion attattr,taylor,accuracy_drop --limit 24", "--out"),
-    "effectiveness": ("heads effectiveness DATA --limit 20", "--json"),
+    "rank": ("heads rank DATA --criterion attattr,taylor,accuracy_drop --limit 20", "--out"),
+    "effectiveness": ("heads effectiveness DATA --limit 12", "--json"),
     "curve": ("prune curve DATA --criteria attattr,taylor,random --rank-limit 8 --steps 4", "--json"),
-    "mine": ("triggers mine DATA --limit 20", "--out"),
+    "mine": ("triggers mine DATA --limit 12", "--out"),
     "attack": ("triggers attack DATA --patterns PATTERNS", "--json"),
-    "faithfulness": ("faithfulness DATA --limit 8", "--json"),
-    "evaluate": ("evaluate DATA", "--json"),
+    "faithfulness": ("faithfulness DATA --limit 5", "--json"),
+    "evaluate": ("evaluate DATA --batch-size 4", "--json"),
 }
 
 
@@ -43,7 +43,7 @@ def home(tmp_path_factory):
     model.save_pretrained(home / "model")
     tiny.tokenizer().save_pretrained(home / "model")
     draw = random.Random(0)
-    for name, rows in (("data.tsv", 40), ("other.tsv", 41), ("many.tsv", 4000)):
+    for name, rows in (("data.tsv", 40), ("many.tsv", 4000)):
         lines = [
             f"{' '.join(draw.choices(WORDS, k=draw.randint(2, 8)))}\t{draw.choice(['bad', 'good'])}\n"
             for _ in range(rows)
@@ -60,8 +60,8 @@ def _small_shares(request, monkeypatch, tmp_path):
     if "many" not in request.node.name:
         for module in (accuracy, sensitivity, per_input):
             monkeypatch.setattr(module, "SHARE", 8)
-        monkeypatch.setattr(faithfulness, "SHARE", 2)
-        monkeypatch.setattr(mine, "CHUNK", 4)
+        monkeypatch.setattr(faithfulness, "SHARE", 1)
+        monkeypatch.setattr(mine, "CHUNK", 3)
 
 
 def asked(home, verb, out=None, data="data.tsv", **more):
@@ -118,47 +118,36 @@ def test_interrupted_and_called_again_it_writes_the_same(home, tmp_path, monkeyp
     assert out.read_bytes() == whole.read_bytes()
     ended = run(*asked(home, verb, out))  # everything is there; now the folder goes
     assert ended.exit_code == 0 and out.read_bytes() == whole.read_bytes()
+    told = [line.split() for line in ended.stderr.splitlines() if line.startswith("going on: ")]
+    assert len(told) == 1 + (verb == "curve")  # which ranks, then takes heads out
+    # the controls of an attack are one part, which is kept in shares
+    assert all(int(words[2]) == int(words[4]) - (verb == "attack") for words in told)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["out", "whole"]
 
 
-def totals(said):
-    found = said.partition("going on: ")[2].split()
-    return int(found[0]), int(found[2])
-
-
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "curve"])
-def test_it_says_how_many_parts_were_done_of_how_many(home, tmp_path, monkeypatch, verb):
-    monkeypatch.setattr(units.Resume, "remove", lambda self: None)
-    assert run(*asked(home, verb, tmp_path / "out")).exit_code == 0
-    done, total = totals(run(*asked(home, verb, tmp_path / "out")).stderr)
-    assert done == total - (verb == "attack")  # the controls are one part, kept in shares
-
-
-@pytest.mark.parametrize("verb", VERBS)
-def test_parts_of_other_data_are_refused_and_fresh_begins_anew(home, tmp_path, monkeypatch, verb):
+@pytest.mark.parametrize(
+    ("verb", "change", "named"),
+    [
+        ("rank", ("--reduce", "sum"), 'its options reduce is "max", now it is "sum"'),
+        ("effectiveness", ("--limit", "11"), "its data rows is 12, now it is 11"),
+        ("curve", ("--steps", "5"), "its options steps is 4, now it is 5"),
+        ("mine", ("--pieces",), "its options pieces is false, now it is true"),
+        ("attack", ("--insert-into", "premise"), "its options insert_into"),
+        ("faithfulness", ("--threshold", "0.3"), "its options threshold is 0.4, now it is 0.3"),
+        ("evaluate", ("--labels", "good,bad"), "its model labels"),
+    ],
+)
+def test_parts_of_another_call_are_refused_and_fresh_begins_anew(
+    home, tmp_path, monkeypatch, verb, change, named
+):
     out = tmp_path / "out"
-    with stopped_after(1, monkeypatch):
-        run(*asked(home, verb, out, "other.tsv"))
-    ended = run(*asked(home, verb, out))
-    assert ended.exit_code == 2 and "its data" in ended.stderr and "begin anew (--fresh)" in ended.stderr
-    ended = run(*asked(home, verb, out), "--fresh")
+    with stopped_after(4 if verb == "curve" else 1, monkeypatch):
+        assert run(*asked(home, verb, out)).exit_code == 130
+    ended = run(*asked(home, verb, out), *change)
+    assert ended.exit_code == 2 and named in ended.stderr and "begin anew (--fresh)" in ended.stderr
+    ended = run(*asked(home, verb, out), *change, "--fresh")
     assert ended.exit_code == 0 and "going on" not in ended.stderr
     assert [each.name for each in tmp_path.iterdir()] == ["out"]
-
-
-@pytest.mark.parametrize(
-    ("verb", "option", "value"),
-    [
-        ("rank", "--seed", "1"), ("curve", "--steps", "5"), ("mine", "--pieces", None),
-        ("attack", "--insert-into", "premise"), ("faithfulness", "--threshold", "0.3"),
-        ("evaluate", "--batch-size", "7"),
-    ],
-)  # fmt: skip
-def test_parts_of_other_options_are_refused(home, tmp_path, monkeypatch, verb, option, value):
-    with stopped_after(14 if verb == "curve" else 1, monkeypatch):
-        assert run(*asked(home, verb, tmp_path / "out")).exit_code == 130
-    ended = run(*asked(home, verb, tmp_path / "out"), *filter(None, (option, value)))
-    assert ended.exit_code == 2 and "holds what is done of another call" in ended.stderr
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -216,7 +205,7 @@ def wait_for(folder, count, process):
 
 
 def test_sigterm_is_told_as_ctrl_c_is(home, tmp_path, start):
-    process = start(asked(home, "evaluate", tmp_path / "out", "many.tsv", **{"--batch-size": "1"}))
+    process = start(asked(home, "faithfulness", tmp_path / "out", "many.tsv", **{"--limit": "100"}))
     wait_for(tmp_path, 1, process)
     os.kill(process.pid, signal.SIGTERM)
     process.join(60)
