@@ -234,6 +234,7 @@ def calls(tmp_path_factory) -> dict[str, Call]:
                 "truncate": True,
                 "pair": None,
                 "progress": None,
+                "resume": None,
             },
         ),
         "read_examples": Call(
@@ -257,6 +258,7 @@ def calls(tmp_path_factory) -> dict[str, Call]:
                 "target": "gold",
                 "seed": 0,
                 "progress": None,
+                "resume": None,
             },
         ),
         "load_heads": Call(attattr.load_heads, {"path": folder / "h.parquet"}),
@@ -348,6 +350,7 @@ def calls(tmp_path_factory) -> dict[str, Call]:
                 "batch_size": 32,
                 "any_model": False,
                 "progress": None,
+                "resume": None,
             },
         ),
         "load": Call(attattr.load, {"path": folder / "r.attattr"}),

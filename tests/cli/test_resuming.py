@@ -216,7 +216,10 @@ def test_sigterm_is_told_as_ctrl_c_is(home, tmp_path, start):
 def test_killed_twenty_times_with_many_rows_each_verb_writes_what_it_would_have(home, tmp_path, start):
     draw = random.Random(1)
     more = {"evaluate": {"--batch-size": "2"}, "attack": {"--batch-size": "8"}}
-    grown = {"rank": "200", "effectiveness": "400", "mine": "1000", "faithfulness": "30"}  # rows
+    grown = {  # rows
+        "rank": "100", "effectiveness": "150", "curve": "1500", "mine": "600", "attack": "1200",
+        "faithfulness": "24",
+    }  # fmt: skip
     killed = {}
     for verb in VERBS:
         words = {"--limit": grown[verb]} if verb in grown else {}

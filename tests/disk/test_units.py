@@ -13,7 +13,8 @@ from attattr.disk.units import MANIFEST, SUFFIX, Resume, Units, opened
 from attattr.errors import AttAttrError, InputError
 
 FACTS = {"work": "a", "data": {"rows": 3, "sha256": "x"}, "options": {"seed": 0, "pair": None}}
-VALUE = {"scores": np.array([[0.1, np.nan], [1e-300, -2.0]]), "right": np.arange(3), "label": "gut", "cut": 2}
+ARRAYS = {"scores": np.array([[0.1, np.nan], [1e-300, -2.0]]), "right": np.arange(3)}
+VALUE = ARRAYS | {"label": "gut", "cut": 2}
 
 
 def never():
@@ -31,8 +32,8 @@ def test_what_was_kept_comes_back_to_the_bit(tmp_path):
     with opened(Resume(tmp_path / "parts"), FACTS, 4) as kept:
         found = kept.get("a", never)
     assert found.keys() == VALUE.keys() and found["label"] == "gut" and found["cut"] == 2
-    for name in ("scores", "right"):
-        assert found[name].dtype == VALUE[name].dtype and found[name].tobytes() == VALUE[name].tobytes()
+    for name, array in ARRAYS.items():
+        assert found[name].dtype == array.dtype and found[name].tobytes() == array.tobytes()
 
 
 @pytest.mark.parametrize("harm", ["cut", "flip", "empty", "text"])

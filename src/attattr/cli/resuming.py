@@ -26,7 +26,9 @@ def resuming(fresh: bool, *outputs: str | None) -> Iterator[Resume | None]:
     """
     beside = next((file for each in outputs if each and each != "-" and (file := files.regular(each))), None)
     folder = cache() if beside is None else beside.with_name(f".{_short(beside.name)}.attattr")
-    resume = folder and Resume(folder, shared=beside is None, fresh=fresh, told=_told)
+    resume = None
+    if folder is not None:
+        resume = Resume(folder, shared=beside is None, fresh=fresh, told=_told)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
         yield resume

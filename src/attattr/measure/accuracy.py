@@ -181,7 +181,7 @@ def evaluate_model(
     if not examples:
         raise InputError("there are no rows to evaluate")
     labels, gold = gold_indices(model, examples)
-    options = {"batch_size": batch_size, "truncate": truncate, "pair": pair}
+    options: dict[str, Any] = {"batch_size": batch_size, "truncate": truncate, "pair": pair}
     with resumed(
         resume, "evaluate_model", Attributor(model, tokenizer), examples, options,
         lambda: share_count(len(examples), batch_size),
@@ -213,7 +213,7 @@ def gold_indices(model: PreTrainedModel, examples: Sequence[Example]) -> tuple[l
 
 def answers_right(
     attributor: Attributor,
-    examples: Sequence[Example],
+    examples: Sequence[Example] | Sequence[Encoded],
     gold: np.ndarray,
     masks: Callable[[], Sequence[Mask] | Mask | None] = lambda: None,
     *,

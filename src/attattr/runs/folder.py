@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from attattr.runs.shard import Shard
 
 # parts of the manifest that may differ; which model it is says `identity.belongs`
-FREE = {
+FREE: set[str | tuple[str, str]] = {
     "environment",
     ("data", "name"),
     ("model", "parameters"),
