@@ -9,11 +9,14 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from attattr.disk import files
-from attattr.disk.units import Resume
+
+if TYPE_CHECKING:
+    from attattr.disk.units import Resume
 
 LONGEST = 240  # bytes of a name that still has room for what is put around it
 
@@ -24,6 +27,8 @@ def resuming(fresh: bool, *outputs: str | None) -> Iterator[Resume | None]:
 
     The parts are beside the first output that is a file, else in the user's cache; None: there is none.
     """
+    from attattr.disk.units import Resume
+
     beside = next((file for each in outputs if each and each != "-" and (file := files.regular(each))), None)
     folder = cache() if beside is None else beside.with_name(f".{_short(beside.name)}.attattr")
     resume = None

@@ -21,7 +21,7 @@ from attattr.measure.accuracy import answers_right
 from attattr.measure.masks import Mask
 from attattr.result.attribution import Attribution
 
-SHARE = 32  # inputs attributed between two writes, where a call can be resumed
+SHARE = 16  # inputs attributed between two writes, where a call can be resumed
 OPTIONS = Options(None, "gausslegendre", "auto", 1e-3, "zero", None, None, "heads")  # the defaults
 
 
