@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from attattr.cli import options
 from attattr.cli.resuming import done, resuming
@@ -23,8 +21,8 @@ NAMES = {
 
 
 @dataclass(frozen=True)
-class SomeData(options.TheData):
-    limit: Annotated[int, typer.Option(min=1, help="Only so many rows, drawn at random.")] = 100
+class SomeData(options.SomeRows):
+    limit: options.Limit = 100
 
 
 def faithfulness(
@@ -36,7 +34,7 @@ def faithfulness(
 ) -> None:
     """What becomes of predictions on DATA when attributed edges are taken out, or all others.
 
-    Example: attattr faithfulness sst2_dev.tsv.gz --model sst2 --limit 20
+    Example: attattr faithfulness sst2_dev.tsv.gz --model sst2
     """
     check_threshold(threshold)
     options.check_files({"--json": json_file}, [the_data.data, the_model.model])
@@ -54,7 +52,7 @@ def faithfulness(
             **found.to_json(),
             "model": attributor.facts,
             "data": the_data.name,
-            "limit": the_data.limit,
+            "limit": the_data.most,
             "left_out": [problem._asdict() for problem in problems],
         }
         options.write_json(json_file, facts)

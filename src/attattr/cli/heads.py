@@ -27,10 +27,10 @@ Criteria = Annotated[
 
 
 @dataclass(frozen=True)
-class Sample(options.TheData):
+class Sample(options.SomeRows):
     """The paper ranks heads over about 200 rows."""
 
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many rows, drawn at random.")] = 200
+    limit: options.Limit = 200
 
 
 def rank(
@@ -102,8 +102,15 @@ def _show(found: HeadRanking, model: str, examples: int) -> None:
     console.print("Layers and heads count from 0.", style="dim")
 
 
+@dataclass(frozen=True)
+class FewRows(options.SomeRows):
+    """Of each the model is asked about eighty times."""
+
+    limit: options.Limit = 60
+
+
 def effectiveness(
-    the_data: Sample,
+    the_data: FewRows,
     the_model: options.TheModel,
     json_file: options.Json = None,
     figure: options.Figure = None,

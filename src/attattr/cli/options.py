@@ -151,18 +151,65 @@ class TheData:
 
         return without_secrets(self.data)
 
+    @property
+    def most(self) -> int | None:
+        """So many rows are taken at most."""
+        return self.limit
+
     def read(self, *, draws: bool = True, unlabelled: bool = False) -> tuple[list[Example], list[Problem]]:
         """The usable rows, and the others (to be told by `report`).
 
         draws: whether the verb has more to draw at random than the rows. unlabelled: whether it needs no
         gold labels.
         """
-        if self.limit is None and not draws:
+        if self.most is None and not draws:
             refuse("draws rows, and without --limit none are drawn", "seed")
+        every, problems = self.every(unlabelled=unlabelled)
+        return self.drawn(every), problems
+
+    def every(self, *, unlabelled: bool = False) -> tuple[list[Example], list[Problem]]:
+        """As `read`, of all rows."""
+        from attattr import asked
+
+        asked.seed(self.seed)
         with working(f"reading {self.name}"):
             from attattr.data.examples import read_examples
 
-            return read_examples(**vars(self), unlabelled=unlabelled)
+            return read_examples(
+                self.data,
+                text_columns=self.text_columns,
+                label_column=self.label_column,
+                split=self.split,
+                unlabelled=unlabelled,
+            )
+
+    def drawn(self, every: list[Example]) -> list[Example]:
+        """Those of all rows that are taken. What a default leaves out is told."""
+        from attattr.data.examples import drawn
+
+        taken = drawn(every, self.most, self.seed)
+        if len(taken) < len(every):
+            self.tell_left_out(len(taken), len(every))
+        return taken
+
+    def tell_left_out(self, taken: int, every: int) -> None:
+        """What a default leaves out; who gave --limit knows it."""
+        if "limit" not in _given.get():
+            of = f"{taken:,} of {every:,} rows, drawn with seed {self.seed}"
+            typer.echo(f"{of}; --limit N for another number, --all for all.", err=True)
+
+
+@dataclass(frozen=True)
+class SomeRows(TheData):
+    """As many rows as take minutes. A verb's own `limit` says how many."""
+
+    all_rows: Annotated[bool, typer.Option("--all", help="All rows.")] = False
+
+    @property
+    def most(self) -> int | None:
+        if self.all_rows:
+            refuse("takes some of the rows, and --all takes all", "limit")
+        return None if self.all_rows else self.limit
 
 
 def flattened(verb: Callable[..., None]) -> Callable[..., None]:

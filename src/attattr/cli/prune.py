@@ -109,8 +109,13 @@ def _show(report: PruneReport, out: str, layout: str) -> None:
         typer.echo("It loads with from_pretrained.")
 
 
+@dataclass(frozen=True)
+class Measured(options.SomeRows):
+    limit: options.Limit = 300  # 200 to rank on, 100 to measure on
+
+
 def curve(
-    the_data: options.TheData,
+    the_data: Measured,
     the_model: options.TheModel,
     criteria: Criteria = "attattr,taylor,attention,random",
     rank_limit: Annotated[int, typer.Option(min=2, help="Rows to rank the heads on.")] = 200,
@@ -121,7 +126,7 @@ def curve(
 ) -> None:
     """Accuracy as the least important heads go: ranked on some rows of DATA, measured on the others.
 
-    Example: attattr prune curve mnli_dev.tsv.gz --model mnli --limit 2000 --figure curve.svg
+    Example: attattr prune curve mnli_dev.tsv.gz --model mnli --figure curve.svg
     """
     options.check_files({"--json": json_file, "--figure": figure}, [the_data.data, the_model.model])
     examples, problems = the_data.read()

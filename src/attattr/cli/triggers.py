@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,15 +16,15 @@ from attattr.errors import InputError
 if TYPE_CHECKING:
     from attattr.triggers.pattern import Pattern
 
-MINED = 500  # rows that are mined where it is not said how many
+MINED = 400  # rows that are mined where it is not said how many
 SHOWN = 10
 
 
 @dataclass(frozen=True)
-class MinedData(options.TheData):
+class MinedData(options.SomeRows):
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help="Only so many rows, drawn at random. [default: 500; of a run folder all]"),
+        typer.Option(min=1, help="Only so many rows, drawn at random. [default: 400; of a run folder all]"),
     ] = None
 
 
@@ -48,15 +48,15 @@ def mine(
     data: Run | list
     if (Path(the_data.data) / "manifest.json").is_file():
         options.refuse("has no effect on a run folder", "text_columns", "label_column", "split", "fresh")
-        if the_data.limit is None:
+        if the_data.most is None:
             options.refuse("draws rows, and of a run folder all are taken without --limit", "seed")
-        data, limit = open_run(the_data.data), the_data.limit
+        data, limit = open_run(the_data.data), the_data.most
     else:
-        data, problems = replace(the_data, limit=None).read()
+        data, problems = the_data.every()
         options.report(problems)
-        limit = the_data.limit or MINED
-        if the_data.limit is None and len(data) > MINED:
-            typer.echo(f"Mining {MINED} of {len(data):,} rows (--limit takes another number).", err=True)
+        limit = the_data.most if the_data.all_rows else the_data.limit or MINED
+        if limit is not None and limit < len(data):
+            the_data.tell_left_out(limit, len(data))
     attributor = the_model.attributor()
     from attattr.triggers.mine import mine_triggers
 
@@ -72,8 +72,13 @@ def mine(
         typer.echo(f"Wrote {len(found)} patterns to {out}.", err=True)
 
 
+@dataclass(frozen=True)
+class AttackedData(options.SomeRows):
+    limit: options.Limit = 100  # each once for every pattern and control
+
+
 def attack(
-    the_data: options.TheData,
+    the_data: AttackedData,
     the_model: options.TheModel,
     patterns: Annotated[str, typer.Option(help="File of patterns, from `mine`.", metavar="FILE")],
     insert_into: Annotated[
@@ -99,9 +104,9 @@ def attack(
     from attattr.triggers.pattern import read_patterns
 
     found = read_patterns(patterns)
-    examples, problems = the_data.read()
+    every, problems = the_data.every()
     options.report(problems)
-    every = replace(the_data, limit=None).read()[0] if the_data.limit else examples
+    examples = the_data.drawn(every)
     attributor = the_model.attributor()
     from attattr.disk.checked import signed
     from attattr.triggers.attack import attack_model
@@ -112,7 +117,7 @@ def attack(
             words_from=every, seed=the_data.seed, batch_size=batch_size, any_model=any_model,
             progress=progress, resume=resume,
         )  # fmt: skip
-    source = {"data": the_data.name, "limit": the_data.limit, "patterns_file": patterns}
+    source = {"data": the_data.name, "limit": the_data.most, "patterns_file": patterns}
     facts = measured.to_json() | source
     facts["left_out"] = [problem._asdict() for problem in problems]
     if json_file is not None:

@@ -181,10 +181,14 @@ def read_examples(
         if not problems:
             raise InputError(f"'{called}' has no rows")
         raise InputError(f"no row of '{called}' can be used: line {problems[0].line}: {problems[0].reason}")
-    if limit is not None and limit < len(examples):
-        chosen = sorted(random.Random(seed).sample(range(len(examples)), limit))
-        examples = [examples[i] for i in chosen]
-    return examples, problems
+    return drawn(examples, limit, seed), problems
+
+
+def drawn(examples: list[Example], limit: int | None, seed: int) -> list[Example]:
+    """So many of them, drawn at random, in their order; all where there are no more, or limit is None."""
+    if limit is None or limit >= len(examples):
+        return examples
+    return [examples[i] for i in sorted(random.Random(seed).sample(range(len(examples)), limit))]
 
 
 def _text_columns(
