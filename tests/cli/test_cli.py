@@ -164,12 +164,13 @@ def test_options_arrive_unchanged(run):
     _, fake = run(
         "a", "-m", "x", "--target", "joy", "--output", "logit", "--method", "riemann_right",
         "--n-steps", "20", "--tol", "0.01", "--baseline", "uniform", "--batch-size", "7", "--no-truncate",
+        "--store", "edges",
         "--labels", "a,b",
         "--revision", "r", "--trust-remote-code", "--device", "cpu", "--dtype", "float64",
     )  # fmt: skip
     assert fake.asked[0][1] == {
         "target": "joy", "output": "logit", "method": "riemann_right", "n_steps": 20, "tol": 0.01,
-        "baseline": "uniform", "internal_batch_size": 7, "truncate": False,
+        "baseline": "uniform", "store": "edges", "internal_batch_size": 7, "truncate": False,
     }  # fmt: skip
     assert fake.opened[0][1] == {
         "labels": "a,b", "revision": "r", "trust_remote_code": True, "device": "cpu", "dtype": "float64"
@@ -180,7 +181,7 @@ def test_defaults_are_the_librarys(run):
     _, fake = run("a")
     assert fake.asked[0][1] == {
         "target": None, "output": None, "method": "gausslegendre", "n_steps": "auto", "tol": 1e-3,
-        "baseline": "zero", "internal_batch_size": None, "truncate": True,
+        "baseline": "zero", "store": "auto", "internal_batch_size": None, "truncate": True,
     }  # fmt: skip
     assert fake.opened[0][1]["trust_remote_code"] is False
 
@@ -324,6 +325,35 @@ def test_the_view_holds_every_fact():
 def test_only_so_many_edges():
     assert shown(handmade.attribution(), top=1).count(" → ") == 2  # the heading has one
     assert "→" not in shown(handmade.attribution(), top=0)
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_of_a_long_text_the_strongest_tokens_are_shown(colour):
+    """A text of 1,300 tokens had been as many entries."""
+    words = [f"w{i}" for i in range(600)]
+    axis = handmade.axis(" ".join(words))
+    n = len(axis.tokens)
+    scores = np.zeros((1, n, n), np.float32)
+    scores[0, 0] = np.arange(n) * np.where(np.arange(n) % 2, 1, -1) / n / n
+    result = handmade.attribution(axes={"input": axis}, sites=(handmade.site("s", scores, scores),))
+    lines = shown(result, top=0, colour=colour).splitlines()
+    at = lines.index(f"What attending to a token contributed, the 40 strongest of {n} tokens:")
+    entries = " ".join(lines[at + 1 : lines.index("", at)]).split()
+    assert len(entries) == 3 * 40
+    assert {int(entry) for entry in entries[::3]} == set(range(n - 40, n))
+    assert entries[0] == str(n - 1) and float(entries[2]) == pytest.approx(result.per_token()[-1], abs=1e-4)
+
+
+@pytest.mark.parametrize("store", ["auto", "dense", "edges", "heads"])
+def test_what_is_kept_can_be_chosen(folder, tmp_path, store):
+    saved, page = tmp_path / "x.attattr", tmp_path / "x.html"
+    given = ("--model", folder, "--store", store, "--save", saved, "--html", page)
+    done = commands.run("explain", "the film is not bad", *given)
+    assert done.exit_code == 0, done.stderr
+    found = attattr.load(saved)
+    assert found.options["store"] == ("dense" if store == "auto" else store)
+    assert ("Strongest" in done.stdout) == (store != "heads")
+    assert page.is_file()
 
 
 def test_words_are_whole_and_told_apart():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from attattr.choices import Store
 from attattr.cli import options, texts
 from attattr.errors import InputError
 
@@ -58,6 +59,12 @@ def explain(
     n_steps: options.Steps = "auto",
     tol: options.Tolerance = 1e-3,
     baseline: options.Baseline = "zero",
+    store: Annotated[
+        Store,
+        typer.Option(
+            help="All scores, the strongest edges, or sums of heads only; auto: dense to 512 tokens, then edges."
+        ),
+    ] = "auto",
     top: Annotated[int, typer.Option(min=0, help="So many of the strongest edges.", metavar="N")] = 10,
     json_file: options.Json = None,
     save: Annotated[
@@ -105,6 +112,7 @@ def explain(
             "n_steps": steps,
             "tol": tol,
             "baseline": baseline,
+            "store": store,
             "internal_batch_size": batch_size,
             "truncate": not no_truncate,
             "progress": telling("attributing"),

@@ -9,7 +9,7 @@ WORDS = (
     (r"any_model=True, --any-model", "--any-model"),
     (r"delete the folder, --fresh", "--fresh"),
     (r"--trust-remote-code, in Python trust_remote_code=True", "--trust-remote-code"),
-    (r"make the result with store='dense'", "make the result with attattr explain --save"),
+    (r"make the result with store='dense'", "make the result with attattr explain --store dense --save"),
     (r"n_steps of (\w+), if not 'auto',", r"--n-steps for \1"),
     (
         r"n_steps='auto' goes with \w+; give (\w+) a number",

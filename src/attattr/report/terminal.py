@@ -22,6 +22,8 @@ PAPER = (255, 255, 255)
 BAR = 30  # characters of a probability of 1
 SHOWN = 10  # probabilities
 COLUMNS = 3  # of the table of tokens
+LONG = 512  # tokens: of more, only the strongest are shown
+STRONGEST = 40
 NOUNS = {  # kinds of targets that may be what is predicted
     "class": "class",
     "label": "label",
@@ -48,7 +50,8 @@ def view(result: Attribution, top: int = 10, *, colour: bool = True) -> Renderab
     if result.prediction.probabilities:
         parts += [_probabilities(result), Text()]
     if result.sites and result.sites[0].key_sum is not None:
-        parts += [_tokens(result) if colour else _token_table(result), Text()]
+        shaded = colour and len(_first(result).tokens) <= LONG
+        parts += [_tokens(result) if shaded else _token_table(result), Text()]
     if top and result.sites and (result.sites[0].scores is not None or result.sites[0].edges is not None):
         parts += [_edges(result, top), Text()]
     parts += _exactness(result)
@@ -121,7 +124,7 @@ def _tokens(result: Attribution) -> RenderableType:
 
 
 def _token_table(result: Attribution) -> RenderableType:
-    """The same in numbers, read column by column."""
+    """The same in numbers, read column by column; of a long text the strongest, the first of them first."""
     axis, values = _first(result), result.per_token()
     table = Table(box=None, pad_edge=False, padding=(0, 1), show_header=False)
     for _ in range(COLUMNS):
@@ -129,13 +132,19 @@ def _token_table(result: Attribution) -> RenderableType:
         table.add_column(overflow="fold", max_width=16)
         table.add_column(justify="right")
     form = _form(float(np.abs(values).max(initial=0)))
-    height = -(-len(axis.tokens) // COLUMNS)
+    shown: Sequence[int] = range(len(axis.tokens))
+    said = "What attending to each token contributed:"
+    if len(axis.tokens) > LONG:
+        shown = np.argsort(-np.abs(values), kind="stable")[:STRONGEST].tolist()
+        of = f"the {STRONGEST} strongest of {len(axis.tokens):,} tokens"
+        said = f"What attending to a token contributed, {of}:"
+    height = -(-len(shown) // COLUMNS)
     for row in range(height):
         cells: list[RenderableType] = []
-        for i in range(row, len(axis.tokens), height):
+        for i in shown[row::height]:
             cells += [str(i), Text(_shown(axis.tokens[i])), f"{float(values[i]):{form}} "]
         table.add_row(*cells)
-    return Group(Text("What attending to each token contributed:"), table)
+    return Group(Text(said), table)
 
 
 def _edges(result: Attribution, top: int) -> RenderableType:
