@@ -284,7 +284,11 @@ def test_a_disk_that_fills_up_is_said(run, tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", full)
     outcome, _ = run("a", "-m", "x", "--save", str(tmp_path / "s"))
-    fails(outcome, 1, "No space left on device")
+    assert outcome.exit_code == 1
+    last = outcome.stderr.splitlines()[-1]
+    assert last == f"Error: cannot write '{tmp_path / 's'}': No space left on device"
+    assert "positive" in outcome.stdout and "Wrote" not in outcome.stderr
+    assert os.listdir(tmp_path) == []
 
 
 def test_the_traceback_is_there_for_who_asks(run, monkeypatch):

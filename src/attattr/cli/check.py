@@ -36,6 +36,8 @@ def check(
         lengths = [int(part) for part in tokens.split(",")]
     except ValueError:
         raise InputError(f"--tokens takes whole numbers separated by commas, not '{tokens}'") from None
+    if min(lengths) < 2:
+        raise InputError(f"--tokens takes numbers from 2, not {min(lengths)}")
     attributor = the_model.attributor()
     if attributor.model.main_input_name == "pixel_values":
         options.refuse("has no effect on a model of images, whose size is its own", "tokens")

@@ -62,7 +62,7 @@ def explain(
     store: Annotated[
         Store,
         typer.Option(
-            help="All scores, the strongest edges, or sums of heads only; auto: dense to 512 tokens, then edges."
+            help="All scores, the strongest edges, or sums of heads only; auto: edges above 512 tokens."
         ),
     ] = "auto",
     top: Annotated[int, typer.Option(min=0, help="So many of the strongest edges.", metavar="N")] = 10,
@@ -93,8 +93,7 @@ def explain(
         raise InputError(f"explain takes texts: show '{saved}' with attattr tree or attattr figure")
     texts.check_count(text)
     steps = options.steps(method, n_steps)
-    if not tol > 0:
-        raise InputError(f"--tol must be positive, not {tol:g}")
+    options.tolerance(tol)
     read = [*texts.files(text), the_model.model]
     options.check_files({"--json": json_file, "--save": save, "--html": html}, read)
     text = texts.read(text)
@@ -125,12 +124,11 @@ def explain(
             measuring = telling("taking out")
             result, effects = attribute_and_measure(attributor, inputs, measuring=measuring, **wanted)
     if save is not None:
-        with options.writing(save):
-            result.save(save)
+        save = options.write(save, result.save)
     if html is not None:
-        options.write_text(html, result.to_html(effects=effects))
+        html = options.write_text(html, result.to_html(effects=effects))
     if json_file is not None:
-        options.write_json(json_file, result.to_json(top))
+        json_file = options.write_json(json_file, result.to_json(top))
     if json_file == "-":
         return
     from rich.console import Console

@@ -66,15 +66,19 @@ def figure(
     from attattr.report import figures
     from attattr.report.flow import draw_flow
 
-    with options.working(f"drawing {out}"):
+    def draw(place: str) -> None:
         if kind == "flow":
-            draw_flow(result, out, edges=edges, words=words)
+            draw_flow(result, place, edges=edges, words=words)
         elif kind == "tree":
-            figures.draw_tree(result, out, threshold=threshold, words=words)
+            figures.draw_tree(result, place, threshold=threshold, words=words)
         elif kind == "heads":
-            figures.draw_heads(result, out, value="attention" if attention else "attribution")
+            figures.draw_heads(result, place, value="attention" if attention else "attribution")
         elif kind == "matrix":
-            figures.draw_matrix(result, out, site=layer, head=head, words=words)
+            figures.draw_matrix(result, place, site=layer, head=head, words=words)
         else:
-            figures.draw_tokens(result, out, words=words)
-    typer.echo(f"Wrote the figure to {out}.", err=True)
+            figures.draw_tokens(result, place, words=words)
+
+    with options.working(f"drawing {out}"):
+        drawn = options.write(out, draw)
+    if drawn is not None:
+        typer.echo(f"Wrote the figure to {drawn}.", err=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -39,7 +39,7 @@ def rank(
     criterion: Criteria = "attattr",
     reduce: Annotated[Reduction, typer.Option(help="Of attattr, over a head's scores.")] = "max",
     target: Annotated[
-        str, typer.Option(help="Of attattr: the class attributed, gold or predicted.")
+        Literal["gold", "predicted"], typer.Option(help="Of attattr: the class attributed.")
     ] = "gold",
     out: Annotated[str | None, typer.Option(help="Write the table (Parquet).", metavar="FILE")] = None,
     figure: options.Figure = None,
@@ -64,13 +64,15 @@ def rank(
             seed=the_data.seed, progress=progress, resume=resume,
         )  # fmt: skip
     if out is not None:
-        with options.writing(out):
-            found.save(out)
+        out = options.write(out, found.save)
     if figure is not None:
         from attattr.report.plots import plot_heads
 
         first = next(iter(found.importances))
-        plot_heads(found.of(first).mean, figure, title=the_model.model, label=f"importance ({first})")
+        shown, label = found.of(first).mean, f"importance ({first})"
+        figure = options.write(
+            figure, lambda place: plot_heads(shown, place, title=the_model.model, label=label)
+        )
     done(resume)
     _show(found, the_model.model, examples=len(examples))
     for kind, path in (("table", out), ("figure", figure)):
@@ -79,7 +81,12 @@ def rank(
 
 
 def named(criteria: str) -> list[str]:
-    return [name.strip() for name in criteria.split(",") if name.strip()]
+    """The criteria, which are known."""
+    found = [name.strip() for name in criteria.split(",") if name.strip()]
+    for name in found:
+        if name not in CRITERIA:
+            raise InputError(f"unknown criterion '{name}': choose one of {', '.join(CRITERIA)}")
+    return found
 
 
 def _show(found: HeadRanking, model: str, examples: int) -> None:
@@ -137,7 +144,8 @@ def effectiveness(
             for ranking, orders in found.curves.items()
             for order, c in orders.items()
         }
-        plot_curves(curves, figure, x_label="heads taken out of every layer", y_label="accuracy")
+        x_label = "heads taken out of every layer"
+        options.write(figure, lambda place: plot_curves(curves, place, x_label=x_label, y_label="accuracy"))
     if json_file is not None:
         options.write_json(json_file, found.to_json())
     done(resume)
@@ -190,12 +198,18 @@ def compare(
         if len(files) == 2:
             r = found[0, 1]
             note = f"Pearson r = {r.pearson:.2f}"
-            plot_scatter(means[0], means[1], figure, x_label=names[0], y_label=names[1], note=note)
+            options.write(
+                figure,
+                lambda place: plot_scatter(
+                    means[0], means[1], place, x_label=names[0], y_label=names[1], note=note
+                ),
+            )
         else:
             matrix = np.eye(len(files))
             for (a, b), each in found.items():
                 matrix[a, b] = matrix[b, a] = each.pearson
-            plot_matrix(matrix, names, figure, label="Pearson r of head importance")
+            label = "Pearson r of head importance"
+            options.write(figure, lambda place: plot_matrix(matrix, names, place, label=label))
     if json_file is not None:
         facts = {"schema_version": SCHEMA_VERSION, "pairs": [vars(each) for each in found.values()]}
         options.write_json(json_file, facts)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
-import itertools
-import json
-import os
-import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, is_dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from attattr import choices
+from attattr.cli import outputs
+from attattr.cli.outputs import check_files as check_files
+from attattr.cli.outputs import write as write
+from attattr.cli.outputs import write_json as write_json
+from attattr.cli.outputs import write_text as write_text
 from attattr.cli.progress import progress_bar as progress_bar
 from attattr.cli.progress import working as working
-from attattr.disk import files
 from attattr.errors import InputError
 from attattr.models import embedded
 
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
 SHOWN_PROBLEMS = 10
 # parameters that the command line named, and how: {"seed": "--seed"}
 _given: ContextVar[dict[str, str]] = ContextVar("given", default={})  # noqa: B039  # never changed
-PICTURES = (".svg", ".pdf", ".png")
 
 Model = Annotated[str, typer.Option("--model", "-m", help="Embedded name, folder or hub id.")]
 Labels = Annotated[
@@ -244,7 +241,8 @@ def flattened(verb: Callable[..., None]) -> Callable[..., None]:
         )
         for name, kind in groups.items():
             given[name] = kind(**{field.name: given.pop(field.name) for field in fields(kind)})
-        verb(**given)
+        with outputs.all_told():
+            verb(**given)
 
     flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
@@ -265,69 +263,11 @@ def refuse(why: str, *names: str) -> None:
             raise InputError(f"{option} {why}: leave it out")
 
 
-def check_files(
-    outputs: Mapping[str, str | None],
-    inputs: Iterable[str | None] = (),
-    *,
-    streams: Collection[str] = ("--json",),
-    figures: Collection[str] = ("--figure",),
-    folders: Collection[str] = (),
-) -> None:
-    """Found out before anything is computed: can the outputs be written, over no input and no other output?
-
-    Args:
-        outputs: option → path; None is one that is not asked for.
-        inputs: files and folders that the verb reads, or names of a hub, which are neither.
-        streams, figures, folders: the options that take "-", that draw, and that name a folder.
-    """
-    asked = {option: path for option, path in outputs.items() if path is not None}
-    read = [os.path.expanduser(given.removeprefix("file://")) for given in inputs if given]
-    for option, path in asked.items():
-        if not path:
-            raise InputError(f"{option} is empty: give it a name")
-        if path == "-" and option not in streams:
-            raise InputError(f"{option} cannot go to standard output: give it a name")
-        if option in figures and Path(path).suffix.lower() not in PICTURES:
-            raise InputError(f"{option} takes a file that ends in .svg, .pdf or .png, not '{path}'")
-        if path != "-":
-            (files.check_folder if option in folders else files.check)(path)
-            _check_apart(option, path, read, files.same if option in folders else files.replaces)
-    named = [(option, path) for option, path in asked.items() if path != "-"]
-    for (one, first), (other, second) in itertools.combinations(named, 2):
-        if files.same(first, second) and not files.same(first, os.devnull):
-            raise InputError(f"{one} and {other} must not name the same file")
-
-
-def _check_apart(option: str, path: str, read: list[str], meets: Callable[[str, str], bool]) -> None:
-    for given in read:
-        if meets(path, given):
-            what = f"'{given}'" if files.same(path, given) else f"a file in '{given}'"
-            raise InputError(f"{option} '{path}' would replace {what}, which is read: give another name")
-
-
-@contextlib.contextmanager
-def writing(path: str) -> Iterator[None]:
-    """What goes wrong in writing there, as a sentence."""
-    try:
-        yield
-    except BrokenPipeError:  # the reader has gone
-        raise
-    except OSError as error:
-        raise files.failed(path, error) from error
-
-
-def write_text(path: str, text: str) -> None:
-    """Text into a file, whole or not at all; "-" is standard output."""
-    if path == "-":
-        sys.stdout.write(text)
-        return
-    with writing(path):
-        files.write(path, text)
-
-
-def write_json(path: str, facts: Any) -> None:
-    """Strict JSON; to a pipe, which may not take every character, in ASCII alone."""
-    write_text(path, json.dumps(facts, indent=2, ensure_ascii=path == "-", allow_nan=False) + "\n")
+def tolerance(tol: float) -> float:
+    """The value of --tol."""
+    if not tol > 0:
+        raise InputError(f"--tol must be positive, not {tol:g}")
+    return tol
 
 
 def steps(method: str, n_steps: str) -> int | str:

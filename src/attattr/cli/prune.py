@@ -11,6 +11,7 @@ from attattr.choices import PrunedFormat
 from attattr.cli import options
 from attattr.cli.heads import Criteria, named
 from attattr.cli.resuming import done, resuming
+from attattr.disk import files
 
 if TYPE_CHECKING:
     from attattr.heads.prune_curves import PruneReport
@@ -52,9 +53,11 @@ def model(
     if the_data.data is None:
         options.refuse("goes with --data", "limit", "seed", "text_columns", "label_column", "split")
     from attattr.heads.importance import load_heads
+    from attattr.heads.prune import heads_to_keep
 
     ranking = load_heads(heads)
     importance = ranking.of(criterion).mean
+    heads_to_keep(importance, keep_heads)  # whether the share is one
     examples = []
     if the_data.data is not None:
         rows, problems = the_data.read(draws=False)
@@ -70,24 +73,31 @@ def model(
     belongs(of_ranking, attributor.facts, f"the ranking in '{heads}'", any_model=any_model)
     with options.working("pruning"):
         pruned = prune_model(attributor, importance, keep_heads, layout)
+        files.check_room(out, sum(parameter.nbytes for parameter in pruned.model.parameters()))
     with options.progress_bar("measuring", parts=True) as progress:
         report = compare_models(
             attributor.model, pruned.model, attributor.tokenizer, examples, pruned.made_up, kept=pruned.kept,
             logits_off=pruned.logits_off, ranked_on=len(ranking.rows), progress=progress,
         )  # fmt: skip
-    with options.writing(out), quiet():
-        write_pruned(pruned.model, attributor.tokenizer, out, pruned.facts, pruned.auto, of=attributor.facts)
+
+    def write(place: str) -> None:
+        with quiet():
+            write_pruned(
+                pruned.model, attributor.tokenizer, place, pruned.facts, pruned.auto, of=attributor.facts
+            )
+
+    written = options.write(out, write)
     if json_file is not None:
         options.write_json(json_file, report.to_json())
     if json_file != "-":
-        _show(report, out, layout)
+        _show(report, written, layout)
 
 
-def _show(report: PruneReport, out: str, layout: str) -> None:
+def _show(report: PruneReport, out: str | None, layout: str) -> None:
+    """out: its folder; None: it could not be written."""
     kept, (before, after) = sum(report.kept_heads), report.parameters
-    typer.echo(
-        f"{out}: {kept} of {report.heads} heads kept; by layer {', '.join(map(str, report.kept_heads))}"
-    )
+    by_layer = ", ".join(map(str, report.kept_heads))
+    typer.echo(f"{out or 'not written'}: {kept} of {report.heads} heads kept; by layer {by_layer}")
     typer.echo(f"parameters  {before:,} → {after:,} ({after / before:.1%})")
     typer.echo(f"weights     {report.bytes[0] / 1e6:.1f} MB → {report.bytes[1] / 1e6:.1f} MB")
     middle, low, high = report.latency_ratio
@@ -100,6 +110,8 @@ def _show(report: PruneReport, out: str, layout: str) -> None:
             f"accuracy    {spans[0]} → {spans[1]}, {whole.n:,} rows "
             f"other than the {report.ranked_on} ranked on"
         )
+    if out is None:
+        return
     if layout == "sliced":
         typer.echo(
             f'It loads with attattr.load_pruned("{out}"), --model {out}, or from_pretrained with '
@@ -129,17 +141,18 @@ def curve(
     Example: attattr prune curve mnli_dev.tsv.gz --model mnli --figure curve.svg
     """
     options.check_files({"--json": json_file, "--figure": figure}, [the_data.data, the_model.model])
+    criterion = named(criteria)
     examples, problems = the_data.read()
     options.report(problems)
-    attributor = the_model.attributor()
     from attattr.heads.importance import rank_heads
     from attattr.heads.prune_curves import prune_curves, split
 
     first, others = split(examples, rank_limit, the_data.seed)
+    attributor = the_model.attributor()
     progress_bar = options.progress_bar("pruning curves", parts=True)
     with resuming(fresh, json_file, figure) as resume, progress_bar as progress:
         ranking = rank_heads(
-            attributor, first, criteria=named(criteria), seed=the_data.seed, progress=progress,
+            attributor, first, criteria=criterion, seed=the_data.seed, progress=progress,
             resume=resume and resume.within("ranking"),
         )  # fmt: skip
         found = prune_curves(
@@ -150,7 +163,8 @@ def curve(
         from attattr.report.plots import plot_curves
 
         curves = {name: (c.x, c.accuracy, c.low, c.high) for name, c in found.curves.items()}
-        plot_curves(curves, figure, x_label="share of heads removed", y_label="accuracy")
+        x_label = "share of heads removed"
+        options.write(figure, lambda place: plot_curves(curves, place, x_label=x_label, y_label="accuracy"))
     if json_file is not None:
         options.write_json(json_file, found.to_json())
     done(resume)

@@ -51,6 +51,7 @@ def run(
     if engine != "ray":
         options.refuse("goes with --engine ray", "ray_address", "workers")
     n_nodes = options.steps(method, n_steps)
+    options.tolerance(tol)
     options.check_files({"--out": out}, [the_data.data, the_model.model], folders=("--out",))
     examples, problems = the_data.read(draws=False, unlabelled=target != "gold")
     attributor = the_model.attributor()

@@ -54,11 +54,13 @@ def tree(
             "model": result.model,
             "target": {"label": result.target.label, "value": result.target.value},
         }
-        options.write_json(json_file, facts)
+        json_file = options.write_json(json_file, facts)
     if figure is not None:
         from attattr.report.figures import draw_tree
 
-        draw_tree(result, figure, threshold=threshold, words=words)
+        figure = options.write(
+            figure, lambda place: draw_tree(result, place, threshold=threshold, words=words)
+        )
     if json_file == "-":
         return
     from rich.console import Console

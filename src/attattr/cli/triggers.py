@@ -65,11 +65,12 @@ def mine(
             attributor, data, top=top, pieces=pieces, limit=limit, seed=the_data.seed, progress=progress,
             resume=resume,
         )  # fmt: skip
-    options.write_text(out, "".join(pattern.line() for pattern in found))
+    written = options.write_text(out, "".join(pattern.line() for pattern in found))
     done(resume)
     if out != "-":
         _show_patterns(found)
-        typer.echo(f"Wrote {len(found)} patterns to {out}.", err=True)
+        if written is not None:
+            typer.echo(f"Wrote {len(found)} patterns to {written}.", err=True)
 
 
 @dataclass(frozen=True)
@@ -165,8 +166,8 @@ def report(
     facts = read_attack(attack_file)
     if the_model.model is not None:
         facts = explained(facts, the_model.attributor())
-    options.write_text(out, ways[suffix](facts))
-    typer.echo(f"Wrote {out}.", err=True)
+    if written := options.write_text(out, ways[suffix](facts)):
+        typer.echo(f"Wrote {written}.", err=True)
 
 
 def _show_attack(facts: dict) -> None:

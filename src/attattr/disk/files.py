@@ -12,6 +12,7 @@ import errno
 import os
 import re
 import secrets
+import shutil
 import stat
 import sys
 import tempfile
@@ -160,6 +161,26 @@ def check_folder(path: str | Path) -> None:
         raise InputError(f"cannot write into '{path}': '{there}' is not a folder")
     if not os.access(there, os.W_OK | os.X_OK):
         raise InputError(f"cannot write into '{path}': {os.strerror(errno.EACCES)}")
+
+
+def check_room(path: str | Path, wanted: int) -> None:
+    """Found out before more is computed: has the disk room for so many bytes there?
+
+    >>> check_room(folder / "model", 1 << 60)
+    Traceback (most recent call last):
+    attattr.errors.AttAttrError: '...' takes 1,152,921,504.6 GB, and its disk has ... GB left: ...
+
+    Raises:
+        AttAttrError: it has not.
+    """
+    wanted_at = Path(os.path.realpath(local(path)))
+    there = next(each for each in (wanted_at, *wanted_at.parents) if os.path.lexists(each))
+    free = shutil.disk_usage(there).free
+    if wanted > free:
+        raise AttAttrError(
+            f"'{path}' takes {wanted / 1e9:,.1f} GB, and its disk has {free / 1e9:,.1f} GB "
+            "left: make room, or name another place"
+        )
 
 
 def same(one: str | Path, other: str | Path) -> bool:
