@@ -117,3 +117,16 @@ def test_help_loads_nothing_heavy(arguments):
     assert (
         loaded_after(code + "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code") == set()
     )
+
+
+def test_explain_loads_what_it_needs_alone():
+    """None of these has a part in an explanation. (pydantic is loaded by typer.)"""
+    others = ("datasets", "pyarrow", "pandas", "matplotlib", "networkx", "starlette", "uvicorn", "ray")
+    program = (
+        "import sys\nsys.argv = ['attattr', 'explain', 'A fine film.']\nfrom attattr.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        f"print('loaded:', *[m for m in {others!r} if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "positive" in done.stdout
+    assert done.stderr.splitlines()[-1] == "loaded:"
