@@ -1,4 +1,4 @@
-"""The command in processes of its own, each forked from one that has imported what a run needs.
+"""Processes of their own, each forked from one that has imported what the command needs.
 
 Importing it anew takes ten times as long as what is tested. How a fresh process starts is tested in cli/.
 """
@@ -11,6 +11,8 @@ import resource
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import attattr.cli
@@ -22,16 +24,16 @@ IMPORTED = [
 ]  # fmt: skip
 
 
-class Command:
-    """As `subprocess.Popen(["attattr", …])`; no file it writes may grow beyond `limit` bytes."""
+class Forked:
+    """A call in another process, as `subprocess.Popen`; no file it writes may grow beyond `limit` bytes."""
 
-    def __init__(self, *arguments: str, limit: int | None = None):
+    def __init__(self, call: Callable[[], object], limit: int | None = None):
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(IMPORTED)
         self._said = tempfile.TemporaryDirectory()
         for name in ("out", "err"):
             (Path(self._said.name) / name).touch()
-        self._process = context.Process(target=_main, args=(arguments, self._said.name, limit))
+        self._process = context.Process(target=_called, args=(call, self._said.name, limit))
         self._process.start()
 
     @property
@@ -52,10 +54,19 @@ class Command:
             return (Path(said) / "out").read_text(), (Path(said) / "err").read_text()
 
 
-def _main(arguments: tuple[str, ...], said: str, limit: int | None) -> None:
+def command(*arguments: str, limit: int | None = None) -> Forked:
+    """`attattr …`"""
+    return Forked(partial(_main, arguments), limit)
+
+
+def _main(arguments: tuple[str, ...]) -> None:
+    sys.argv = ["attattr", *arguments]
+    attattr.cli.main()
+
+
+def _called(call: Callable[[], object], said: str, limit: int | None) -> None:
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{said}/{name}", os.O_WRONLY), number)
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    sys.argv = ["attattr", *arguments]
-    attattr.cli.main()
+    call()

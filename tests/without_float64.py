@@ -109,21 +109,17 @@ def measured() -> Iterator[Callable[[], Any]]:
     yield lambda: attattr.measure_effects(one, one.attribute("the film is good"))
 
 
-def main() -> int:
-    failed = 0
-    for measure in measured():
-        try:
-            assert measure()
-        except Exception:
-            traceback.print_exc(limit=-3)
-            failed += 1
-    print(f"{failed} failed")
-    return failed
-
-
-if __name__ == "__main__":
+def main() -> None:
     _setup_privateuseone_for_python_backend(NAME)
     torch.__future__.set_swap_module_params_on_conversion(True)  # a parameter becomes another kind of tensor
     warnings.simplefilter("ignore")
+    failed = 0
     with Factories(), Literals():
-        sys.exit(main())
+        for measure in measured():
+            try:
+                assert measure()
+            except Exception:
+                traceback.print_exc(limit=-3)
+                failed += 1
+    print(f"{failed} failed")
+    sys.exit(failed)

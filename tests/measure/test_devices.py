@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
 
+import without_float64
 from attattr.heads.prune_curves import _latency_ratio
+from forked import Forked
 
 
 def test_nothing_asks_for_float64_on_a_device_that_has_none():
-    here = Path(__file__).parents[1]
-    done = subprocess.run(
-        [sys.executable, here / "without_float64.py"], capture_output=True, text=True, check=False,
-        env=os.environ | {"PYTHONPATH": f"{here.parent / 'src'}{os.pathsep}{here}"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
+    process = Forked(without_float64.main)
+    out, err = process.communicate(timeout=240)
+    assert (process.returncode, out) == (0, "0 failed\n"), err[-2000:]
 
 
 class Launched:

@@ -25,7 +25,7 @@ from attattr.disk import files
 from attattr.disk.checked import signed
 from attattr.runs.run import attribute_data, usable
 from attattr.runs.shard import Work
-from forked import Command
+from forked import Forked, command
 
 ROWS = 40
 SHARD = 2
@@ -68,12 +68,12 @@ def whole(home):
     return tables(home / "whole")
 
 
-def start(home: Path, out: Path, *more: str, data: str = "data.tsv", limit: int | None = None) -> Command:
-    command = ["run", str(home / data), "--model", str(home / "model"), "--out", str(out)]
-    return Command(*command, "--shard-size", str(SHARD), *more, limit=limit)
+def start(home: Path, out: Path, *more: str, data: str = "data.tsv", limit: int | None = None) -> Forked:
+    arguments = ["run", str(home / data), "--model", str(home / "model"), "--out", str(out)]
+    return command(*arguments, "--shard-size", str(SHARD), *more, limit=limit)
 
 
-def finish(process: Command, code: int = 0) -> str:
+def finish(process: Forked, code: int = 0) -> str:
     out, err = process.communicate(timeout=240)
     assert process.returncode == code, err
     assert "Traceback" not in err
@@ -86,7 +86,7 @@ def tables(out: Path) -> dict[str, list[dict]]:
     return {name: getattr(run, name).to_table().to_pylist() for name in ("inputs", "edges", "heads")}
 
 
-def wait_for(out: Path, shards: int, process: Command) -> None:
+def wait_for(out: Path, shards: int, process: Forked) -> None:
     while len(list(out.glob("shards/*.json"))) < shards and process.returncode is None:
         time.sleep(0.002)
 
