@@ -366,8 +366,8 @@ class Fake:
     def __init__(self, result):
         self.result, self.asked = result, []
 
-    def attribute(self, *texts, progress):
-        self.asked.append(texts)
+    def attribute(self, inputs, *, progress):
+        self.asked.append(inputs)
         progress(1, 1, "")
         return self.result
 

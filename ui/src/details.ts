@@ -92,6 +92,7 @@ export function detailsView(data: Data, store: Store, open: (site: number, head:
 function guideView({ report }: Data): HTMLElement {
   const worst = Math.max(0, ...report.sites.map((site) => Math.abs(site.gap ?? 0)));
   const unsure = report.sites.filter((site) => !site.converged).length;
+  const unit = report.picture ? "patch" : "token";
   const swatch = (kind: string) => h("span", { class: `swatch ${kind}`, "aria-hidden": "true" });
   return h(
     "div",
@@ -102,13 +103,13 @@ function guideView({ report }: Data): HTMLElement {
       {},
       `A score is how much of F, the ${report.target.output} of “`,
       h("bdi", {}, report.target.label),
-      "”, one token’s attention to another carries. In every layer the scores add up to what its attention, as a whole, did to F.",
+      `”, one ${unit}’s attention to another carries. In every layer the scores add up to what its attention, as a whole, did to F.`,
     ),
     h("p", { class: "hues" }, swatch("plus"), "for it ", swatch("minus"), "against it; stronger is wider and fuller."),
     h(
       "p",
       {},
-      "The tree keeps, layer by layer, what is above the threshold × the layer’s largest score, and follows it down to the words. At its top: what the prediction is read from in the last layer.",
+      `The tree keeps, layer by layer, what is above the threshold × the layer’s largest score, and follows it down to the ${report.picture ? "patches" : "words"}. At its top: what the prediction is read from in the last layer.`,
     ),
     h("p", {}, `Largest gap of a layer’s sum: ${tiny(worst)}${unsure ? `; ${unsure} layers did not converge` : ""}.`),
   );

@@ -69,7 +69,7 @@ export function summaryView(data: Data, level: Units): HTMLElement {
 }
 
 function listed(level: Units, values: number[], chosen: number[]): (Node | string)[] {
-  if (!chosen.length) return ["no word in particular"];
+  if (!chosen.length) return ["none in particular"];
   return chosen.flatMap((unit, k) => [
     k ? ", " : "",
     h("b", {}, h("bdi", {}, level.names[unit]!)),

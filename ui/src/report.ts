@@ -11,6 +11,7 @@ import { plain } from "./format";
 import { headView } from "./heads";
 import { matrixView } from "./matrix";
 import { overviewView } from "./overview";
+import { pictureView } from "./picture";
 import { predictionView, summaryView } from "./prediction";
 import { Store } from "./state";
 import { tokenView } from "./tokens";
@@ -19,6 +20,7 @@ import { treeView } from "./tree";
 import type { Report } from "./types";
 
 const MODES = [["tree", "Tree"], ["edges", "Strongest edges"]] as const;
+const LINES = [["strongest", "Strongest edges"], ["head", "One head"], ["none", "None"]] as const;
 const UNITS = [["words", "Words"], ["tokens", "Tokens"]] as const;
 
 /** Shows a report in `root`; what is returned takes it away again. */
@@ -32,6 +34,7 @@ export function mount(root: HTMLElement, report: Report): () => void {
     mode: hasTree ? "tree" : "edges",
     threshold: Math.max(report.threshold, Math.ceil(100 * leastThreshold(data[unit])) / 100),
     count: 30,
+    lines: report.edges ? "strongest" : "head",
     measure: "attribution",
     head: strongest,
     hover: null,
@@ -50,7 +53,11 @@ export function mount(root: HTMLElement, report: Report): () => void {
 
   const summary = h("div", { class: "why" });
   store.on(["unit"], () => summary.replaceChildren(summaryView(data, units())));
-  const words = view("tokens", h("div", {}, tokenView(store, units), summary));
+  const { picture } = report;
+  const words = view("tokens", h("div", {}, picture ? pictureView(data, store, picture) : tokenView(store, units), summary));
+  const input = picture
+    ? h("section", { class: "image", "aria-label": "The image" }, heading("The image", words), lineChoice(), words)
+    : h("section", { class: "text", "aria-label": "The text" }, heading(null, words), words);
   const tree = view("tree", treeView(data, store, units));
   const measures = ([["attribution", "Attribution"], ["attention", "Attention"], ["effect", "Taken out"]] as const).filter(
     ([name]) =>
@@ -77,11 +84,12 @@ export function mount(root: HTMLElement, report: Report): () => void {
         themeButton(),
       ),
     ),
-    h("section", { class: "text", "aria-label": "The text" }, heading(null, words), words),
+    !picture && input,
     overviewView(store, units),
     h(
       "div",
-      { class: "main" },
+      { class: picture ? "main three" : "main" },
+      picture && input,
       h("section", { "aria-label": "Attribution tree" }, heading("Attribution tree", tree, modeChoice(), slider()), tree),
       h(
         "aside",
@@ -167,6 +175,13 @@ export function mount(root: HTMLElement, report: Report): () => void {
     if (!hasTree || !report.edges) return null;
     const chooser = choice("What is drawn", MODES, store.state.mode, (mode) => store.set({ mode, pinned: null }));
     store.on(["mode"], () => chooser.show(store.state.mode));
+    return chooser;
+  }
+
+  function lineChoice(): HTMLElement {
+    const options = LINES.filter(([name]) => name !== "strongest" || report.edges);
+    const chooser = choice("Edges between patches", options, store.state.lines, (lines) => store.set({ lines }));
+    store.on(["lines"], () => chooser.show(store.state.lines));
     return chooser;
   }
 

@@ -13,6 +13,8 @@ export interface State {
   mode: "tree" | "edges";
   threshold: number;
   count: number;
+  /** between the patches of an image */
+  lines: "strongest" | "head" | "none";
   measure: "attribution" | "attention" | "effect";
   head: readonly [number, number];
   hover: EdgeRef | null;

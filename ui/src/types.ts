@@ -56,6 +56,18 @@ export interface Level {
   top: number | null;
 }
 
+/** The patches of an image, rows × columns of them, the first at position `first`; what the model saw.
+ * 
+ * png: in base64; None where the result does not hold it, and width and height are those of the grid. */
+export interface Picture {
+  png: string | null;
+  width: number;
+  height: number;
+  rows: number;
+  columns: number;
+  first: number;
+}
+
 export interface Probability {
   label: string;
   value: number | null;
@@ -71,6 +83,7 @@ export interface Report {
   predicted: string;
   target: TargetFacts;
   axes: AxisFacts[];
+  picture: Picture | null;
   tokens: Level;
   words: Level | null;
   sites: SiteFacts[];

@@ -20,7 +20,7 @@ const report: Report = {
   schema_version: 1, version: "0", model: "toy", revision: null, texts: ["text"],
   prediction: [{ label: "<b>yes</b>", value: 0.75 }, { label: "no", value: 0.25 }], predicted: "<b>yes</b>",
   target: { kind: "class", label: "<b>yes</b>", output: "probability", value: 0.75, predicted: true },
-  axes: [{ name: "input", tokens: level.names, names: level.names }], tokens: level, words: null,
+  axes: [{ name: "input", tokens: level.names, names: level.names }], picture: null, tokens: level, words: null,
   sites: level.layers.map((_, number) => site(number)),
   edges: { site: [0], head: [1], query: [1], key: [2], score: [-0.25], attention: [0.5] }, effects: null,
   threshold: 0.4, method: "gausslegendre", baseline: "zero", notes: ["A note."],

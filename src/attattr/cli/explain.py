@@ -26,12 +26,13 @@ class ModelOrDefault(options.TheModel):
         ),
     ] = None  # type: ignore[assignment]
 
-    def for_texts(self, count: int) -> options.TheModel:
+    def for_inputs(self, inputs: str | tuple[str, str] | dict[str, Any]) -> options.TheModel:
         """The model that was asked for, or the embedded one for so many texts, saying so."""
         if self.model is not None:
             return self
-        name = DEFAULTS[count]
-        which = "one text" if count == 1 else "two texts"
+        if isinstance(inputs, dict):
+            raise InputError("no embedded model sees images: name one that does with --model")
+        name, which = (DEFAULTS[1], "one text") if isinstance(inputs, str) else (DEFAULTS[2], "two texts")
         typer.echo(f"Model: {name}, the embedded one for {which} (--model takes another).", err=True)
         return replace(self, model=name)
 
@@ -40,7 +41,8 @@ def explain(
     text: Annotated[
         list[str],
         typer.Argument(
-            help="One text, or two for a model of pairs; a file that is there is read; - is standard input.",
+            help="One text, or two for a model of pairs; a file that is there is read; - is standard input; "
+            "an image (.png, .jpg, .webp, .gif, .bmp, .tiff) with a --model that sees.",
             metavar="TEXT",
         ),
     ],
@@ -96,9 +98,8 @@ def explain(
     options.tolerance(tol)
     read = [*texts.files(text), the_model.model]
     options.check_files({"--json": json_file, "--save": save, "--html": html}, read)
-    text = texts.read(text)
-    attributor = the_model.for_texts(len(text)).attributor()
-    inputs = text[0] if len(text) == 1 else (text[0], text[1])
+    inputs = texts.inputs(text)
+    attributor = the_model.for_inputs(inputs).attributor()
     with options.progress_bar("", parts=html is not None) as progress:
 
         def telling(what: str) -> Progress:

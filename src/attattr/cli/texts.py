@@ -1,13 +1,30 @@
-"""The texts of a command: as they were given, in files that they name, or on standard input."""
+"""What a command explains: texts as given, in files that they name, or on standard input; an image."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import typer
 
+from attattr.cli import images
 from attattr.errors import InputError
+
+
+def inputs(given: list[str]) -> str | tuple[str, str] | dict[str, Any]:
+    """What is explained: a text, a pair of texts or an image, as `Attributor.attribute` takes it.
+
+    Raises:
+        InputError: as `read`; an image that cannot be read, or is not alone.
+    """
+    image = next(filter(images.is_image, given), None)
+    if image is None:
+        found = read(given)
+        return found[0] if len(found) == 1 else (found[0], found[1])
+    if len(given) > 1:
+        raise InputError(f"'{image}' is an image: it is explained alone, without a second input")
+    return {"image": images.read(image)}
 
 
 def read(given: list[str]) -> list[str]:

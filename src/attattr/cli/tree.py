@@ -97,10 +97,10 @@ def saved_or_made(given: list[str], the_model: ModelOrDefault) -> Attribution:
         from attattr.result.file import load
 
         return load(saved)
-    read = texts.read(given)
-    attributor = the_model.for_texts(len(read)).attributor()
+    inputs = texts.inputs(given)
+    attributor = the_model.for_inputs(inputs).attributor()
     with options.progress_bar("attributing") as progress:
-        return attributor.attribute(*read, progress=progress)
+        return attributor.attribute(inputs, progress=progress)
 
 
 def _view(tree: AttributionTree, result: Attribution) -> list[Tree | str]:

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from attattr.data.examples import Example, as_examples
+from attattr.data.images import patches
 from attattr.data.pieces import consecutive, readable
 from attattr.errors import InputError, ModelError
 from attattr.models.heads import reading
@@ -130,7 +131,11 @@ class _Encoder:
 
     def _texts(self, example: Example) -> Encoded:
         if self.tokenizer is None or not hasattr(self.tokenizer, "convert_ids_to_tokens"):
-            raise InputError("the model reads no texts, or has no tokenizer: give tensors, or {'image': …}")
+            raise InputError(
+                "the model sees images, and was given a text"
+                if hasattr(self.tokenizer, "image_mean")
+                else "the model reads no texts, or has no tokenizer: give tensors, or {'image': …}"
+            )
         assert example.text is not None
         if self.one_at_a_time and example.text_pair is not None:
             first, second = (self._tokens(example, (text,)) for text in (example.text, example.text_pair))
@@ -183,8 +188,8 @@ class _Encoder:
             segments = self._runs(ids, types if types and any(types) else None)
             axes["input"] = self._axis(ids, segments, [None] * len(ids))
         if "pixel_values" in features:
-            patches = _patches(self.model, features["pixel_values"])
-            axes |= {"patches": patches} if patches else {}
+            found = patches(self.model, features["pixel_values"])
+            axes |= {"patches": found} if found else {}
         return self._finish(example, features, axes, False)
 
     def _finish(
@@ -228,8 +233,10 @@ class _Encoder:
         return tensor.tolist() if rank == 1 else tensor
 
     def _pixels(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        if "pixel_values" not in self.takes:
+            raise InputError("the model reads texts and has no image processor, and was given an image")
         if self.tokenizer is None or hasattr(self.tokenizer, "convert_ids_to_tokens"):
-            raise InputError("the model has no image processor: give pixel_values")
+            raise InputError("the model has no image processor (preprocessor_config.json): give pixel_values")
         try:
             made = self.tokenizer(images=inputs["image"], return_tensors="pt")
         except (TypeError, ValueError) as error:
@@ -287,28 +294,3 @@ def _positions(model: PreTrainedModel) -> int | None:
         if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
             return module.weight.shape[0] - module.padding_idx - 1
     return limit if isinstance(limit, int) and limit > 0 else None
-
-
-def _patches(model: PreTrainedModel, pixels: Tensor) -> Axis | None:
-    """Positions of an image (channels, height, width), if its model's config tells how it is cut up."""
-    size = getattr(model.config, "patch_size", None)
-    height, width = size if isinstance(size, list | tuple) else (size, size)
-    if not isinstance(height, int) or not isinstance(width, int) or not height or not width:
-        return None
-    extra = []
-    parameters = dict(model.named_parameters())
-    for ending, name in (
-        ("cls_token", "[CLS]"),
-        ("distillation_token", "[DIST]"),
-        ("register_tokens", "[REG]"),
-    ):
-        held = [p.shape[1] for n, p in parameters.items() if n.endswith(f".{ending}") and p.ndim == 3]
-        extra += [name] * (held[0] if held else 0)
-    rows, columns = pixels.shape[-2] // height, pixels.shape[-1] // width
-    grid = [f"{row},{column}" for row in range(rows) for column in range(columns)]
-    return Axis(
-        tokens=(*extra, *grid),
-        segments=(None,) * len(extra) + (0,) * len(grid),
-        words=(None,) * len(extra) + tuple(range(len(grid))),
-        special=(True,) * len(extra) + (False,) * len(grid),
-    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attattr.asked import Progress
 from attattr.data.encoding import Encoded
+from attattr.data.images import seen
 from attattr.engine import shortcuts
 from attattr.engine.batch import Batch, Collate, opened
 from attattr.engine.batches import length, rows_within_budget
@@ -101,6 +102,7 @@ class Job:
                     model=self.attributor.facts,
                     left_out=recording.left_out,
                     truncated=e.truncated,
+                    picture=seen(self.attributor.model, self.attributor.tokenizer, e.features),
                 )
             )
         self.then(whole, made)

@@ -62,6 +62,20 @@ class LayerMatrix(Part):
     entries: Sparse
 
 
+class Picture(Part):
+    """The patches of an image, rows × columns of them, the first at position `first`; what the model saw.
+
+    png: in base64; None where the result does not hold it, and width and height are those of the grid.
+    """
+
+    png: str | None
+    width: int
+    height: int
+    rows: int
+    columns: int
+    first: int
+
+
 class Level(Part):
     """One reading of the first axis, by tokens or by words: n units.
 
@@ -143,6 +157,7 @@ class Report(Part):
     predicted: str
     target: TargetFacts
     axes: list[AxisFacts]
+    picture: Picture | None  # of an image
     tokens: Level
     words: Level | None  # None where every word is one token
     sites: list[SiteFacts]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from attattr.errors import InputError
 from attattr.page import data as data
+from attattr.result import picture
 from attattr.result.attribution import Attribution
 from attattr.result.shown import printable
 from attattr.result.tree import build_tree, layer_scores, merge_words
@@ -31,6 +33,8 @@ def report(result: Attribution, effects: Effects | None = None, room: int = ROOM
     """
     import attattr
 
+    seen = _picture(result)
+    room -= len(seen.png or "") if seen else 0
     axes = list(result.axes)
     longest = max((len(axis.tokens) for axis in result.axes.values()), default=0)
     room = min(int(room * max(1, longest / 128)), LARGEST - (ROOM - room))
@@ -73,6 +77,7 @@ def report(result: Attribution, effects: Effects | None = None, room: int = ROOM
             )
             for name, each in result.axes.items()
         ],
+        picture=seen,
         tokens=levels[0],
         words=levels[1] if len(levels) > 1 else None,
         sites=[_site(site, axes, a_head) for site in result.sites],
@@ -82,6 +87,21 @@ def report(result: Attribution, effects: Effects | None = None, room: int = ROOM
         method=str(result.options.get("method", "")),
         baseline=str(result.options.get("baseline", "zero")),
         notes=_notes(result),
+    )
+
+
+def _picture(result: Attribution) -> data.Picture | None:
+    if result.grid is None:
+        return None
+    rows, columns = result.grid
+    height, width = picture.size(result.picture) if result.picture else result.grid
+    return data.Picture(
+        png=base64.b64encode(result.picture).decode() if result.picture else None,
+        width=width,
+        height=height,
+        rows=rows,
+        columns=columns,
+        first=next(iter(result.axes.values())).first_patch,
     )
 
 

@@ -24,6 +24,7 @@ SHOWN = 10  # probabilities
 COLUMNS = 3  # of the table of tokens
 LONG = 512  # tokens: of more, only the strongest are shown
 STRONGEST = 40
+PATCHES = 10  # the strongest of an image
 NOUNS = {  # kinds of targets that may be what is predicted
     "class": "class",
     "label": "label",
@@ -36,7 +37,7 @@ ENDS = {"start": "where the answer starts", "end": "where the answer ends"}
 
 
 def view(result: Attribution, top: int = 10, *, colour: bool = True) -> RenderableType:
-    """Header, probabilities, tokens, the `top` strongest edges, completeness; fits 80 columns.
+    """Header, probabilities, tokens or patches, the `top` strongest edges, completeness; fits 80 columns.
 
     >>> from rich.console import Console
     >>> Console(width=80).print(view(result, top=1, colour=False))
@@ -51,7 +52,11 @@ def view(result: Attribution, top: int = 10, *, colour: bool = True) -> Renderab
         parts += [_probabilities(result), Text()]
     if result.sites and result.sites[0].key_sum is not None:
         shaded = colour and len(_first(result).tokens) <= LONG
-        parts += [_tokens(result) if shaded else _token_table(result), Text()]
+        if result.grid is not None:
+            parts += [_image(result, *result.grid), Text()] if colour else []
+            parts += [_patches(result), Text()]
+        else:
+            parts += [_tokens(result) if shaded else _token_table(result), Text()]
     if top and result.sites and (result.sites[0].scores is not None or result.sites[0].edges is not None):
         parts += [_edges(result, top), Text()]
     parts += _exactness(result)
@@ -145,6 +150,34 @@ def _token_table(result: Attribution) -> RenderableType:
             cells += [str(i), Text(_shown(axis.tokens[i])), f"{float(values[i]):{form}} "]
         table.add_row(*cells)
     return Group(Text(said), table)
+
+
+def _image(result: Attribution, rows: int, columns: int) -> RenderableType:
+    """The patches in their places, each as strong as its contribution."""
+    values = result.per_token()
+    largest = float(np.abs(values).max(initial=0)) or 1.0
+    grid = values[_first(result).first_patch :].reshape(rows, columns) / largest
+    lines = [Text(no_wrap=True) for _ in grid]
+    for line, row in zip(lines, grid, strict=True):
+        for share in row.tolist():
+            line.append("  ", style=_ground(share))
+    return Group(*lines)
+
+
+def _patches(result: Attribution) -> RenderableType:
+    """The strongest in numbers, special tokens among them."""
+    axis, values = _first(result), result.per_token()
+    table = Table(box=None, pad_edge=False, header_style="underline")
+    table.add_column("patch")
+    table.add_column("contribution", justify="right")
+    form = _form(float(np.abs(values).max(initial=0)))
+    for i in np.argsort(-np.abs(values), kind="stable")[:PATCHES].tolist():
+        value = float(values[i])
+        table.add_row(
+            _named(axis, i), Text(f"{value:{form}}", Style(color=_rgb(POSITIVE if value > 0 else NEGATIVE)))
+        )
+    count = len(axis.tokens) - axis.first_patch
+    return Group(Text(f"What attending to each of {count} patches contributed, by (row, column):"), table)
 
 
 def _edges(result: Attribution, top: int) -> RenderableType:

@@ -34,7 +34,8 @@ class Attribution:
     [(1, '[CLS]', 'fine', 0.5)]
 
     `axes` names what attention runs over: "input", "output" (the decoder's side), "patches" …; `tokens`,
-    `segments` and `words` are those of the first. All scores are in units of F, the `target`.
+    `segments` and `words` are those of the first. All scores are in units of F, the `target`. `picture` is
+    what the model saw of an image, as PNG: what its patches cover, its longest side at most 512 pixels.
     """
 
     axes: dict[str, Axis]
@@ -47,6 +48,7 @@ class Attribution:
     model: dict[str, Any]
     left_out: tuple[str, ...] = ()  # attention layers that could not be attributed
     truncated: bool = False
+    picture: bytes | None = None
 
     def __repr__(self) -> str:
         name = short(str(self.model.get("name") or ""))
@@ -89,6 +91,12 @@ class Attribution:
     def words(self) -> tuple[int | None, ...]:
         """Which word each token is a piece of; None on special tokens."""
         return self._first.words
+
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """Rows and columns of an image's patches; None of texts, and where no layer attends to patches."""
+        name = next(iter(self.axes))
+        return self.axes[name].grid if any(site.key_axis == name for site in self.sites) else None
 
     @property
     def _first(self) -> Axis:

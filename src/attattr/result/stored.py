@@ -5,6 +5,7 @@ Everything here raises ValueError, and shapes are compared before room is made f
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from pydantic import BaseModel, Field
 
 from attattr.disk.checked import shaped
 from attattr.disk.tensors import Stored
+from attattr.result import picture
 from attattr.result.attribution import Attribution
 from attattr.result.values import Axis, Edges, Prediction, Site, Target
 from attattr.result.written import ARRAYS, EDGES
@@ -48,6 +50,7 @@ class _Facts(BaseModel):
     model: dict[str, Any]
     left_out: tuple[str, ...]
     truncated: bool
+    picture: str | None = None  # base64; files from before have none
 
 
 def attribution(facts: Any, arrays: Mapping[str, Stored]) -> Attribution:
@@ -58,14 +61,17 @@ def attribution(facts: Any, arrays: Mapping[str, Stored]) -> Attribution:
     """
     known = shaped(_Facts, facts)
     for name, axis in known.axes.items():
-        if len({len(getattr(axis, field.name)) for field in fields(Axis)}) > 1:
+        if len({len(getattr(axis, field.name)) for field in fields(Axis) if field.name != "grid"}) > 1:
             raise ValueError(f"the parts of axis {name} differ in length")
+        if axis.grid and (min(axis.grid) < 1 or axis.first_patch < 0):
+            raise ValueError(f"the axis {name} has no such grid")
     shaped(str | None, known.model.get("revision"))
     held = [_held(number, arrays) for number in range(len(known.sites))]
     if any(one not in LAYOUTS or one != held[0] for one in held):
         raise ValueError("its sites do not hold the arrays of one store")
     sites = [_site(number, site, known.axes, arrays) for number, site in enumerate(known.sites)]
-    return Attribution(**dict(known) | {"sites": tuple(sites)})
+    seen = known.picture and picture.checked(base64.b64decode(known.picture, validate=True))
+    return Attribution(**dict(known) | {"sites": tuple(sites), "picture": seen})
 
 
 def _held(number: int, arrays: Mapping[str, Stored]) -> set[str]:

@@ -323,4 +323,5 @@ def _merged(axis: Axis, groups: list[list[int]]) -> Axis:
         segments=tuple(axis.segments[i] for i in first),
         words=tuple(axis.words[i] for i in first),
         special=tuple(axis.special[i] for i in first),
+        grid=axis.grid,  # a patch is a word of its own
     )

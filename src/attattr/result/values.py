@@ -60,13 +60,21 @@ class Axis:
     """Names of the positions that attention runs over, n of them.
 
     segments: 0 for the first text, 1 for the second, None on special tokens. words: the number of the
-    word a piece belongs to, counted over the whole input; None on special tokens.
+    word a piece belongs to, counted over the whole input; None on special tokens. grid: rows and columns of
+    an image's patches, which stand last, row by row, behind special tokens; None of texts.
     """
 
     tokens: tuple[str, ...]
     segments: tuple[int | None, ...]
     words: tuple[int | None, ...]
     special: tuple[bool, ...]
+    grid: tuple[int, int] | None = None
+
+    @property
+    def first_patch(self) -> int:
+        """The position of the patch at the top left: how many special tokens stand before it."""
+        rows, columns = self.grid or (0, 0)
+        return len(self.tokens) - rows * columns
 
     def __repr__(self) -> str:
         return brief(self, counted(len(self.tokens), "token"), " ".join(self.tokens[:20]))

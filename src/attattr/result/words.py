@@ -34,7 +34,10 @@ def grouped(words: Sequence[int | None]) -> list[list[int]]:
 
 
 def piece(axis: Axis, i: int) -> str:
-    """A token of a result without the marks of a word piece; special tokens as they are."""
+    """A token of a result without the marks of a word piece, a patch as (row, column); special tokens as they
+    are."""
+    if axis.grid is not None and i >= axis.first_patch:
+        return "({}, {})".format(*divmod(i - axis.first_patch, axis.grid[1]))
     return axis.tokens[i] if axis.special[i] else plain(axis.tokens[i])
 
 

@@ -5,6 +5,7 @@ Both are described in docs/schema.md. Never pickle: a file from a stranger can b
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from dataclasses import asdict, fields
@@ -53,6 +54,7 @@ def save(result: Attribution, path: str | Path) -> None:
         "prediction": asdict(result.prediction),
         "target": asdict(result.target),
         "sites": sites,
+        "picture": None if result.picture is None else base64.b64encode(result.picture).decode(),
     }
     text = json.dumps(facts)
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -72,7 +74,7 @@ def to_json(result: Attribution, top: int) -> dict[str, Any]:
             "text_pair": result.text_pair,
             "truncated": result.truncated,
             **_axis_facts(result._first),
-            "axes": {name: _axis_facts(axis) for name, axis in result.axes.items()},
+            "axes": {name: _axis_facts(axis) | {"grid": axis.grid} for name, axis in result.axes.items()},
             "prediction": {
                 "label": result.prediction.label,
                 "probability": result.prediction.probability,
