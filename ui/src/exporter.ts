@@ -4,7 +4,7 @@ import { FONT } from "./dom";
 const NS = "http://www.w3.org/2000/svg";
 const COPIED = [
   "fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacity", "stroke-dasharray", "stroke-linecap", "opacity",
-  "font-size", "font-weight", "font-style", "text-anchor", "paint-order", "visibility", "image-rendering",
+  "font-size", "font-weight", "font-style", "text-anchor", "paint-order", "visibility", "image-rendering", "filter",
 ];
 const MARGIN = 16;
 

@@ -9,7 +9,7 @@ import type { Picture } from "./types";
 const NS = "http://www.w3.org/2000/svg";
 const SIDE = 420; // of the picture, in units of the drawing
 const CHIP = [58, 26] as const; // of a special token, beside it
-const LINES = 20;
+const LINES = 12;
 const VEIL = 0.8; // opacity of the strongest: the picture stays to be seen
 
 interface Drawn {
@@ -105,7 +105,7 @@ export function pictureView(data: Data, store: Store, picture: Picture): HTMLEle
   /** From the patch that looks to the one that it looks at, which has the dot; a ring where it looks at itself. */
   function line({ ref, score }: Drawn, most: number, k: number): SVGElement {
     const [[x1, y1], [x2, y2]] = [centre(ref.query[0]!), centre(ref.key[0]!)];
-    const thick = 1 + 4 * strength(score, most);
+    const thick = 1 + 3 * strength(score, most);
     const label = `${data.name(0, ref.query[0]!)} attends to ${data.name(0, ref.key[0]!)}, ${siteName(report, ref.site)}, head ${ref.head}: ${signed(score)}`;
     const mark = node("g", { class: `edge${score < 0 ? " minus" : ""}`, role: "button", tabindex: k ? -1 : 0, "aria-label": label });
     const self = ref.query[0] === ref.key[0];

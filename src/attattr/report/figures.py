@@ -10,6 +10,7 @@ import numpy as np
 
 from attattr.errors import InputError
 from attattr.report.columns import SOFT, WHOLE, cells, places, said, widths_of, written
+from attattr.report.overlay import draw_overlay
 from attattr.report.plots import FAINT, INK, NEGATIVE, POSITIVE, colour_bar, figure, heat, plot_heads, thinned
 from attattr.result.attribution import Attribution
 from attattr.result.tree import AttributionTree, build_tree, merge_words
@@ -258,13 +259,16 @@ def _name_cells(axes: Axes, keys: Sequence[str], queries: Sequence[str], points:
 
 
 def draw_tokens(result: Attribution, path: str | Path, *, words: bool = False) -> None:
-    """What attending to each token contributed, as bars: up for the target, down against it.
+    """What attending to each token contributed: bars, up for the target; for an image, over its patches.
 
     >>> draw_tokens(result, folder / "tokens.png", words=True)
 
     Raises:
         InputError: as `draw_tree`; a store without sums per token.
     """
+    if result.grid is not None and result.picture is not None:
+        draw_overlay(result, path, _said(result))
+        return
     result = merge_words(result) if words else result
     values = np.nan_to_num(result.per_token().astype(float))
     axis = next(iter(result.axes.values()))
