@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,6 +11,7 @@ import handmade
 from attattr.page import data as page_data
 from attattr.page import facts as page_facts
 from attattr.result.attribution import Attribution
+from attattr.result.picture import drawn
 from attattr.result.tree import build_tree
 from attattr.result.values import Axis
 
@@ -43,6 +45,20 @@ def random_result(
         sites.append(handmade.site(f"encoder.layer.{layer}", scores, attention))
     axes = {"input": handmade.axis(" ".join(names[: n - 2]))}
     return handmade.attribution(axes=axes, sites=tuple(sites), text=" ".join(names))
+
+
+def image_result(rows: int = 3, columns: int = 4, layers: int = 2, heads: int = 2) -> Attribution:
+    """Of an image of 12 × 16 pixels a patch, with a [CLS] before the patches."""
+    n = 1 + rows * columns
+    result = random_result(n, layers, heads)
+    names = tuple(f"{row},{column}" for row in range(rows) for column in range(columns))
+    axis = Axis(
+        ("[CLS]", *names), (None, *[0] * (n - 1)), (None, *range(n - 1)), (True, *[False] * (n - 1)),
+        (rows, columns),
+    )  # fmt: skip
+    sites = tuple(replace(site, query_axis="patches", key_axis="patches") for site in result.sites)
+    pixels = np.random.default_rng(0).integers(0, 256, (12 * rows, 16 * columns, 3), np.uint8)
+    return handmade.attribution(axes={"patches": axis}, sites=sites, text=None, picture=drawn(pixels))
 
 
 def hostile() -> Attribution:

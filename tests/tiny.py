@@ -73,6 +73,11 @@ def vit():
     return _ready(t.ViTForImageClassification, config)
 
 
+def sees(**changes):
+    """The image processor of `vit`."""
+    return t.ViTImageProcessor(**{"size": {"height": 12, "width": 12}, **changes})
+
+
 def text(length: int, seed: int = 0, low: int = 5) -> dict[str, torch.Tensor]:
     ids = torch.randint(low, 60, (length,), generator=torch.Generator().manual_seed(seed))
     return {"input_ids": ids}

@@ -378,6 +378,136 @@ def test_every_kind_of_model_has_a_page(open_page, model, inputs):
     assert edges_of(page) == len(build_tree(result).edges)
 
 
+# -- images ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def seen():
+    return pages.image_result(5, 7, layers=3, heads=2)
+
+
+def strengths(values) -> np.ndarray:
+    """As the token view has them."""
+    share = np.abs(values) / np.abs(values).max()
+    return np.where(share < 0.005, 0, 0.06 + 0.94 * share**0.8)
+
+
+def test_contributions_lie_over_the_picture_patch_by_patch(open_page, seen):
+    page = open_page(seen)
+    assert page.locator(".tokens").count() == 0
+    values = seen.per_token()
+    veils = page.locator(".picture .veil")
+    opacity = veils.evaluate_all("all => all.map((each) => Number(each.getAttribute('fill-opacity')))")
+    np.testing.assert_allclose(opacity, 0.8 * strengths(values), atol=1e-6)
+    minus = page.locator(".picture .patch").evaluate_all("all => all.map((e) => e.matches('.minus'))")
+    assert minus == (values < 0).tolist()
+    boxes = veils.evaluate_all("all => all.map((e) => e.getBBox()).map(({x, y}) => [x, y])")
+    image = page.locator(".picture image").evaluate(
+        "e => [e.getBBox().x, e.getBBox().width, e.getBBox().height]"
+    )
+    assert boxes[0][0] + 58 < image[0]  # [CLS] stands beside it
+    for row in range(5):
+        for column in range(7):
+            at = [image[0] + image[1] * column / 7, image[2] * row / 5]
+            np.testing.assert_allclose(boxes[1 + 7 * row + column], at, atol=0.1)
+    loaded = "e => { const i = new Image(); i.src = e.getAttribute('href'); return i.decode().then(() => [i.width, i.height]); }"
+    assert page.locator(".picture image").evaluate(loaded) == [7 * 16, 5 * 12]
+
+
+def test_pointing_at_a_patch_tells_row_column_and_score(open_page, seen):
+    page = open_page(seen)
+    page.get_by_role("group", name="Edges between patches").get_by_role("button", name="None").click()
+    patch = page.locator(".picture .patch").nth(1 + 2 * 7 + 3)
+    patch.hover()
+    value = seen.per_token()[1 + 2 * 7 + 3]
+    told = f"row 2, column 3: {value:+.3f}".replace("-", "−")
+    assert page.locator(".picture .told").inner_text() == told
+    assert page.locator(".picture .ends .key").count() == 1
+    patch.focus()
+    page.keyboard.press("ArrowDown")
+    assert page.locator(".picture .told").inner_text().startswith("row 3, column 3:")
+    page.keyboard.press("ArrowLeft")
+    assert page.locator(".picture .told").inner_text().startswith("row 3, column 2:")
+
+
+def test_edges_between_patches_are_the_strongest_of_all_or_of_the_chosen_head(open_page, seen):
+    page = open_page(seen)
+    group = page.get_by_role("group", name="Edges between patches")
+    lines = page.locator(".picture .edge")
+    label = lines.last.get_attribute("aria-label")  # the strongest, drawn last
+    top = seen.top_edges(1)[0]
+
+    def name(position):
+        return "[CLS]" if position == 0 else "({}, {})".format(*divmod(position - 1, 7))
+
+    sides = f"{name(top.query)} attends to {name(top.key)}, layer {top.site}, head {top.head}: "
+    assert label == (sides + f"{top.score:+.3f}").replace("-", "−")
+    assert page.locator(".picture").get_attribute("data-edges") == "12"
+    group.get_by_role("button", name="One head").click()
+    page.locator(".heads g.cell").nth(0).click()
+    page.wait_for_function(
+        "document.querySelector('.picture .told').textContent.startsWith('Edges of layer')"
+    )
+    which = page.locator(".picture .told").inner_text()
+    site, head = map(int, re.search(r"layer (\d+), head (\d+)", which).groups())
+    scores = np.abs(seen.scores[site, head])
+    query, key = np.unravel_index(int(scores.argmax()), scores.shape)
+    page.wait_for_function(
+        "([site, head]) => document.querySelector('.picture .edge:last-child').getAttribute('aria-label')"
+        ".includes(`layer ${site}, head ${head}`)",
+        arg=[site, head],
+    )
+    assert lines.last.get_attribute("aria-label").startswith(f"{name(query)} attends to {name(key)},")
+    group.get_by_role("button", name="None").click()
+    page.wait_for_function("document.querySelector('.picture').dataset.edges === '0'")
+
+
+def test_an_edge_that_is_pointed_at_elsewhere_is_ringed_on_the_picture(open_page, seen):
+    page = open_page(seen)
+    page.locator(".edge-list tbody tr").nth(20).focus()  # none of those that are drawn
+    edge = seen.top_edges(21)[20]
+    for side, position in (("query", edge.query), ("key", edge.key)):
+        ring = page.locator(f".picture .ends .{side}").evaluate("e => [e.getBBox().x, e.getBBox().y]")
+        veil = page.locator(".picture .veil").nth(position).evaluate("e => [e.getBBox().x, e.getBBox().y]")
+        assert ring == veil
+
+
+def test_a_picture_is_saved_and_printed_with_the_page(open_page, seen, tmp_path):
+    page = open_page(seen)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save tokens as SVG").click()
+    svg = Path(download.value.path()).read_text(encoding="utf-8")
+    assert "data:image/png;base64," in svg and svg.count("<rect") > 36
+    ElementTree.fromstring(svg)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save tokens as PNG").click()
+    assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
+    page.emulate_media(media="print")
+    assert page.locator(".picture image").is_visible()
+    assert not page.get_by_role("group", name="Edges between patches").is_visible()
+    dash = page.locator(".picture .edge.minus .line").first
+    assert dash.evaluate("e => getComputedStyle(e).strokeDasharray") != "none"
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_a_picture_fits_the_screen(open_page, seen, width):
+    page = open_page(seen)
+    page.set_viewport_size({"width": width, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    box = page.locator(".picture svg").bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= width and box["height"] > 150
+
+
+@pytest.mark.parametrize("store", ["edges", "heads"])
+def test_images_with_less_in_them_have_a_page(open_page, store):
+    """No picture, no scores: patches on a plain ground, and what edges there are."""
+    model = Attributor(tiny.vit(), None)
+    page = open_page(model.attribute(tiny.image(), store=store))
+    assert page.locator(".picture .blank").count() == 1
+    assert page.locator(".picture .patch").count() == 10
+    assert (page.locator(".picture").get_attribute("data-edges") == "0") is (store == "heads")
+
+
 def test_the_page_works_inside_a_notebook(browser):
     tab = browser.new_page()
     tab.set_content(handmade.attribution()._repr_html_())

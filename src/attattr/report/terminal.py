@@ -25,6 +25,7 @@ COLUMNS = 3  # of the table of tokens
 LONG = 512  # tokens: of more, only the strongest are shown
 STRONGEST = 40
 PATCHES = 10  # the strongest of an image
+WIDE = 40  # patches of a row, two characters each
 NOUNS = {  # kinds of targets that may be what is predicted
     "class": "class",
     "label": "label",
@@ -53,7 +54,7 @@ def view(result: Attribution, top: int = 10, *, colour: bool = True) -> Renderab
     if result.sites and result.sites[0].key_sum is not None:
         shaded = colour and len(_first(result).tokens) <= LONG
         if result.grid is not None:
-            parts += [_image(result, *result.grid), Text()] if colour else []
+            parts += [_image(result, *result.grid), Text()] if colour and result.grid[1] <= WIDE else []
             parts += [_patches(result), Text()]
         else:
             parts += [_tokens(result) if shaded else _token_table(result), Text()]

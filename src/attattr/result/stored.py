@@ -70,7 +70,8 @@ def attribution(facts: Any, arrays: Mapping[str, Stored]) -> Attribution:
     if any(one not in LAYOUTS or one != held[0] for one in held):
         raise ValueError("its sites do not hold the arrays of one store")
     sites = [_site(number, site, known.axes, arrays) for number, site in enumerate(known.sites)]
-    seen = known.picture and picture.checked(base64.b64decode(known.picture, validate=True))
+    text = known.picture
+    seen = None if text is None else picture.checked(base64.b64decode(text, validate=True))
     return Attribution(**dict(known) | {"sites": tuple(sites), "picture": seen})
 
 
