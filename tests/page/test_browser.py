@@ -410,7 +410,10 @@ def test_contributions_lie_over_the_picture_patch_by_patch(open_page, seen):
         for column in range(7):
             at = [image[0] + image[1] * column / 7, image[2] * row / 5]
             np.testing.assert_allclose(boxes[1 + 7 * row + column], at, atol=0.1)
-    loaded = "e => { const i = new Image(); i.src = e.getAttribute('href'); return i.decode().then(() => [i.width, i.height]); }"
+    loaded = (
+        "e => { const i = new Image(); i.src = e.getAttribute('href');"
+        " return i.decode().then(() => [i.width, i.height]); }"
+    )
     assert page.locator(".picture image").evaluate(loaded) == [7 * 16, 5 * 12]
 
 
