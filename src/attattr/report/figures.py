@@ -267,7 +267,7 @@ def draw_tokens(result: Attribution, path: str | Path, *, words: bool = False) -
         InputError: as `draw_tree`; a store without sums per token.
     """
     if result.grid is not None and result.picture is not None:
-        draw_overlay(result, path, _said(result))
+        draw_overlay(result, path, said(result))
         return
     result = merge_words(result) if words else result
     values = np.nan_to_num(result.per_token().astype(float))
