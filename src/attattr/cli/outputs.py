@@ -69,7 +69,8 @@ def all_told() -> Iterator[None]:
     Raises:
         AttAttrError: as told by `write`.
     """
-    token = _unwritten.set(failures := [])
+    failures: list[str] = []
+    token = _unwritten.set(failures)
     try:
         yield
     finally:
