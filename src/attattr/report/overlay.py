@@ -55,7 +55,7 @@ def draw_overlay(result: Attribution, path: str | Path, title: str) -> None:
             linewidths=min(0.9, 0.09 * points),
         )  # fmt: skip
         bar = drawn.colorbar(scale, ax=laid, fraction=0.05, pad=0.02)
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
         bar.ax.tick_params(length=2)
         if values.min(initial=0.0) < values.max(initial=0.0):
             bar.ax.set_ylim(float(values.min(initial=0.0)), float(values.max(initial=0.0)))
