@@ -307,6 +307,11 @@ def test_numbers_are_the_models_classes_in_its_order_and_that_is_said(labels):
         (["bad", "good"], ["0", "good"], {"good": 1}),
         (["bad", "good"], ["0.5", "1.0"], {}),
         (["bad", "good"], ["-1", "1"], {}),
+        (["1", "2"], ["1.0", "2.0"], {"1.0": 0, "2.0": 1}),  # 1.0 is the class called 1, not the second
+        (["1", "2"], ["1.0"], {"1.0": 0}),
+        (["1", "0"], ["0.0", "1.0"], {"0.0": 1, "1.0": 0}),
+        (["5", "6"], ["0", "1"], {}),  # classes called by numbers are not counted
+        (["bad", "good"], ["1" * 400, "0"], {}),
         (["bad", "good"], [], {}),
     ],
 )

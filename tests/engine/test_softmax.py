@@ -224,6 +224,53 @@ def test_attention_written_by_hand_is_seen(kind):
         np.testing.assert_allclose(result.sites[0].attention, scores.softmax(-1)[0], atol=1e-12)
 
 
+class Optional(t.BertPreTrainedModel):
+    """A BERT, and layers that write their attention out, which an input may leave out."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.bert = t.BertModel(config)
+        self.more = nn.ModuleList([Written("plain"), Written("plain")])
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def forward(self, input_ids=None, attention_mask=None, extra=None, return_dict=None):
+        hidden = self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state[:, 0]
+        for layer in self.more if extra is not None else ():
+            extra = layer(extra)
+        hidden = hidden if extra is None else hidden + extra.mean(1)
+        return t.modeling_outputs.SequenceClassifierOutput(logits=self.classifier(hidden))
+
+
+def test_layers_that_the_first_input_left_out_are_seen_when_they_are_used():
+    torch.manual_seed(0)
+    model = Optional(t.BertConfig(**tiny.SMALL, num_attention_heads=2, num_labels=3)).double().eval()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    text = tiny.text(6)
+    both = text | {"extra": torch.randn(5, 16, dtype=torch.float64)}
+
+    def names(inputs):
+        result = Attributor(model).attribute(inputs, target=1)
+        assert result.converged.all()
+        return [site.name for site in result.sites]
+
+    bert = [f"bert.encoder.layer.{i}.attention.self" for i in range(3)]
+    assert names(text) == bert
+    assert names(both) == [*bert, "more.0", "more.1"]
+    assert names(text) == bert
+
+
+def test_what_was_found_out_is_of_the_model_as_it_is():
+    model = tiny.bert()
+    Attributor(model).attribute(tiny.text(6), n_steps=2)
+    assert known(model) == Ways(softmax=False, proven=True)
+    model.bert.encoder.layer[1].output = nn.Sequential(*[model.bert.encoder.layer[1].output])
+    assert known(model) is None
+    model.bert.encoder.layer[1].output = model.bert.encoder.layer[1].output[0]
+    assert known(model) is not None and known(model.half()) is None
+
+
 def test_several_softmaxes_in_one_module_are_refused():
     with pytest.raises(
         UnsupportedModelError, match="Small can be attributed: it is put together from several"

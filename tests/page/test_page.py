@@ -269,6 +269,11 @@ def test_attributed_and_measured_from_one_reading_of_the_text(attributor, target
     np.testing.assert_array_equal(effects.head_change, wanted.head_change)
 
 
+def test_one_input_is_measured_at_a_time(attributor):
+    with pytest.raises(InputError, match="one input at a time"):
+        attribute_and_measure(attributor, ["a fine film", "not good"])
+
+
 def test_effects_of_a_language_model_and_of_a_difference(attributor):
     language = Attributor(tiny.gpt2(), tiny.tokenizer(bert=False))
     result = language.attribute("the film is", target="very good")

@@ -623,12 +623,19 @@ def test_the_report_shows_attributions_of_the_attacked_model(attack_file, files,
         explained(other, attributor)
 
 
+def strange(attack_file):
+    """Edges of an example, which only `explained` may write, in a file of before checksums."""
+    facts = json.loads(attack_file.read_text())
+    facts["examples"] = [*facts["examples"], facts["examples"][0] | {"edges_before": [{"query": "x"}]}]
+    return json.dumps({name: value for name, value in facts.items() if name != "sha256"})
+
+
 def test_a_report_of_something_else_is_refused(files, attack_file):
     facts = json.loads(attack_file.read_text())
     facts["worst"]["report_rows"] += 1
     for content, code, words in (
         ("nonsense", 1, "not what"), ("[]", 2, "no attack"), ('{"schema_version": "9"}', 2, "no attack"),
-        (json.dumps(facts), 1, "checksum differs"),
+        (json.dumps(facts), 1, "checksum differs"), (strange(attack_file), 1, "damaged"),
     ):  # fmt: skip
         (files / "x").write_text(content)
         outcome = invoke("report", files / "x", "--out", files / "r.md")

@@ -336,3 +336,15 @@ def test_unlabelled_data_can_be_mined():
     assert {p.gold for p in found} == {None}
     assert {p.label for p in found} <= {"LABEL_0", "LABEL_1", "LABEL_2"}
     assert found[0].label_totals == {}
+
+
+@pytest.mark.filterwarnings("ignore:the data's labels are numbers")
+def test_numbers_of_classes_are_the_models_names(attributor):
+    """The labels of patterns are compared with what the model answers: they have to be its names."""
+    names = attributor.labels
+    rows = [
+        Example(text, label=str(i % 2))
+        for i, text in enumerate(["a fine film", "not good", "the film", "bad"])
+    ]
+    named = [replace(row, label=names[int(row.label)]) for row in rows]
+    assert mine_triggers(attributor, rows, top=5) == mine_triggers(attributor, named, top=5)

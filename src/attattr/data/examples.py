@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from attattr import asked
 from attattr.data import tables
-from attattr.data.labels import is_number
+from attattr.data.labels import classes, is_number
 from attattr.errors import InputError
 
 PAIRS = (
@@ -279,6 +279,18 @@ def _label(value: Any, names: list[str] | None) -> str | None:
         return None
     text = str(value).strip()
     return None if text in ("", "-") else text
+
+
+def renamed(names: Sequence[str], examples: Sequence[Example]) -> list[Example]:
+    """The examples, with names for labels that are numbers of the model's classes (`labels.classes`)."""
+    held = {example.label for example in examples if example.label is not None}
+    other = {
+        label: names[i] for label, i in classes(names, held).items() if label.lower() != names[i].lower()
+    }
+    return [
+        example if example.label not in other else replace(example, label=other[example.label])
+        for example in examples
+    ]
 
 
 def digest(example: Example) -> str:

@@ -110,25 +110,24 @@ class Capture:
     def record(self, inputs: Mapping[str, Tensor]) -> Recording:
         """One clean forward: the outputs, every attention call, every block's output.
 
-        What does not go through transformers' AttentionInterface is looked for at its softmaxes: of a
-        model that is seen for the first time by another forward.
+        What does not go through transformers' AttentionInterface is looked for at its softmaxes, by another
+        forward where a list of layers was not seen: it writes its attention out, or the input leaves it out.
 
         Raises:
             UnsupportedModelError: no attention call could be intercepted.
         """
         ways = known(self.model)
         recording, seen = self._record(inputs, ways or Ways(softmax=False))
-        if ways is None:
-            modules = {call.module for call in recording.calls if call is not None}
-            if lists_without(self.model, modules):  # some, or all, of it may be written out in the model
-                other, seen = self._record(inputs, Ways(softmax=True))
-                recording = other if other.reach > recording.reach else recording
+        modules = {call.module for call in recording.calls if call is not None}
+        if not recording.ways.softmax and lists_without(self.model, modules):
+            other, seen = self._record(inputs, Ways(softmax=True))
+            recording = other if other.reach > recording.reach else recording
         if not recording.sites:
             raise UnsupportedModelError(
                 f"no attention of {type(self.model).__name__} can be attributed: "
                 + why_not(recording.left_out, seen)
             )
-        if ways is None:
+        if ways is None or ways.softmax != recording.ways.softmax:
             remember(self.model, Ways(softmax=recording.ways.softmax))
         return recording
 

@@ -1,11 +1,16 @@
-"""How a model's forwards are taken over: found out once of each model, and then passed along."""
+"""How a model's forwards are taken over: found out once of each model, and then passed along.
+
+What was found out holds for the modules and the precision it was found with; of a model that was changed it
+is found out anew.
+"""
 
 from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass
+from typing import Any
 
-from torch import nn
+from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)
@@ -22,15 +27,19 @@ class Ways:
     proven: bool = False  # so taken over, it gives what it gave: shortcuts.proven_ways
 
 
-_known: weakref.WeakKeyDictionary[nn.Module, Ways] = weakref.WeakKeyDictionary()
+_known: weakref.WeakKeyDictionary[PreTrainedModel, tuple[Any, Ways]] = weakref.WeakKeyDictionary()
 
 
-def known(model: nn.Module) -> Ways | None:
-    """What was found out about this model before."""
-    return _known.get(model)
+def known(model: PreTrainedModel) -> Ways | None:
+    """What was found out about this model as it is."""
+    of, ways = _known.get(model, (None, None))
+    return ways if of == _made_of(model) else None
 
 
-def remember(model: nn.Module, ways: Ways) -> Ways:
-    """The same ways, known from now on for as long as the model lives."""
-    _known[model] = ways
-    return ways
+def remember(model: PreTrainedModel, ways: Ways) -> None:
+    """Known from now on, for as long as the model lives and stays what it is."""
+    _known[model] = _made_of(model), ways
+
+
+def _made_of(model: PreTrainedModel) -> Any:
+    return model.dtype, [(id(module), type(module)) for module in model.modules()]

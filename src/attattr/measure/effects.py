@@ -71,6 +71,8 @@ def attribute_and_measure(
 
     measuring: called with (masks done, masks in all, ""). options: of `Attributor.attribute`.
     """
+    if isinstance(inputs, list):
+        raise InputError("what happens without an edge is measured of one input at a time")
     tell = asked.progress(measuring)
     found: list[Effects] = []
 

@@ -14,7 +14,7 @@ PIECES = 32  # positions of one word
 SAID = {
     "model": "the request names no model",
     "texts": "one text or two can be explained",
-    "target": "the target is the name of a class",
+    "target": "the target is a text, such as the name of a class",
     "effects": "effects is true or false",
     "id": "the request names no result by its id",
     "edges": "an edge is {site, head, query: [positions], key: [positions]}",

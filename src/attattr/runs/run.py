@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attattr import __version__, asked
-from attattr.data.examples import Example, Problem, examples_of
-from attattr.data.labels import classes
+from attattr.data.examples import Example, Problem, examples_of, renamed
 from attattr.data.run_folder import FORMAT, Run, open_run, sound
 from attattr.disk import files
 from attattr.disk.held import locked, writing
@@ -161,24 +160,21 @@ def usable(
 
     if not needs_label:
         return list(examples), []
+    examples = renamed(attributor.labels, examples)
     seen = {example.label for example in examples if example.label is not None}
-    named = {label: attributor.labels[i] for label, i in classes(attributor.labels, seen).items()}
     known: dict[str | None, str | None] = {None: "no label"}
     for name in seen:
         try:
-            parse(named.get(name, name), None, attributor.model, attributor.tokenizer)
+            parse(name, None, attributor.model, attributor.tokenizer)
             known[name] = None
         except InputError:
             known[name] = f"unknown label '{name}'"
-    good, bad = [], []
-    for example in examples:
-        label, reason = example.label, known[example.label]
-        if reason is not None:
-            bad.append(Problem(example.line or 0, reason))
-        elif label is not None and label in named and label.lower() != named[label].lower():
-            good.append(replace(example, label=named[label]))
-        else:
-            good.append(example)
+    good = [example for example in examples if known[example.label] is None]
+    bad = [
+        Problem(example.line or 0, reason)
+        for example in examples
+        if (reason := known[example.label]) is not None
+    ]
     if not good:
         held = ", ".join(sorted(seen)[:10]) or "missing"
         raise InputError(

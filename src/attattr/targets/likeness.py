@@ -56,7 +56,7 @@ def answered(
     modes = pooling(model)
     batch = collate([replace(encoded, features=encoded.second)], None, scores.device)
     with torch.no_grad():
-        there = in_full(states_of(model(**batch)))
+        there = in_full(states_of(model(**batch, return_dict=True)))
     kept = torch.tensor([_pooled(encoded.second)], device=scores.device)
     embedding = Embedding(pooled(there, kept, modes)[0], _pooled(encoded.features), modes)
     wish = replace(wish, embedding=embedding)

@@ -15,7 +15,7 @@ import numpy as np
 
 from attattr import asked
 from attattr.choices import INSERT_INTO
-from attattr.data.examples import Example, examples_of
+from attattr.data.examples import Example, examples_of, renamed
 from attattr.disk.digests import of_json
 from attattr.disk.units import Resume, Units, Value
 from attattr.errors import InputError
@@ -96,6 +96,8 @@ def attack_model(
         raise InputError("there are no rows to attack")
     for pattern in patterns:
         belongs(pattern.model, attributor.facts, f"the pattern {pattern.text}", any_model=any_model)
+    examples = renamed(attributor.labels, examples)
+    words_from = None if words_from is None else renamed(attributor.labels, words_from)
     labels, gold = gold_indices(model, examples)
     if len(set(gold.tolist())) < 2:
         raise InputError(f"all rows are labelled '{examples[0].label}': give data of two labels or more")

@@ -83,6 +83,9 @@ class _Example(BaseModel):
     attacked: str
     tokens: list[str]
     inserted: list[Whole]
+    # only `explained` says what the edges are
+    edges_before: None = None
+    edges_after: None = None
 
 
 class _Model(BaseModel):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attattr import asked
-from attattr.data.examples import Example, examples_of
+from attattr.data.examples import Example, examples_of, renamed
 from attattr.data.run_folder import Run
 from attattr.disk.units import Resume, Value
 from attattr.errors import InputError
@@ -75,7 +75,7 @@ def mine_triggers(
     tell = asked.progress(progress)
     if reading(attributor.model) != "classes" or len(attributor.labels) < 2:
         raise InputError("triggers are of classes: the model has none to choose from")
-    examples = _inputs_of(data) if isinstance(data, Run) else examples_of(data)
+    examples = renamed(attributor.labels, _inputs_of(data) if isinstance(data, Run) else examples_of(data))
     labels = {example.label for example in examples}
     if len(labels) == 1 and labels != {None}:
         raise InputError(f"all rows are labelled '{labels.pop()}': give data of two labels or more")
