@@ -641,6 +641,8 @@ def test_a_report_of_something_else_is_refused(files, attack_file):
         outcome = invoke("report", files / "x", "--out", files / "r.md")
         assert outcome.exit_code == code
         assert outcome.stderr.startswith("Error: ") and words in outcome.stderr
+    outcome = invoke("report", attack_file, "--out", files / "r2.md", "--model", "x")
+    assert outcome.exit_code == 2 and "a table shows none" in outcome.stderr
     for suffix in ("pdf", "csv", "json"):
         outcome = invoke("report", attack_file, "--out", files / f"r.{suffix}")
         assert outcome.exit_code == 2 and "in the JSON that `attack` wrote" in outcome.stderr

@@ -52,7 +52,7 @@ def mine(
             options.refuse("draws rows, and of a run folder all are taken without --limit", "seed")
         data, limit = open_run(the_data.data), the_data.most
     else:
-        data, problems = the_data.every()
+        data, problems = the_data.every(unlabelled=True)
         options.report(problems)
         limit = the_data.most if the_data.all_rows else the_data.limit or MINED
         if limit is not None and limit < len(data):
@@ -163,6 +163,8 @@ def report(
         )
     if the_model.model is None:
         options.refuse("goes with --model", *options.OPENING)
+    if suffix == ".md":
+        options.refuse("adds edges to the page, and a table shows none", "model")
     facts = read_attack(attack_file)
     if the_model.model is not None:
         facts = explained(facts, the_model.attributor())
