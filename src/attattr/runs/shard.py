@@ -7,7 +7,6 @@ machine makes the same rows.
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ import pyarrow.parquet as pq
 from safetensors.numpy import save as safetensors_bytes
 
 from attattr.asked import Progress
-from attattr.data.encoding import encode
+from attattr.data.encoding import Encoded, encode
 from attattr.data.examples import Example, Problem
 from attattr.data.run_tables import EDGES, HEADS, INPUTS, NAME
 from attattr.engine.attributor import Attributor, warn
@@ -68,7 +67,8 @@ def make_shard(
     """
     gold = [example.label for example in examples]
     wanted = {"gold": gold, "predicted": None}.get(work.target, work.target)
-    found = attributor.attributed(examples, wanted, options_of(work), keep_going=True, progress=progress)
+    encoded = encode(attributor.model, attributor.tokenizer, examples, pair=attributor.pair)
+    found = attributor.attributed(encoded, wanted, options_of(work), keep_going=True, progress=progress)
     numbered, failed = [], []
     for row, (result, example) in enumerate(zip(found, examples, strict=True), first_row):
         if isinstance(result, ImpossibleError):
@@ -93,7 +93,7 @@ def make_shard(
             }
         )
     worst = max((_worst_gap(result) for result in results), key=abs, default=0.0)
-    return Shard(files, len(results), worst, tuple(failed), _layout(attributor, examples, work))
+    return Shard(files, len(results), worst, tuple(failed), _layout(attributor, encoded, work))
 
 
 def options_of(work: Work) -> Options:
@@ -101,11 +101,9 @@ def options_of(work: Work) -> Options:
     return Options(layers=None, **{name: value for name, value in vars(work).items() if name != "target"})
 
 
-def _layout(attributor: Attributor, examples: Sequence[Example], work: Work) -> dict[str, Any]:
-    """How many inputs each batch has, and of how many tokens: those of the inputs, and those computed."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # said when they were attributed
-        encoded = encode(attributor.model, attributor.tokenizer, examples)
+def _layout(attributor: Attributor, encoded: list[Encoded], work: Work) -> dict[str, Any]:
+    """How many inputs each batch has, and of how many tokens: the inputs', and those computed, without
+    those of a continuation."""
     batches = [
         [length(encoded[i]) for i in batch] for batch in plan(encoded, attributor.model, options_of(work))
     ]
