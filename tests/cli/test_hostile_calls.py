@@ -354,6 +354,7 @@ def calls(tmp_path_factory) -> dict[str, Call]:
             },
         ),
         "load": Call(attattr.load, {"path": folder / "r.attattr"}),
+        "build_flow": Call(attattr.build_flow, {"result": result}),
         "build_tree": Call(attattr.build_tree, {"result": result, "threshold": 0.4, "axis": None}),
         "merge_words": Call(attattr.merge_words, {"result": result}),
         "receptive_field": Call(attattr.receptive_field, {"result": result, "threshold": 0.4, "axis": None}),
@@ -386,7 +387,7 @@ Pattern, PatternToken, measure, Mask, without_edges, without_heads, evaluate_mod
 rank_heads, load_heads, correlate, ranking.of, ranking.ranked, ranking.unlike,
 measure_effectiveness, measure_faithfulness, measure_effects, prune_model, heads_to_keep,
 prune_curves, write_pruned, load_pruned, check_model, attribute_data, Work, open_run, mine_triggers,
-read_patterns, attack_model, load, build_tree, merge_words, receptive_field, top_edges, per_head,
+read_patterns, attack_model, load, build_flow, build_tree, merge_words, receptive_field, top_edges, per_head,
 per_token, to_json, to_html
 """.replace("\n", " ")
     .strip()

@@ -21,7 +21,8 @@ from attattr.result.several import Attributions
 
 LONG = "a long\n name\u202e<b>&\x1b[31m" * 5000
 MANY = 3000
-SHORT = ("Edge", "Example", "PatternToken", "TreeEdge", "Work")  # what they hold is what one wants to see
+# what they hold is what one wants to see
+SHORT = ("Edge", "Example", "FlowEdge", "FlowSite", "PatternToken", "TreeEdge", "Work")
 
 
 def huge() -> dict[str, object]:
@@ -66,6 +67,7 @@ def huge() -> dict[str, object]:
         attattr.AttributionTree(
             names, "input", 0, 0, 0.4, 60, tuple(range(MANY)), (0,) * MANY, (tree_edge,) * MANY
         ),
+        attattr.Flow({LONG: names}, (), (), MANY, (LONG, (0,) * MANY), 1 / 3, 1 / 3, 1 / 3),
         attattr.Reach(1, MANY, (1,) * MANY, 1 / 3, 1 / 3, (1 / 3,) * MANY, 1 / 3),
         attattr.PruneCurves(dict.fromkeys(names, curve), MANY, MANY),
         attattr.Pruned(model, numbers > 0, 1e-7, {LONG: LONG}, LONG, {}),

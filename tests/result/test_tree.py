@@ -433,7 +433,7 @@ def test_a_result_without_scores_is_refused(run, tmp_path):
     for more in ([], ["--words"]):
         outcome, _ = run(str(tmp_path / "x.attattr"), *more)
         assert (outcome.exit_code, outcome.stdout) == (2, "")
-        assert "explain --save" in outcome.stderr
+        assert "explain --store dense --save" in outcome.stderr
 
 
 def test_odd_tokens_are_shown_as_they_are(run):
@@ -476,4 +476,4 @@ def test_wrong_usage_is_found_before_anything_is_computed(run, arguments, words)
 
 
 def test_a_very_long_text_is_a_text(run):
-    assert run("fine " * 2000)[1] == [("fine " * 2000,)]
+    assert run("fine " * 2000)[1] == ["fine " * 2000]

@@ -114,7 +114,7 @@ def attack_model(
     options = setting | {
         "controls": controls,
         "batch_size": batch_size,
-        "patterns": of_json([pattern.to_json() for pattern in patterns]),
+        "patterns": None if resume is None else of_json([pattern.to_json() for pattern in patterns]),
         "words_from": words_from and of_rows(words_from),
     }
     with resumed(
