@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
 import os
 import random
 import signal
-import sys
 import time
 
 import pytest
@@ -20,6 +18,7 @@ from attattr.heads import per_input, sensitivity
 from attattr.measure import accuracy, faithfulness
 from attattr.triggers import mine
 from commands import run
+from forked import command
 
 WORDS = "the a film is fine bad not very man woman eats sleeps nobody and or good".split()
 # a verb's words, and the option that names its output
@@ -174,46 +173,25 @@ def test_a_device_gets_no_folder_beside_it_and_a_long_name_has_one(tmp_path, mon
         assert resume and resume.folder == tmp_path / "there" / ".out.attattr"
 
 
-def command(said):
-    """In a process of its own."""
-    from attattr.cli.verbs import main
-
-    sys.argv = ["attattr", *said]
-    with open(os.devnull, "w") as nowhere:
-        sys.stdout = sys.stderr = nowhere
-        main()
-
-
-@pytest.fixture(scope="module")
-def start():
-    """Starts a command as a process, with torch and the verbs loaded before."""
-    context = multiprocessing.get_context("forkserver")
-    modules = "attattr.cli.verbs attattr.heads.prune_curves attattr.triggers.attack attattr.heads.per_input"
-    context.set_forkserver_preload(modules.split())
-
-    def start(said):
-        process = context.Process(target=command, args=(said,))
-        process.start()
-        return process
-
-    return start
-
-
 def wait_for(folder, count, process):
-    while process.is_alive() and len(parts(folder)) < count:
+    while process.returncode is None and len(parts(folder)) < count:
         time.sleep(0.005)
 
 
-def test_sigterm_is_told_as_ctrl_c_is(home, tmp_path, start):
-    process = start(asked(home, "faithfulness", tmp_path / "out", "many.tsv", **{"--limit": "100"}))
+def ended(process):
+    process.communicate(600)
+    return process.returncode
+
+
+def test_sigterm_is_told_as_ctrl_c_is(home, tmp_path):
+    process = command(*asked(home, "faithfulness", tmp_path / "out", "many.tsv", **{"--limit": "100"}))
     wait_for(tmp_path, 1, process)
-    os.kill(process.pid, signal.SIGTERM)
-    process.join(60)
-    assert process.exitcode == 130 and parts(tmp_path)
+    process.send_signal(signal.SIGTERM)
+    assert ended(process) == 130 and parts(tmp_path)
 
 
 @pytest.mark.slow
-def test_killed_twenty_times_with_many_rows_each_verb_writes_what_it_would_have(home, tmp_path, start):
+def test_killed_twenty_times_with_many_rows_each_verb_writes_what_it_would_have(home, tmp_path):
     draw = random.Random(1)
     more = {"evaluate": {"--batch-size": "2"}, "attack": {"--batch-size": "8"}}
     grown = {  # rows
@@ -226,19 +204,14 @@ def test_killed_twenty_times_with_many_rows_each_verb_writes_what_it_would_have(
         (tmp_path / verb / "whole").mkdir(parents=True)
         whole, out = tmp_path / verb / "whole" / "out", tmp_path / verb / "out"
         said = [asked(home, verb, name, "many.tsv", **words, **more.get(verb, {})) for name in (whole, out)]
-        process = start(said[0])
-        process.join()
-        assert process.exitcode == 0
+        assert ended(command(*said[0])) == 0
         killed[verb] = 0
         for _ in range(3):
-            process = start(said[1])
+            process = command(*said[1])
             wait_for(out.parent, len(parts(out.parent)) + draw.randint(1, 3), process)
             time.sleep(draw.random() * 0.03)
             process.kill()
-            process.join()
-            killed[verb] += process.exitcode == -signal.SIGKILL
-        process = start(said[1])
-        process.join()
-        assert process.exitcode == 0 and out.read_bytes() == whole.read_bytes(), verb
+            killed[verb] += ended(process) == -signal.SIGKILL
+        assert ended(command(*said[1])) == 0 and out.read_bytes() == whole.read_bytes(), verb
         assert [each.name for each in out.parent.iterdir() if each.name != "whole"] == ["out"]
     assert sum(killed.values()) >= 20 and min(killed.values()) >= 2, killed
