@@ -274,3 +274,12 @@ def test_wrong_usage_is_said_with_exit_code_2(folder):
     assert done.exit_code == 2 and "two tables" in done.stderr
     done = run("heads", "rank", folder / "data.tsv", "--model", folder / "model", "--criterion", "magic")
     assert done.exit_code == 2 and "unknown criterion 'magic'" in done.stderr
+
+
+def test_predicted_classes_need_no_labels(attributor):
+    plain = [Example(row.text, row.text_pair) for row in ROWS]
+    found = rank_heads(attributor, plain, target="predicted").of().mean
+    np.testing.assert_array_equal(found, rank_heads(attributor, ROWS, target="predicted").of().mean)
+    for more in ({}, {"target": "predicted", "criteria": ["attattr", "taylor"]}):
+        with pytest.raises(InputError, match="no labels"):
+            rank_heads(attributor, plain, **more)

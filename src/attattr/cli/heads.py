@@ -52,7 +52,8 @@ def rank(
     if "attattr" not in named(criterion):
         options.refuse("goes with --criterion attattr", "reduce", "target")
     options.check_files({"--out": out, "--figure": figure}, [the_data.data, the_model.model])
-    examples, problems = the_data.read()
+    labels = target == "gold" or set(named(criterion)) > {"attattr"}
+    examples, problems = the_data.read(unlabelled=not labels)
     options.report(problems)
     attributor = the_model.attributor()
     from attattr.heads.importance import rank_heads

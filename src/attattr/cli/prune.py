@@ -123,14 +123,14 @@ def _show(report: PruneReport, out: str | None, layout: str) -> None:
 
 @dataclass(frozen=True)
 class Measured(options.SomeRows):
-    limit: options.Limit = 300  # 200 to rank on, 100 to measure on
+    limit: options.Limit = 220  # 120 to rank on, 100 to measure on
 
 
 def curve(
     the_data: Measured,
     the_model: options.TheModel,
     criteria: Criteria = "attattr,taylor,attention,random",
-    rank_limit: Annotated[int, typer.Option(min=2, help="Rows to rank the heads on.")] = 200,
+    rank_limit: Annotated[int, typer.Option(min=2, help="Rows to rank the heads on.")] = 120,
     steps: Annotated[int, typer.Option(min=1, help="Steps from no head to all of them.")] = 10,
     json_file: options.Json = None,
     figure: options.Figure = None,

@@ -19,6 +19,7 @@ from attattr.disk.units import Resume
 from attattr.errors import InputError
 from attattr.heads import table
 from attattr.measure.intervals import bootstrap
+from attattr.models.heads import check_classifier
 from attattr.result.shown import brief, counted, short
 
 if TYPE_CHECKING:
@@ -129,7 +130,8 @@ def rank_heads(
             to 1; `attention`, the mean of the largest attention weight; `accuracy_drop`, the accuracy
             lost when that head alone is taken out; `random`.
         reduce: of `attattr`: max (the paper's), sum or mean_abs of an input's scores of a head.
-        target: class whose probability is attributed: gold (the paper's) or predicted.
+        target: class whose probability is attributed: gold (the paper's), or predicted, which needs no labels
+            if `attattr` is the only criterion.
         resume: folder for finished parts: called again with it, a call that was stopped goes on. It stays,
             and is yours to delete.
 
@@ -157,9 +159,12 @@ def rank_heads(
     tell = asked.progress(progress)
     if len(examples) < 2:
         raise InputError("heads are ranked over two inputs or more: an interval needs them")
-    _, gold = gold_indices(attributor.model, examples)
-    encoded = encode(attributor.model, attributor.tokenizer, examples, pair=attributor.pair)
+    check_classifier(attributor.model)
     others = set(criteria) - {"attattr"}
+    gold = np.zeros(0, int)  # of predicted classes alone no label is needed
+    if others or target == "gold":
+        _, gold = gold_indices(attributor.model, examples)
+    encoded = encode(attributor.model, attributor.tokenizer, examples, pair=attributor.pair)
 
     def total() -> int:
         found = len(of_inputs.shares(attributor, encoded)) if "attattr" in criteria else 0

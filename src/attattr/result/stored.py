@@ -65,6 +65,10 @@ def attribution(facts: Any, arrays: Mapping[str, Stored]) -> Attribution:
             raise ValueError(f"the parts of axis {name} differ in length")
         if axis.grid and (min(axis.grid) < 1 or axis.first_patch < 0):
             raise ValueError(f"the axis {name} has no such grid")
+    count = len(next(iter(known.axes.values())).tokens) if known.axes else 0
+    for what, about in (("target", known.target), ("prediction", known.prediction)):
+        if about.position is not None and not 0 <= about.position < count:
+            raise ValueError(f"its {what} is about a token that is not there")
     shaped(str | None, known.model.get("revision"))
     held = [_held(number, arrays) for number in range(len(known.sites))]
     if any(one not in LAYOUTS or one != held[0] for one in held):
