@@ -134,6 +134,9 @@ def test_encoder_cross_and_decoder_in_one_graph(make):
     assert kinds == {"encoder_self", "cross", "decoder_self"} and flow.readout[0] == "output"
     top = max(site.level for site in flow.sites if site.query_axis == "input")
     assert all(site.key_level == top for site in flow.sites if site.kind == "cross")
+    assert flow.base == {"input": 0, "output": top}  # the decoder stands on the encoder
+    rows = [flow.base[site.query_axis] + site.level for site in flow.sites]
+    assert sorted(rows) == list(range(1, len(rows) + 1))
     joined = [edge for edge in flow.edges if edge.joins is not None]
     assert {"encoder_self", "cross"} <= {flow.sites[edge.site].kind for edge in joined}
 

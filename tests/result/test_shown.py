@@ -67,7 +67,7 @@ def huge() -> dict[str, object]:
         attattr.AttributionTree(
             names, "input", 0, 0, 0.4, 60, tuple(range(MANY)), (0,) * MANY, (tree_edge,) * MANY
         ),
-        attattr.Flow({LONG: names}, (), (), MANY, (LONG, (0,) * MANY), 1 / 3, 1 / 3, 1 / 3),
+        attattr.Flow({LONG: names}, {LONG: 0}, (), (), MANY, (LONG, (0,) * MANY), 1 / 3, 1 / 3, 1 / 3),
         attattr.Reach(1, MANY, (1,) * MANY, 1 / 3, 1 / 3, (1 / 3,) * MANY, 1 / 3),
         attattr.PruneCurves(dict.fromkeys(names, curve), MANY, MANY),
         attattr.Pruned(model, numbers > 0, 1e-7, {LONG: LONG}, LONG, {}),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 WIDE = 12.0  # points of width 1
 BAR = 0.42  # inches that a layer's whole effect of width 1 takes
-LEFT = 1.0  # inches for the layers' names and effects
+LEFT = 1.15  # inches for the layers' names and effects
 
 
 def draw_flow(
@@ -42,7 +42,7 @@ def draw_flow(
     count = flow.usual if edges is None else asked.whole(edges, "the number of edges")
     shown = flow.edges[:count]
     at, names, right, upright = _columns(result, flow, shown)
-    most = max(site.level for site in flow.sites)
+    most = max(flow.base[site.query_axis] + site.level for site in flow.sites)
     step = min(0.5, max(0.2, 4.5 / most))  # inches from level to level
     deep = 0.1 + (0.065 * max(map(cells, names.values())) + 0.08 if upright else 0.2)
     with figure(path, right + LEFT + 0.2, most * step + deep + 0.9, laid_out=True) as drawn:
@@ -52,15 +52,16 @@ def draw_flow(
         linked = _edges(axes, flow, shown, at, step)
         _residual(axes, flow, shown, at, step)
         for place, name in names.items():
+            inside = place in linked
             axes.text(
-                at[place], -0.1, name, rotation=90 if upright else 0, ha="center", va="top", parse_math=False,
-                color=INK if place in linked else SOFT, fontsize=7,
-                fontweight="bold" if place in linked else "normal",
+                at[place], flow.base[place[0]] * step - 0.1, name, ha="center", va="top", parse_math=False,
+                rotation=90 if upright else 0, color=INK if inside else SOFT, fontsize=7,
+                fontweight="bold" if inside else "normal",
             )  # fmt: skip
         axis, positions = flow.readout
         ends = [at[axis, i] for i in positions if (axis, i) in at] or [right / 2]
         middle = min(max(sum(ends) / len(ends), 0.4), max(right - 0.4, 0.4))
-        top = max(site.level for site in flow.sites if site.query_axis == axis) * step
+        top = most * step
         for x in ends:
             axes.plot([x, middle], [top, top + 0.2], color=SOFT, linewidth=0.7, zorder=1)
         axes.text(
@@ -106,19 +107,20 @@ def _columns(
 
 def _layers(axes: Axes, flow: Flow, right: float, step: float) -> None:
     """Lines between the layers; at the left each one's number, and what its attention as a whole did."""
-    own = [site for site in flow.sites if site.query_axis == flow.readout[0]]
     axes.plot([0, right], [0, 0], color="#e9e9e9", linewidth=0.6, zorder=0)
-    for row in thinned(len(own), 24):
-        site = own[row]
-        y, did = (site.level - 0.5) * step, flow.value - site.without
+    for number in thinned(len(flow.sites), 24):
+        site = flow.sites[number]
+        y = (flow.base[site.query_axis] + site.level - 0.5) * step
+        did = flow.value - site.without
         axes.text(-LEFT, y, _named(site), ha="left", va="center", color=SOFT, fontsize=6.5)
         axes.text(-0.47, y, f"{did:+.2g}", ha="right", va="center", color=SOFT, fontsize=6)
         axes.barh(
             y, min(1.0, abs(did) / flow.scale) * BAR, 0.35 * step, left=-0.44,
             color=POSITIVE if did > 0 else NEGATIVE, linewidth=0,
         )  # fmt: skip
-    for site in own:
-        axes.plot([0, right], [site.level * step] * 2, color="#e9e9e9", linewidth=0.6, zorder=0)
+    for site in flow.sites:
+        y = (flow.base[site.query_axis] + site.level) * step
+        axes.plot([0, right], [y, y], color="#e9e9e9", linewidth=0.6, zorder=0)
 
 
 def _named(site: FlowSite) -> str:
@@ -136,8 +138,8 @@ def _edges(
     for edge in reversed(shown):  # the strongest on top
         site = flow.sites[edge.site]
         start, end = (site.query_axis, edge.query), (site.key_axis, edge.key)
-        x, y = at[start], site.level * step
-        to, below = at[end], site.key_level * step
+        x, y = at[start], (flow.base[site.query_axis] + site.level) * step
+        to, below = at[end], (flow.base[site.key_axis] + site.key_level) * step
         middle = (y + below) / 2
         joined = edge.joins is not None and edge.joins <= len(shown)
         colour = POSITIVE if edge.score > 0 else NEGATIVE
@@ -167,7 +169,8 @@ def _residual(
     top = max(site.level for site in flow.sites if site.query_axis == axis)
     highest |= {(axis, i): top for i in positions if (axis, i) in at}
     for place, level in highest.items():
-        axes.plot([at[place]] * 2, [0, level * step], color=FAINT, linewidth=0.7, zorder=1)
+        low = flow.base[place[0]]
+        axes.plot([at[place]] * 2, [low * step, (low + level) * step], color=FAINT, linewidth=0.7, zorder=1)
 
 
 def _key(axes: Axes, flow: Flow, count: int, output: str, y: float) -> None:

@@ -71,11 +71,13 @@ class Flow:
     """What `build_flow` makes.
 
     edges: the strongest first, at most MOST. usual: how many of them a view shows unless asked otherwise.
+    base: the row on which each axis begins: a decoder's above what it looks at, others on row 0.
     readout: where F is read, an axis and positions of its highest level. scale: the F that width 1 stands
     for. unit: a round number of F near a tenth of it, for a key.
     """
 
     axes: Mapping[str, tuple[str, ...]]
+    base: Mapping[str, int]
     sites: tuple[FlowSite, ...]
     edges: tuple[FlowEdge, ...]
     usual: int
@@ -153,7 +155,17 @@ def build_flow(result: Attribution) -> Flow:
         heads = _heads(result.sites[number], query, key)
         edges.append(FlowEdge(number, query, key, score, width if width >= HAIRLINE else 0.0, heads, joined))
     axes = {name: axis.tokens for name, axis in result.axes.items()}
-    return Flow(axes, sites, tuple(edges), _usual(edges, sites), readout, value, scale, _round(scale / 10))
+    return Flow(
+        axes,
+        _base(sites),
+        sites,
+        tuple(edges),
+        _usual(edges, sites),
+        readout,
+        value,
+        scale,
+        _round(scale / 10),
+    )
 
 
 def _levels(sites: Sequence[Site]) -> tuple[FlowSite, ...]:
@@ -172,6 +184,15 @@ def _levels(sites: Sequence[Site]) -> tuple[FlowSite, ...]:
             )
         )  # fmt: skip
     return tuple(found)
+
+
+def _base(sites: Sequence[FlowSite]) -> dict[str, int]:
+    base: dict[str, int] = {}
+    for site in sites:
+        below = base.setdefault(site.key_axis, 0)
+        above = 0 if site.key_axis == site.query_axis else below + site.key_level
+        base[site.query_axis] = max(base.get(site.query_axis, 0), above)
+    return base
 
 
 def _pairs(site: Site) -> dict[tuple[int, int], float]:
