@@ -16,7 +16,7 @@ from attattr.errors import InputError
 if TYPE_CHECKING:
     from attattr.triggers.pattern import Pattern
 
-MINED = 400  # rows that are mined where it is not said how many
+MINED = 200  # rows that are mined where it is not said how many
 SHOWN = 10
 
 
@@ -24,7 +24,7 @@ SHOWN = 10
 class MinedData(options.SomeRows):
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help="Only so many rows, drawn at random. [default: 400; of a run folder all]"),
+        typer.Option(min=1, help="Only so many rows, drawn at random. [default: 200; of a run folder all]"),
     ] = None
 
 
