@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import time
+from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
 
@@ -332,6 +333,17 @@ def test_numbers_of_classes_are_gold_labels(home, tmp_path):
     (tmp_path / "other").mkdir()
     _, rows = run_on(tmp_path / "other", "x.jsonl", content, home / "model", "--store", "heads")
     assert [row["gold"] for row in rows] == ["1", None, "0"]  # as they are
+
+
+def test_a_disk_without_room_for_the_other_shards_is_told_after_the_first(
+    attributor, examples, tmp_path, monkeypatch
+):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda at: usage(10, 10, 10))
+    with pytest.raises(AttAttrError, match=r"takes .* GB, and its disk has 0\.0 GB left"):
+        attribute_data(attributor, examples[:8], tmp_path, work=WORK, shard_size=2)
+    assert open_run(tmp_path).finished == (0,)
+    attribute_data(attributor, examples[:2], tmp_path / "one", work=WORK, shard_size=2)  # no others
 
 
 def test_inputs_are_tokenised_shard_by_shard(attributor, examples, tmp_path, monkeypatch):

@@ -76,7 +76,8 @@ def attribute_data(
     Raises:
         InputError: the folder holds a run of something else (the message names the difference), or
             another process is writing into it.
-        AttAttrError: the folder cannot be written, or the disk is full; finished shards stay good.
+        AttAttrError: the folder cannot be written, or the disk is full, or will be by the size of the
+            first shard; finished shards stay good.
     """
     from attattr.runs.shard import Work
     from attattr.targets.kinds import parse
@@ -121,8 +122,11 @@ def attribute_data(
         def within(now: int) -> None:
             progress(replace(state, now=now))
 
-        for number, shard in (engine or _here(attributor, within))(missing, work):
+        engine = engine or _here(attributor, within)
+        for made, (number, shard) in enumerate(engine(missing, work), 1):
             write_shard(out, number, shard)
+            if made == 1:  # the others will be about as large
+                files.check_room(out, sum(map(len, shard.files.values())) * (len(missing) - made))
             if shard.left_out:
                 write_left_out(out, problems, manifest)
             state = replace(
