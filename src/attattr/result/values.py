@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attattr.choices import OUTPUTS as OUTPUTS
 from attattr.result.shown import brief, counted, short
 
 

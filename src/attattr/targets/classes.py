@@ -12,9 +12,10 @@ from torch import bool as truth
 from transformers import PreTrainedModel
 
 from attattr.asked import choice
+from attattr.choices import OUTPUTS
 from attattr.data.encoding import Encoded
 from attattr.errors import InputError, UnsupportedModelError
-from attattr.result.values import OUTPUTS, Prediction
+from attattr.result.values import Prediction
 from attattr.targets.objective import Wish
 
 

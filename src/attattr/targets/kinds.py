@@ -21,10 +21,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from attattr.asked import choice
+from attattr.choices import OUTPUTS
 from attattr.data.encoding import Encoded
 from attattr.errors import InputError, UnsupportedModelError
 from attattr.models.heads import reading
-from attattr.result.values import OUTPUTS, Prediction, Target
+from attattr.result.values import Prediction, Target
 from attattr.targets import blanks, classes, labels, likeness, spans, tokens
 from attattr.targets.objective import Objective, Wish, checked_logits, states_of
 from attattr.targets.tokens import read_length
