@@ -494,6 +494,24 @@ def test_the_likeness_is_that_of_sentence_transformers(modes, folder):
     assert result.target.value == pytest.approx(wanted, abs=1e-6)
 
 
+def test_a_text_is_cut_where_sentence_transformers_cuts_it(folder):
+    st = pytest.importorskip("sentence_transformers")
+    says = folder / "sentence_bert_config.json"
+    says.write_text('{"max_seq_length": 6}')
+    pool = {"word_embedding_dimension": 16, "pooling_mode_mean_tokens": True}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pool))
+    a, b = st.SentenceTransformer(str(folder), device="cpu").encode([TEXT, CONTEXT])
+    attributor = Attributor.from_pretrained(str(folder), device="cpu")
+    with pytest.warns(UserWarning, match="cut to the 6 tokens"):
+        result = attributor.attribute(TEXT, CONTEXT, n_steps=8)
+    wanted = float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+    assert result.target.value == pytest.approx(wanted, abs=1e-6)
+    says.write_text('{"max_seq_length": "six"}')
+    with pytest.raises(AttAttrError, match=r"cannot be read in its sentence_bert_config\.json"):
+        attributor.attribute(TEXT, CONTEXT)
+    says.unlink()
+
+
 def test_other_ways_to_pool_are_refused(folder):
     config = folder / "1_Pooling" / "config.json"
     config.write_text(json.dumps({"pooling_mode": ["cls", "mean_sqrt_len_tokens"]}))

@@ -19,6 +19,7 @@ from attattr.data.examples import Example, as_examples
 from attattr.data.images import patches
 from attattr.data.pieces import consecutive, readable
 from attattr.errors import InputError, ModelError
+from attattr.models import pooling
 from attattr.models.heads import reading
 from attattr.result.values import Axis
 
@@ -84,7 +85,9 @@ def encode(
 
 def longest_input(model: PreTrainedModel, tokenizer: Any) -> int | None:
     """How many tokens an input may have; None: any number."""
-    limits = (_positions(model), getattr(tokenizer, "model_max_length", None))
+    limits = [_positions(model), getattr(tokenizer, "model_max_length", None)]
+    if reading(model) == "likeness":
+        limits.append(pooling.longest(model))
     return min((limit for limit in limits if limit and limit < 1 << 30), default=None)
 
 

@@ -1,4 +1,5 @@
-"""How sentence-transformers makes one embedding of a model's last hidden state: the files that say so."""
+"""How sentence-transformers makes one embedding of a model's last hidden state, and of how many tokens at
+most: the files that say so."""
 
 from __future__ import annotations
 
@@ -50,6 +51,22 @@ def pooling(model: PreTrainedModel) -> tuple[str, ...]:
             f"how '{model.name_or_path}' pools cannot be read in its modules.json: {error!r}"
         ) from error
     return modes
+
+
+def longest(model: PreTrainedModel) -> int | None:
+    """How many tokens sentence-transformers takes, by `sentence_bert_config.json`; None: any number.
+
+    Raises:
+        ModelError: a file that cannot be read.
+    """
+    try:
+        limit = (_read(model, "sentence_bert_config.json") or {}).get("max_seq_length")
+        return None if limit is None else int(limit)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"how long a text '{model.name_or_path}' takes cannot be read in its "
+            f"sentence_bert_config.json: {error!r}"
+        ) from error
 
 
 def _modes(config: dict[str, Any]) -> tuple[str, ...]:
