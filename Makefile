@@ -12,8 +12,8 @@ demo: $(VENV)/.installed  ## explain an NLI pair and a film-review sentence
 	$(BIN)/attattr explain "A woman is playing the violin on a crowded street." "Nobody is making music."
 	$(BIN)/attattr explain "The plot is thin, but the two leads are so charming that I left smiling."
 
-test: $(VENV)/.installed-dev  ## the tests, without the slow ones
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+test: $(VENV)/.installed-dev  ## the tests, without the slow ones, in as many processes as there are cores (up to 4)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory test-ui; \
 	else echo "left out: tests of the page's script (they need Node 20 and npm)"; fi
 
