@@ -73,7 +73,12 @@ def uniform(weights, mask):
 def attribution(model, inputs, site, function, nodes, weights, baseline="zero"):
     """(B, H, q, k) scores of one site by the rule (nodes, weights); inputs are a batch."""
     full, mask = attention(model, inputs)[site]
-    start = torch.zeros_like(full) if baseline == "zero" else uniform(full, mask)
+    if baseline == "zero":
+        start = torch.zeros_like(full)
+    elif baseline == "uniform":
+        start = uniform(full, mask)
+    else:  # another input, as a batch
+        start = attention(model, baseline)[site][0]
     total = torch.zeros_like(full)
     for node, weight in zip(nodes, weights, strict=True):
         leaf = (start + float(node) * (full - start)).requires_grad_()

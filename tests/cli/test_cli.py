@@ -186,6 +186,19 @@ def test_defaults_are_the_librarys(run):
     assert fake.opened[0][1]["trust_remote_code"] is False
 
 
+def test_another_text_is_the_baseline(run, tmp_path):
+    _, fake = run("a", "--baseline-text", "zero")
+    assert fake.asked[0][1]["baseline"] == ["zero"]  # a text, and no name
+    _, fake = run("a", "b", "--baseline-text", "c", "--baseline-text", "d")
+    assert fake.asked[0][1]["baseline"] == [("c", "d")]
+    fails(run("a", "--baseline-text", "b", "--baseline", "uniform")[0], 2, "--baseline is another start")
+    fails(run("a", "--baseline-text", " ")[0], 2, "empty")
+    result = handmade.attribution()
+    result.options["counterfactual"] = {"differs": {"input": [[2, "fine", "bad"]]}}
+    outcome, _ = run("a", "--baseline-text", "b", result=result)
+    assert "in which 1 token differs: 2 “fine” → “bad”" in " ".join(outcome.stdout.split())
+
+
 # -- output --------------------------------------------------------------------------------------------
 
 

@@ -61,6 +61,14 @@ def explain(
     n_steps: options.Steps = "auto",
     tol: options.Tolerance = 1e-3,
     baseline: options.Baseline = "zero",
+    baseline_text: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Start at the attention of this text instead, which is as long in tokens; given twice for "
+            "a pair.",
+            metavar="TEXT",
+        ),
+    ] = None,
     store: Annotated[
         Store,
         typer.Option(
@@ -96,9 +104,12 @@ def explain(
     texts.check_count(text)
     steps = options.steps(method, n_steps)
     options.tolerance(tol)
-    read = [*texts.files(text), the_model.model]
+    if baseline_text:
+        options.refuse("is another start than that of --baseline-text", "baseline")
+    read = [*texts.files([*text, *(baseline_text or ())]), the_model.model]
     options.check_files({"--json": json_file, "--save": save, "--html": html}, read)
     inputs = texts.inputs(text)
+    other = texts.inputs(baseline_text) if baseline_text else None
     attributor = the_model.for_inputs(inputs).attributor()
     with options.progress_bar("", parts=html is not None) as progress:
 
@@ -111,7 +122,7 @@ def explain(
             "method": method,
             "n_steps": steps,
             "tol": tol,
-            "baseline": baseline,
+            "baseline": [other] if other else baseline,  # in a list, "zero" is a text
             "store": store,
             "internal_batch_size": batch_size,
             "truncate": not no_truncate,

@@ -36,6 +36,7 @@ class Encoded:
     axes: dict[str, Axis]  # "input", "output" (of an encoder-decoder's decoder), "patches"
     truncated: bool
     second: dict[str, Any] | None = None  # features of the second text, where a model reads one at a time
+    counterfactual: Encoded | None = None  # the input whose attention is the baseline
 
 
 def as_inputs(inputs: Any) -> Sequence[Example] | Sequence[Encoded]:

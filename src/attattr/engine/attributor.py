@@ -23,6 +23,7 @@ from typing import Any, overload
 from transformers import PreTrainedModel
 
 from attattr import asked
+from attattr.data import counterfactual
 from attattr.data.encoding import Encoded, as_inputs, encode
 from attattr.data.examples import Example
 from attattr.engine import memory
@@ -130,7 +131,7 @@ class Attributor:
         method: str = "gausslegendre",
         n_steps: int | str = "auto",
         tol: float = 1e-3,
-        baseline: str = "zero",
+        baseline: Input | Sequence[Input] = "zero",
         internal_batch_size: int | None = None,
         layers: Sequence[int] | None = None,
         store: str = "dense",
@@ -151,7 +152,8 @@ class Attributor:
             method, n_steps: "gausslegendre" with "auto" adds nodes only where they are needed; or a
                 number, and any of quadrature.METHODS.
             tol: accepted completeness gap, relative to Σ|Attr|, under "auto".
-            baseline: "zero" (the paper's) or "uniform" attention.
+            baseline: "zero" (the paper's) or "uniform" attention; or another input of as many tokens, whose
+                attention is A⁰ instead; a list has one for each.
             internal_batch_size: rows (input × node) of one forward and backward; None: what fits a
                 fixed memory budget.
             layers: numbers of the attention sites to attribute; None: all.
@@ -180,11 +182,15 @@ class Attributor:
         asked.flag(truncate, "truncate")
         if layers is not None:
             layers = asked.listed(layers, object, "layers")
+        named = baseline is None or counterfactual.is_named(baseline)  # Options refuse None
         options = Options(
-            output, method, n_steps, tol, baseline, internal_batch_size,
+            output, method, n_steps, tol, baseline if named else "zero", internal_batch_size,
             None if layers is None else tuple(layers), store,
         )  # fmt: skip
-        results = self.attributed(examples, target, options, truncate=truncate, progress=progress, then=then)
+        results = self.attributed(
+            examples, target, options,
+            other=None if named else baseline, truncate=truncate, progress=progress, then=then,
+        )  # fmt: skip
         ordered = Attributions()
         for found in results:
             if isinstance(found, ImpossibleError):
@@ -199,6 +205,7 @@ class Attributor:
         target: Any,
         options: Options,
         *,
+        other: Any = None,
         truncate: bool = True,
         keep_going: bool = False,
         progress: asked.Progress | None = None,
@@ -207,13 +214,18 @@ class Attributor:
         """As `attribute`, of checked options and without its warnings.
 
         Where an input cannot be attributed even alone, its error stands in the place of a result. The
-        inputs after it are attributed all the same (`keep_going`), or are not there.
+        inputs after it are attributed all the same (`keep_going`), or are not there. other: an input, or one
+        for each, whose attention is the baseline instead of that of the options.
         """
         wanted = target if isinstance(target, list) else [target] * len(examples)
         if len(wanted) != len(examples):
             raise InputError(f"{len(wanted)} targets for {len(examples)} inputs: give one, or one for each")
         wishes = [self._wish(each, options.output, len(examples)) for each in wanted]
         encoded = encode(self.model, self.tokenizer, examples, truncate=truncate, pair=self.pair)
+        if other is not None:
+            encoded = counterfactual.beside(
+                encoded, other, self.model, self.tokenizer, truncate=truncate, pair=self.pair
+            )
         encoded = [kinds.extend(e, w, self.tokenizer) for e, w in zip(encoded, wishes, strict=True)]
         if options.store == "auto":
             longest = max(map(length, encoded), default=0)
@@ -222,7 +234,8 @@ class Attributor:
             _check_room(encoded, dense_bytes(encoded, self.model, options))
         batches = plan(encoded, self.model, options)
         results: dict[int, Attribution | ImpossibleError] = {}
-        with Capture(self.model) as capture, collating(self.model, self.tokenizer, encoded) as collate:
+        known = [*encoded, *(e.counterfactual for e in encoded if e.counterfactual is not None)]
+        with Capture(self.model) as capture, collating(self.model, self.tokenizer, known) as collate:
             check_padding(capture, [[encoded[i] for i in batch] for batch in batches], collate)
             for number, batch in enumerate(batches):
                 tell = _within(progress, number, len(batches))

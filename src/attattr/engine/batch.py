@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,7 @@ from attattr.data.encoding import Encoded
 from attattr.engine.capture import Capture
 from attattr.engine.precision import HALF, gradients, lifts, logit_gradient, resolution
 from attattr.engine.recording import Recording, rounding
-from attattr.errors import ImpossibleError
+from attattr.errors import ImpossibleError, UnsupportedModelError
 from attattr.result.values import Prediction
 from attattr.targets import kinds
 from attattr.targets.objective import Objective, Wish, logits_of
@@ -77,6 +77,30 @@ def opened(
     slope = logit_gradient(objective, recording.outputs, rows) if dtype in HALF else None
     floor = floor_of(slope, recording.outputs, value, dtype)
     return Batch(capture, recording, inputs, objective, value, floor, rows_at_once), predictions
+
+
+def beside(
+    capture: Capture, collate: Collate, encoded: Sequence[Encoded], recording: Recording
+) -> Recording | None:
+    """The clean forward of the counterfactuals of these inputs; None where they have none.
+
+    Raises:
+        UnsupportedModelError: the model attends otherwise to them than to the inputs.
+    """
+    others = [each.counterfactual for each in encoded if each.counterfactual is not None]
+    if not others:
+        return None
+    found = capture.record(collate(others))
+    shapes = [
+        [call and (call.name, call.query.shape[:3], call.key.shape[2]) for call in each.calls]
+        for each in (recording, found)
+    ]
+    if shapes[0] != shapes[1]:
+        raise UnsupportedModelError(
+            f"{type(capture.model).__name__} makes other attention calls for a baseline than for its input: "
+            "they cannot be compared edge by edge"
+        )
+    return replace(found, outputs=None, blocks=())  # what is not read need not be held
 
 
 def floor_of(gradient: Tensor | None, outputs: Any, values: Tensor, dtype: torch.dtype) -> Tensor:

@@ -36,7 +36,7 @@ class AttentionBlocks:
     """A and A − A⁰ of one site, a block of queries at a time, so that no n × n is ever whole where it is
     large; a single block is kept."""
 
-    def __init__(self, call: Call, baseline: str):
+    def __init__(self, call: Call, baseline: str | Call):
         self.call, self.baseline = call, baseline
         self._only: tuple[slice, Tensor, Tensor] | None = None
 
@@ -78,13 +78,14 @@ class Integral:
 
 
 def integrate_site(
-    batch: Batch, number: int, *, stages: Sequence[Rule], tol: float, baseline: str
+    batch: Batch, number: int, *, stages: Sequence[Rule], tol: float, baseline: str | Call
 ) -> Integral:
     """Attribution of attention call `number` for every input of the batch.
 
     stages: rules in turn; inputs that a stage's acceptance rule turns down go on to the next, and
     what the last stage gives is kept whatever it is (`converged` says so). Those that reuse nodes of
     others come first.
+    baseline: a name, or the same call of the forward of other inputs, whose attention is A⁰.
 
     Raises:
         AttAttrError: no gradient reaches the site, though F changes with its attention.
@@ -157,12 +158,14 @@ def _check_apart(name: str, value: Tensor, without: Tensor, floor: Tensor) -> No
         )
 
 
-def baseline_attention(call: Call, attention: Tensor, queries: slice, baseline: str) -> Tensor | None:
+def baseline_attention(call: Call, attention: Tensor, queries: slice, baseline: str | Call) -> Tensor | None:
     """A⁰ of a block of queries, (B, H, q, k): None for zero; uniform spreads each row's sum over the keys
-    it may see.
+    it may see; of another call, its own.
 
     A row that sees nothing is 0.
     """
+    if isinstance(baseline, Call):
+        return baseline.weights(queries)
     if baseline == "zero":
         return None
     visible = call.visible(queries).expand_as(attention)

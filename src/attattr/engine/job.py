@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from attattr.asked import Progress
+from attattr.data import counterfactual
 from attattr.data.encoding import Encoded
 from attattr.data.images import seen
 from attattr.engine import shortcuts
-from attattr.engine.batch import Batch, Collate, opened
+from attattr.engine.batch import Batch, Collate, beside, opened
 from attattr.engine.batches import length, rows_within_budget
 from attattr.engine.capture import Capture
 from attattr.engine.collect import sites_of
@@ -70,6 +71,7 @@ class Job:
         )
         batch = shortcuts.taken(shortcuts.proven(whole))
         recording = batch.recording
+        other = beside(self.capture, self.collate, encoded, recording)
         chosen = _chosen(recording.sites, self.options.layers)
         widths = {a: batch.inputs[name].shape[1] for a, name in _TEXT_AXES.items() if name in batch.inputs}
         if "output" not in widths and "input" in widths:
@@ -81,7 +83,8 @@ class Job:
             self.progress(done, len(chosen), call.name)
             integral = integrate_site(
                 batch, number,
-                stages=self.options.stages, tol=self.options.tol, baseline=self.options.baseline,
+                stages=self.options.stages, tol=self.options.tol,
+                baseline=self.options.baseline if other is None else other.site(number),
             )  # fmt: skip
             for of, site in zip(
                 sites, sites_of(call, integral, axes, widths, self.options.store), strict=True
@@ -98,7 +101,7 @@ class Job:
                     prediction=prediction,
                     target=kinds.described(batch.objective.wishes[i], float(batch.value[i])),
                     sites=tuple(sites[i]),
-                    options=_plain(self.options),
+                    options=_plain(self.options) | counterfactual.facts(e),
                     model=self.attributor.facts,
                     left_out=recording.left_out,
                     truncated=e.truncated,

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from attattr.data import counterfactual
 from attattr.data.encoding import encode
 from attattr.data.examples import as_examples
-from attattr.engine.batch import opened
+from attattr.engine.batch import beside, opened
 from attattr.engine.batches import collating
 from attattr.engine.capture import Capture
 from attattr.targets import kinds
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def literal_scores(
-    attributor: Attributor, inputs: Any, *, target: Any = None, n_steps: int = 20
+    attributor: Attributor, inputs: Any, *, target: Any = None, n_steps: int = 20, baseline: Any = "zero"
 ) -> list[np.ndarray]:
     """Scores of one input by the paper's right Riemann sum, (H, q, k) for each site.
 
@@ -35,21 +36,26 @@ def literal_scores(
     >>> all(np.allclose(a, site.scores, atol=1e-5) for a, site in zip(theirs, ours.sites))
     True
 
-    Args: as `Attributor.attribute`. Raises: as there.
+    Args: as `Attributor.attribute`; baseline: "zero", or another input, from whose attention A goes on to A.
+    Raises: as there.
     """
     model, tokenizer = attributor.model, attributor.tokenizer
     wish = kinds.parse(target, None, model, tokenizer)
     (encoded,) = encode(model, tokenizer, as_examples([inputs]), pair=attributor.pair)
+    if baseline != "zero":
+        (encoded,) = counterfactual.beside([encoded], baseline, model, tokenizer, pair=attributor.pair)
     encoded = kinds.extend(encoded, wish, tokenizer)
     scores = []
     with Capture(model) as capture, collating(model, tokenizer, [encoded]) as collate:
         batch, _ = opened(capture, tokenizer, collate, [encoded], [wish])
+        other = beside(capture, collate, [encoded], batch.recording)
         only = torch.zeros(1, dtype=torch.long, device=batch.value.device)
         for site in batch.recording.sites:
             attention = batch.recording.site(site).weights()  # A, (1, H, q, k)
+            start = torch.zeros_like(attention) if other is None else other.site(site).weights()
             total = torch.zeros_like(attention)
             for k in range(1, n_steps + 1):
-                scaled = (k / n_steps * attention).requires_grad_()
+                scaled = (start + k / n_steps * (attention - start)).requires_grad_()
 
                 def replaced(number, context, weights, values, *, scaled=scaled, site=site):
                     return (scaled @ values).transpose(1, 2) if number == site else context
@@ -58,5 +64,5 @@ def literal_scores(
                     outputs = capture.edit(batch.recording.ways, batch.inputs, replaced)
                     value = batch.objective(outputs, only).sum()  # F((k/m) A)
                 total += torch.autograd.grad(value, scaled)[0]
-            scores.append((attention * total / n_steps)[0].double().cpu().numpy())
+            scores.append(((attention - start) * total / n_steps)[0].double().cpu().numpy())
     return scores

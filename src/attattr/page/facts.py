@@ -9,7 +9,7 @@ import numpy as np
 
 from attattr.errors import InputError
 from attattr.page import data as data
-from attattr.result import picture
+from attattr.result import counterfactual, picture
 from attattr.result.attribution import Attribution
 from attattr.result.shown import printable
 from attattr.result.tree import build_tree, layer_scores, merge_words
@@ -185,6 +185,8 @@ def _notes(result: Attribution) -> list[str]:
     notes = []
     if result.truncated:
         notes.append("The text is longer than the model takes: its end was cut off.")
+    if other := counterfactual.sentence(result.options):
+        notes.append(printable(other))
     if result.left_out:
         notes.append(f"Layers without attribution: {', '.join(result.left_out)}.")
     unsure = [site.name for site in result.sites if not site.converged]

@@ -11,6 +11,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from attattr.result import counterfactual
 from attattr.result.attribution import Attribution
 from attattr.result.shown import counted, printable
 from attattr.result.values import Axis, Site
@@ -222,6 +223,8 @@ def _exactness(result: Attribution) -> list[RenderableType]:
         Text(f"Completeness: {verdict}, with {nodes} nodes from the {baseline} baseline;"),
         Text(f"worst gap {worst.completeness_gap:+.1e}{share} in {worst.name}."),
     ]
+    if other := counterfactual.sentence(result.options):
+        lines.append(Text(printable(other)))
     if bad:
         lines.append(Text(f"Read with care, not converged: {', '.join(bad)}", style="bold red"))
     return lines

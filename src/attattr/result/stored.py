@@ -17,6 +17,7 @@ from attattr.disk.checked import shaped
 from attattr.disk.tensors import Stored
 from attattr.result import picture
 from attattr.result.attribution import Attribution
+from attattr.result.counterfactual import Counterfactual
 from attattr.result.values import Axis, Edges, Prediction, Site, Target
 from attattr.result.written import ARRAYS, EDGES
 
@@ -70,6 +71,7 @@ def attribution(facts: Any, arrays: Mapping[str, Stored]) -> Attribution:
         if about.position is not None and not 0 <= about.position < count:
             raise ValueError(f"its {what} is about a token that is not there")
     shaped(str | None, known.model.get("revision"))
+    shaped(Counterfactual | None, known.options.get("counterfactual"))
     held = [_held(number, arrays) for number in range(len(known.sites))]
     if any(one not in LAYOUTS or one != held[0] for one in held):
         raise ValueError("its sites do not hold the arrays of one store")

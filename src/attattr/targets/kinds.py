@@ -63,14 +63,16 @@ def parse(target: Any, output: str | None, model: PreTrainedModel, tokenizer: An
 
 
 def extend(encoded: Encoded, wish: Wish, tokenizer: Any) -> Encoded:
-    """The input with all tokens of a continuation but the last behind it (teacher forcing).
+    """The input with all tokens of a continuation but the last behind it (teacher forcing), and so its
+    counterfactual.
 
     Raises:
         InputError: the wish does not fit the input: a word that is not in it, a mask that it lacks.
     """
     if wish.function is None:
         KINDS[wish.head].placed(wish, encoded, tokenizer)
-    return tokens.extend(encoded, wish, tokenizer)
+    other = encoded.counterfactual and tokens.extend(encoded.counterfactual, wish, tokenizer)
+    return replace(tokens.extend(encoded, wish, tokenizer), counterfactual=other)
 
 
 def resolve(
