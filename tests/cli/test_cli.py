@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
 import attattr
@@ -66,6 +67,16 @@ def run(monkeypatch):
         return commands.run("explain", *arguments, stdin=stdin), fake
 
     return call
+
+
+def test_ray_is_looked_for_before_the_model(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setattr(options.TheModel, "load", lambda asked: pytest.fail("the model was loaded"))
+    (tmp_path / "x.tsv").write_text("sentence\tlabel\na film\t1\n")
+    outcome = commands.run(
+        "run", tmp_path / "x.tsv", "--model", "m", "--out", tmp_path / "o", "--engine", "ray"
+    )
+    fails(outcome, 2, "--engine ray needs Ray")
 
 
 def test_json_is_strict_and_ascii_on_a_pipe(capsys, tmp_path):
@@ -126,6 +137,9 @@ def test_a_dash_is_standard_input(run, tmp_path):
     fails(run("-", stdin=b"")[0], 2, "standard input is empty")
     fails(run("-", stdin=b" \n")[0], 2, "standard input is empty")
     fails(run("-", stdin=b"caf\xe9")[0], 2, "standard input is not UTF-8")
+    picture = io.BytesIO()
+    Image.new("RGB", (3, 2)).save(picture, "PNG")
+    fails(run("-", stdin=picture.getvalue())[0], 2, "standard input holds an image: save it")
     fails(run("-", "-", stdin=b"good")[0], 2, "standard input is one text")
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from attattr.errors import InputError
 
@@ -44,7 +45,12 @@ def read(name: str) -> Any:
         ) from error
 
 
-def _opens(name: str) -> bool:
+def is_one(content: bytes) -> bool:
+    """Whether this is what a file of an image holds."""
+    return _opens(io.BytesIO(content))
+
+
+def _opens(name: str | IO[bytes]) -> bool:
     from PIL import Image
 
     try:

@@ -53,6 +53,10 @@ def run(
     n_nodes = options.steps(method, n_steps)
     options.tolerance(tol)
     options.check_files({"--out": out}, [the_data.data, the_model.model], folders=("--out",))
+    if engine == "ray":
+        from attattr.runs.ray import check_installed
+
+        check_installed()
     examples, problems = the_data.read(draws=False, unlabelled=target != "gold")
     attributor = the_model.attributor()
     from attattr.runs.run import attribute_data, usable

@@ -61,6 +61,8 @@ def _read(name: str) -> str:
     except OSError as error:
         raise InputError(f"{_called(name)} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError:
+        if name == "-" and images.is_one(content):
+            raise InputError("standard input holds an image: save it, and give the file's name") from None
         raise InputError(f"{_called(name)} is not UTF-8: save the text in UTF-8") from None
     if name != "-":
         typer.echo(f"Read the text from the file {name}: {len(text):,} characters.", err=True)

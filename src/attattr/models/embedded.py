@@ -8,10 +8,14 @@ from __future__ import annotations
 import importlib.metadata
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attattr.disk.digests import sha256
 from attattr.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
 
 NAMES = ("sst2", "mnli", "snli", "mrpc", "rte")
 ADAPTERS = Path(__file__).parent / "adapters"
@@ -74,3 +78,22 @@ def checked_adapter(name: str) -> Path:
         state = "is corrupted" if weights.is_file() else "is missing"
         raise ModelError(f"the adapter of '{name}' {state} ({weights}): reinstall attattr")
     return folder
+
+
+def merge(model: PreTrainedModel, weights: dict[str, Tensor], alpha: float, rank: int) -> None:
+    """Put a LoRA adapter of ours into the model that it was trained on, as PEFT merges it, bit for bit.
+
+    W + α/r B A for a layer with factors; other weights replace the model's. PEFT itself would take most of a
+    second to import and to wrap all layers.
+    """
+    parameters = dict(model.named_parameters())
+    for key, value in weights.items():
+        name = key.removeprefix("base_model.model.").replace(".base_layer", "")
+        if ".original_module." in key or ".modules_to_save." in key:
+            continue  # what was there before, and what stands under its own name, too
+        if name.endswith(".lora_A.weight"):
+            factor = weights[key.replace(".lora_A.", ".lora_B.")].float()
+            at = parameters[name.replace(".lora_A", "")]
+            at.data += factor @ value.float() * (alpha / rank)
+        elif not name.endswith(".lora_B.weight"):
+            parameters[name].data.copy_(value)

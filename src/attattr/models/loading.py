@@ -13,7 +13,7 @@ from attattr import asked
 from attattr.disk import digests
 from attattr.errors import AttAttrError, InputError, MissingModelError, ModelError
 from attattr.models import embedded, hub
-from attattr.models.embedded import BASE, NAMES, base_folder
+from attattr.models.embedded import BASE, BASE_FILES, NAMES, base_folder
 from attattr.models.heads import DOES, HEADS, head_of, reading
 from attattr.models.place import named_dtype, place_for
 from attattr.models.prompts import check_kind
@@ -122,7 +122,8 @@ def load(
         raise
     except Exception as error:  # files, network, JSON, safetensors, shapes, memory: no common base
         raise _explained(name, error) from error
-    _check_finite(loaded.model, name)
+    if not loaded.info.embedded:  # else its digest says what it is
+        _check_finite(loaded.model, name)
     if labels is not None:
         _rename(loaded.model, labels, name)
     if loaded.tokenizer is None:
@@ -194,8 +195,7 @@ def _adapter(
     """A PEFT adapter merged into its base, in float32."""
     import torch
     import transformers
-    from peft import PeftModel
-    from peft.utils import load_peft_weights
+    from safetensors.torch import load_file
 
     folder = Path(where)
     asked = json.loads((settings or folder / "adapter_config.json").read_text(encoding="utf-8"))
@@ -205,7 +205,8 @@ def _adapter(
     base = asked.get("base_model_name_or_path")
     if not isinstance(base, str) or not base:
         raise ModelError(f"the adapter '{name}' does not say its base (base_model_name_or_path)")
-    start = str(embedded.checked_base()) if is_embedded or base == BASE else base
+    known = is_embedded or base == BASE  # its files are compared with their digests here
+    start = str(embedded.checked_base()) if known else base
     of_base = {"trust_remote_code": trust, "revision": asked.get("revision")}
     if not Path(start).is_dir():
         of_base["local_files_only"] = not hub.reachable()
@@ -214,7 +215,12 @@ def _adapter(
     auto = next((head for head, _, of, _ in HEADS if of and of == task), None) or head_of(config, name)
     card_file = folder / "card.json"
     card = json.loads(card_file.read_text(encoding="utf-8")) if card_file.is_file() else {}
-    weights = load_peft_weights(where, device="cpu", **options)
+    if is_embedded:
+        weights = load_file(folder / "adapter_model.safetensors")
+    else:
+        from peft.utils import load_peft_weights
+
+        weights = load_peft_weights(where, device="cpu", **options)
     classes = next((len(v) for k, v in weights.items() if k.endswith(CLASSIFIERS)), None)
     if classes is not None and auto.endswith("Classification"):
         labels = card.get("labels") or _labels(config, _own_names(where, options), classes)
@@ -227,19 +233,24 @@ def _adapter(
         model = getattr(transformers, auto).from_pretrained(
             start, config=config, dtype=torch.float32, **of_base
         )
-        model = PeftModel.from_pretrained(model, where, **options)
+        if not is_embedded:
+            from peft import PeftModel
+
+            model = PeftModel.from_pretrained(model, where, **options).float().merge_and_unload()
+    if is_embedded:
+        embedded.merge(model, weights, asked["lora_alpha"], asked["r"])
     if missing := [str(w.message) for w in said if "missing adapter keys" in str(w.message)]:
         raise ModelError(
             f"the adapter '{name}' does not fit its base {base}: {missing[0].splitlines()[0][:200]}"
         )
-    model = model.float().merge_and_unload().requires_grad_(True)  # PEFT had frozen it
+    model.requires_grad_(True)  # PEFT had frozen it
     own = (folder / "tokenizer_config.json").is_file()
     at = Path(start) if Path(start).is_dir() else _cached(start, getattr(config, "_commit_hash", None))
     file = folder / "adapter_model.safetensors"
     info = ModelInfo(
         name,
         revision=settings.parent.name if settings else None,  # the snapshot's folder is the commit
-        digest=digests.of_weights(at),
+        digest=BASE_FILES["model.safetensors"] if known else digests.of_weights(at),
         adapter_digest=digests.sha256(file) if file.is_file() else None,
         tokenizer_digest=digests.of_tokenizer(folder if own else at),
         base=base,

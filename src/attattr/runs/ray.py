@@ -12,6 +12,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from typing import Any
 
 from attattr.data.examples import Example, Problem
@@ -21,6 +22,13 @@ from attattr.runs.shard import Shard, Work, make_shard
 
 CPUS_EACH = 0.5  # of Ray's account: with whole ones the tasks that feed the workers may find none left
 FILES = ("inputs", "edges", "heads", "scores")
+NEEDED = "--engine ray needs Ray: pip install 'attattr[ray]'"
+
+
+def check_installed() -> None:
+    """Found out before a model is loaded."""
+    if find_spec("ray") is None:
+        raise InputError(NEEDED)
 
 
 def ray_engine(
@@ -46,7 +54,7 @@ def ray_engine(
         import ray
         import ray.data
     except ImportError as error:
-        raise InputError("--engine ray needs Ray: pip install 'attattr[ray]'") from error
+        raise InputError(NEEDED) from error
 
     def engine(missing: list[tuple[int, int, Sequence[Example]]], work: Work) -> Iterator[tuple[int, Shard]]:
         if not missing:
