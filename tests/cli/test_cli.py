@@ -187,7 +187,9 @@ def test_options_arrive_unchanged(run):
         "baseline": "uniform", "store": "edges", "internal_batch_size": 7, "truncate": False,
     }  # fmt: skip
     assert fake.opened[0][1] == {
-        "labels": "a,b", "revision": "r", "trust_remote_code": True, "device": "cpu", "dtype": "float64"
+        "labels": "a,b", "revision": "r", "trust_remote_code": True, "device": "cpu", "dtype": "float64",
+        "device_map": None, "quantize": None, "attn_implementation": None, "subfolder": None,
+        "local_files_only": False, "token": None,
     }  # fmt: skip
 
 
@@ -639,3 +641,34 @@ def test_check_measures_half_precision_against_float32():
     assert "those in float32" not in plain.output
     off = float(re.search(r"Scores are ([\d.]+)% from those in float32", half.output).group(1))
     assert 0.1 < off < 10
+
+
+# -- how a model is opened -------------------------------------------------------------------------------
+
+
+def test_options_of_loading_are_handed_on_as_they_were_given(run):
+    given = '{"": "cpu"}'
+    _, fake = run(
+        "a", "--model", "m", "--device-map", given, "--attn", "eager", "--token", "t", "--dtype", "auto"
+    )
+    ((name, asked),) = fake.opened
+    opening = options.TheModel(model=name, **{key: asked[key] for key in options.OPENING}).opening
+    assert opening["device_map"] == {"": "cpu"}
+    assert (opening["attn_implementation"], opening["token"], opening["dtype"]) == ("eager", "t", "auto")
+    assert "secret" not in repr(options.TheModel("m", token="secret"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--device-map", "{cpu}"], "--device-map takes auto or"),
+        (["--device-map", "auto", "--device", "cpu"], "leave the device out, or the map"),
+        (["--quantize", "8bit", "--model", "sst2"], "--quantize has no effect on an embedded model"),
+        (["--subfolder", "x"], "the folder '{}/x'"),
+        (["--local-files-only"], "--local-files-only is for models of the hub"),
+    ],
+)
+def test_options_of_loading_that_cannot_be_used(tmp_path, arguments, message):
+    tiny.bert().save_pretrained(tmp_path)
+    model = [] if "--model" in arguments else ["--model", tmp_path]
+    fails(commands.run("explain", "a film", *model, *arguments), 2, message.format(tmp_path))

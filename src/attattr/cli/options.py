@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
@@ -73,7 +75,20 @@ Rows = Annotated[
     typer.Option("--batch-size", min=1, help="Rows (nodes) computed together. [default: what memory holds]"),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the best there is unless given.")]
-Dtype = Annotated[choices.Dtype, typer.Option(help="Precision to compute in.")]
+Dtype = Annotated[
+    choices.Precision | None,
+    typer.Option(help="Precision; auto: the checkpoint's. [default: float32; auto on an accelerator]"),
+]
+DeviceMap = Annotated[
+    str | None, typer.Option(help="Spread the model over devices, memory and disk.", metavar="auto|JSON")
+]
+Quantize = Annotated[choices.Bits | None, typer.Option(help="Round the weights, by bitsandbytes.")]
+Attention = Annotated[
+    str | None, typer.Option("--attn", help="Attention in plain forwards: sdpa, eager …", metavar="NAME")
+]
+Subfolder = Annotated[str | None, typer.Option(help="Where in its folder or on the hub the model lies.")]
+LocalFilesOnly = Annotated[bool, typer.Option("--local-files-only", help="Ask no hub, only its cache.")]
+Token = Annotated[str | None, typer.Option(help="For the hub. [default: HF_TOKEN, or that of hf auth login]")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Inputs computed together.")]
 TextColumns = Annotated[
     str | None, typer.Option(help="Column of the text, or of both texts.", metavar="NAME[,NAME]")
@@ -88,13 +103,11 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Begin anew where an interr
 Seed = Annotated[int, typer.Option(help="Seed of what is drawn at random.")]
 
 
+# parameters besides the model's name
 OPENING = (
-    "labels",
-    "revision",
-    "trust_remote_code",
-    "device",
-    "dtype",
-)  # parameters besides the model's name
+    "labels", "revision", "trust_remote_code", "device", "dtype", "device_map", "quantize",
+    "attn_implementation", "subfolder", "local_files_only", "token",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,17 +119,26 @@ class TheModel:
     revision: Revision = None
     trust_remote_code: TrustRemoteCode = False
     device: Device = None
-    dtype: Dtype = "float32"
+    dtype: Dtype = None
+    device_map: DeviceMap = None
+    quantize: Quantize = None
+    attn_implementation: Attention = None
+    subfolder: Subfolder = None
+    local_files_only: LocalFilesOnly = False
+    token: Token = field(default=None, repr=False)
 
     @property
     def opening(self) -> dict[str, Any]:
         """Keywords of `models.load`."""
-        return {name: value for name, value in vars(self).items() if name != "model"}
+        given = {name: value for name, value in vars(self).items() if name != "model"}
+        return given | {"device_map": device_map(self.device_map)}
 
     def load(self) -> Loaded:
         """Read it, saying so on a terminal."""
         if self.model in embedded.NAMES:
-            refuse("has no effect on an embedded model", "trust_remote_code")
+            refuse("has no effect on an embedded model", "trust_remote_code", *OPENING[5:])
+        elif Path(self.model).expanduser().is_dir():
+            refuse("is for models of the hub", "local_files_only", "token")
         with working(f"loading {self.model}"):
             from attattr.models.loading import load
 
@@ -261,6 +283,14 @@ def refuse(why: str, *names: str) -> None:
     for name in names:
         if option := _given.get().get(name):
             raise InputError(f"{option} {why}: leave it out")
+
+
+def device_map(given: str | None) -> Any:
+    """The value of --device-map: a name, or an object of JSON."""
+    try:
+        return json.loads(given) if given and given.lstrip().startswith("{") else given
+    except ValueError as error:
+        raise InputError(f'--device-map takes auto or {{"module": "place"}}, not {given}: {error}') from None
 
 
 def tolerance(tol: float) -> float:

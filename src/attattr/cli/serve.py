@@ -34,7 +34,7 @@ def serve(
     Example: attattr serve --port 8000
     """
     if not the_model.model:
-        options.refuse("is for the models of --model", "labels", "revision", "trust_remote_code")
+        options.refuse("is for the models of --model", *options.OPENING[:3], *options.OPENING[5:])
     with options.working("starting"):
         from attattr.page.server import run
 

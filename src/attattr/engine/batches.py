@@ -15,6 +15,7 @@ from attattr.data.encoding import Encoded, collate
 from attattr.engine.batch import Collate
 from attattr.engine.capture import Capture
 from attattr.engine.memory import out_of_memory
+from attattr.models.place import input_device
 from attattr.targets.objective import told
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def rows_within_budget(model: PreTrainedModel, encoded: list[Encoded]) -> int:
     layers = _width(model, "num_hidden_layers", 12)
     a_layer = (8 * hidden + 3 * inner) * max(4, model.dtype.itemsize) * max(length(e) for e in encoded)
     fitting = BUDGET // (layers * a_layer)
-    if model.device.type == "cpu":
+    if input_device(model).type == "cpu":
         fitting = min(fitting, CACHED // a_layer)
     return max(1, fitting)
 
@@ -116,7 +117,7 @@ def joined(batches: Sequence[list[int]], inputs: int) -> list[list[list[int]]]:
 def collating(model: PreTrainedModel, tokenizer: Any, encoded: Sequence[Encoded]) -> Iterator[Collate]:
     """Inside of the `with`, a function that makes one batch of any of these inputs, on the model's device and
     padded as the model knows it."""
-    device = next(model.parameters()).device
+    device = input_device(model)
     with _pad_token(model, tokenizer, encoded) as pad:
         yield lambda some: collate(some, pad, device)
 

@@ -40,6 +40,7 @@ from attattr.engine.structure import (
 )
 from attattr.engine.ways import Ways, known, remember
 from attattr.errors import UnsupportedModelError
+from attattr.models.place import input_device
 
 IMPLEMENTATION = "attattr"
 _capture: ContextVar[Capture | None] = ContextVar("attattr_capture", default=None)
@@ -72,7 +73,7 @@ class Capture:
     def __enter__(self) -> Capture:
         with contextlib.ExitStack() as undo:
             undo.enter_context(lock_of(self.model))
-            undo.enter_context(as_given(self.model.device))
+            undo.enter_context(as_given(input_device(self.model)))
             undo.enter_context(taken_over(self.model, IMPLEMENTATION, self._run_block))
             undo.callback(_capture.reset, _capture.set(self))
             self._undo.append(undo.pop_all())

@@ -139,6 +139,9 @@ def taken_over(model: PreTrainedModel, implementation: str, run: Callable) -> It
                 undo.callback(setattr, module, "_compiled_call_impl", module._compiled_call_impl)
                 module._compiled_call_impl = None
         model.eval()
+        # by name: what is offloaded is another parameter after each forward
+        names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+        undo.callback(_ask_for_gradients, model, names)
         for parameter in model.parameters():
             if parameter.is_inference():
                 raise UnsupportedModelError(
@@ -146,7 +149,6 @@ def taken_over(model: PreTrainedModel, implementation: str, run: Callable) -> It
                     "which keeps gradients from passing them: load the model outside of it"
                 )
             if parameter.requires_grad:
-                undo.callback(parameter.requires_grad_, True)
                 parameter.requires_grad_(False)
         for config in configs(model):
             before = config._attn_implementation_internal
@@ -155,6 +157,11 @@ def taken_over(model: PreTrainedModel, implementation: str, run: Callable) -> It
         for block in blocks_of(model).values():
             undo.enter_context(wrapped(block, run))
         yield
+
+
+def _ask_for_gradients(model: nn.Module, names: list[str]) -> None:
+    for name in names:
+        model.get_parameter(name).requires_grad_(True)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from attattr.disk.units import NOTHING_KEPT, Resume, Units, Value
 from attattr.errors import InputError
 from attattr.measure.intervals import wilson
 from attattr.models.heads import check_classifier, explainable
+from attattr.models.place import input_device
 from attattr.result.shown import brief, counted
 
 if TYPE_CHECKING:
@@ -271,7 +272,7 @@ def evaluating(model: PreTrainedModel) -> Iterator[None]:
     from attattr.engine.precision import as_given
     from attattr.engine.structure import lock_of
 
-    with lock_of(model), as_given(model.device):
+    with lock_of(model), as_given(input_device(model)):
         flags = [(module, module.training) for module in model.modules()]
         model.eval()
         try:

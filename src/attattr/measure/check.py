@@ -20,6 +20,7 @@ from attattr.engine.literal import literal_scores
 from attattr.errors import InputError
 from attattr.measure.effects import again
 from attattr.models.heads import reading
+from attattr.models.place import input_device
 from attattr.models.quantised import plain_parts
 from attattr.result.attribution import Attribution
 from attattr.result.shown import brief, counted
@@ -116,7 +117,7 @@ def check_model(
             attributor.attribute(made_up, target=target, store="heads")
             costs.append(Cost(n, time.perf_counter() - began, _bytes(attributor, made_up)))
     with Capture(model) as capture:
-        recording = capture.record(_batch(inputs[0], model.device))
+        recording = capture.record(_batch(inputs[0], input_device(model)))
     fused = tuple(recording.site(number).fused for number in recording.sites)
     same = target or again(zero)
     off = None if exact is None else _distance(attributor, exact, inputs[0], same)
@@ -165,7 +166,7 @@ def made_up_batch(attributor: Attributor, seed: int, tokens: int = 32) -> dict[s
     """One made-up input as a batch, of so many tokens or as many as the model takes."""
     limit = longest_input(attributor.model, None)
     n = tokens if limit is None else min(tokens, limit)
-    return _batch(_made_up(attributor, n, seed), attributor.model.device)
+    return _batch(_made_up(attributor, n, seed), input_device(attributor.model))
 
 
 def _made_up(attributor: Attributor, n: int, seed: int) -> dict[str, torch.Tensor]:
@@ -209,12 +210,12 @@ def _bytes(attributor: Attributor, example: dict[str, torch.Tensor]) -> int:
         return tensor
 
     weights = {place: size for p in model.parameters() for place, size in _storages(p.data).items()}
-    inputs = _batch(example, model.device)
+    inputs = _batch(example, input_device(model))
     with Capture(model) as capture:
         recording = capture.record(inputs)
         number = recording.sites[0]
         call = recording.site(number)
-        rows = torch.zeros(quadrature.auto()[0].passes, dtype=torch.long, device=model.device)
+        rows = torch.zeros(quadrature.auto()[0].passes, dtype=torch.long, device=input_device(model))
         context = call.context[rows].requires_grad_()
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
             outputs = capture.resume(recording, inputs, rows, number, context)

@@ -14,6 +14,7 @@ from attattr import __version__, asked
 from attattr.data.examples import Example, digest
 from attattr.disk import digests, files
 from attattr.disk.units import NOTHING_KEPT, Resume, Units, opened
+from attattr.models.place import input_device
 
 if TYPE_CHECKING:
     from attattr.engine.attributor import Attributor
@@ -47,7 +48,7 @@ def resumed(
     facts = {
         "work": work,
         "model": attributor.facts
-        | {"labels": attributor.labels, "device": str(attributor.model.device)}
+        | {"labels": attributor.labels, "device": str(input_device(attributor.model))}
         | {"vocabulary": _vocabulary(attributor.tokenizer)},
         "data": {"rows": len(examples), "sha256": of_rows(examples)},
         "options": dict(options),

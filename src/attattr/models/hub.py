@@ -1,10 +1,13 @@
-"""Whether the Hugging Face hub can be reached, without half a minute of retries to find out."""
+"""The hub: whether it can be reached, without half a minute of retries to find out, and its cache."""
 
 from __future__ import annotations
 
 import os
 import socket
 import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 
@@ -25,3 +28,12 @@ def reachable() -> bool:
 def switched_off() -> bool:
     """The environment says to use the local cache alone."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def cached(name: str, files: Mapping[str, Any]) -> Path | None:
+    """The folder of the hub's cache that holds a model, or the part of it that was asked for."""
+    from huggingface_hub import try_to_load_from_cache
+
+    asked = {key: files[key] for key in ("cache_dir", "revision") if files.get(key)}
+    path = try_to_load_from_cache(name, f"{files.get('subfolder') or ''}/config.json".lstrip("/"), **asked)
+    return Path(path).parent if isinstance(path, str) else None

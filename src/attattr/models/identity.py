@@ -105,9 +105,15 @@ def _contents(value: Any) -> Iterator[tuple[str, Any]]:
 
 def changes(model: nn.Module) -> tuple[tuple[tuple[int, int, int], ...], str]:
     """What differs once the parameters have been replaced, moved or written to (not through `.data`), or the
-    config or the adapters at work have changed."""
-    places = ((id(p), -1 if p.is_inference() else p._version, p.data_ptr()) for p in model.parameters())
-    return tuple(places), _setting(model)
+    config or the adapters at work have changed.
+
+    Offloaded parameters are new ones after every forward: that they are the same is their hooks' promise.
+    """
+
+    def place(p: Any) -> tuple[int, int, int]:
+        return (0, 0, 0) if p.is_meta else (id(p), -1 if p.is_inference() else p._version, p.data_ptr())
+
+    return tuple(map(place, model.parameters())), _setting(model)
 
 
 def belongs(

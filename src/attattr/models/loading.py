@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +14,16 @@ from attattr.disk import digests
 from attattr.errors import AttAttrError, InputError, MissingModelError, ModelError
 from attattr.models import embedded, hub
 from attattr.models.embedded import BASE, BASE_FILES, NAMES, base_folder
-from attattr.models.heads import DOES, HEADS, head_of, reading
-from attattr.models.place import named_dtype, place_for
+from attattr.models.heads import HEADS, head_of
+from attattr.models.labels import labels_of, own_names, rename, set_labels
+from attattr.models.opening import Opening, offline, opened
 from attattr.models.prompts import check_kind
 from attattr.models.quiet import quiet
 from attattr.models.sliced import is_pruned, shrunk_class
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedConfig, PreTrainedModel
+    from transformers import PreTrainedModel
 
 __all__ = ["EMBEDDED", "Loaded", "ModelInfo", "base_folder", "load"]
 
@@ -73,6 +74,8 @@ def load(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     labels: str | Sequence[str] | None = None,
+    quantize: str | None = None,
+    **options: Any,
 ) -> Loaded:
     """A model by embedded name, folder or hub id.
 
@@ -86,8 +89,13 @@ def load(
         revision: branch, tag or commit on the hub.
         trust_remote_code: run code that comes with the model.
         device: None: CUDA where there is one, else MPS, else the CPU.
-        dtype: "float32" (None), "float64", "bfloat16" or "float16".
+        dtype: "float32", "float64", "bfloat16", "float16", or "auto", the checkpoint's own. None: float32 on
+            the CPU, the checkpoint's own elsewhere.
         labels: names of the classes in index order ("a,b,c"), in place of the model's own.
+        quantize: "4bit" or "8bit", by bitsandbytes; other ways by a `quantization_config`.
+        options: handed through to transformers' `from_pretrained`, as `device_map`, `attn_implementation`,
+            `subfolder`, `token`, `local_files_only` or `cache_dir`. What is quantised or has a device map is
+            neither moved nor cast afterwards; an adapter on it is not merged.
 
     Raises:
         ModelError: not found, corrupted, not finite, or without a head that can be explained.
@@ -98,70 +106,79 @@ def load(
     asked.flag(trust_remote_code, "trust_remote_code")
     if revision is not None:
         asked.instance(revision, str, "the revision")
-    precision = named_dtype(dtype)
-    place = place_for(device, precision)
+    opening = opened(device=device, dtype=dtype, quantize=quantize, revision=revision, **options)
     folder = Path(name).expanduser()
     local = name in NAMES or folder.is_dir()
     if local and revision is not None:
         raise InputError(f"'{name}' is no model of the hub: it has no revision '{revision}'")
+    if name in NAMES and (given := [k for k, v in {"quantize": quantize, **options}.items() if v]):
+        raise InputError(f"{given[0]} has no effect on an embedded model: leave it out")
     try:
         with quiet():
             if name in NAMES:
-                loaded = _adapter(str(embedded.checked_adapter(name)), name, {}, is_embedded=True)
+                loaded = _adapter(str(embedded.checked_adapter(name)), name, {}, opening, is_embedded=True)
             elif local:
-                loaded = _from(str(folder), name, {"trust_remote_code": trust_remote_code}, precision)
+                loaded = _from(str(folder), name, trust_remote_code, opening)
             elif name.startswith((".", "/", "~")) or name.count("/") > 1:
                 raise MissingModelError(
                     f"there is no folder '{name}'; the embedded models are {', '.join(NAMES)}"
                 )
             else:
-                loaded = _from_hub(name, revision, trust_remote_code, precision)
-        model: Any = loaded.model  # torch's own types of `to` do not fit transformers' wrapper
-        model.to(device=place, dtype=precision).eval()
+                loaded = _from_hub(name, trust_remote_code, opening)
+            opening.settled(loaded.model)
     except AttAttrError:
         raise
+    except TypeError as error:
+        if unknown := next((key for key in options if f"'{key}'" in str(error)), None):
+            raise InputError(f"{unknown} is no option of loading '{name}'") from error
+        raise _explained(name, error) from error
     except Exception as error:  # files, network, JSON, safetensors, shapes, memory: no common base
         raise _explained(name, error) from error
     if not loaded.info.embedded:  # else its digest says what it is
         _check_finite(loaded.model, name)
     if labels is not None:
-        _rename(loaded.model, labels, name)
+        rename(loaded.model, labels, name)
     if loaded.tokenizer is None:
         warnings.warn(f"'{name}' has no tokenizer: it takes ready tensors, but no texts", stacklevel=2)
     return loaded
 
 
-def _from_hub(name: str, revision: str | None, trust: bool, dtype: torch.dtype) -> Loaded:
+def _from_hub(name: str, trust: bool, opening: Opening) -> Loaded:
     from transformers.utils import find_adapter_config_file
 
-    asked = {"revision": revision, "local_files_only": not hub.reachable()}
-    adapter = find_adapter_config_file(name, **asked)  # type: ignore[arg-type]
+    asked = {**opening.files, **offline()}
+    adapter = find_adapter_config_file(name, **asked)
     if adapter:
-        return _adapter(name, name, asked, settings=Path(adapter), trust=trust)
-    return _from(name, name, asked | {"trust_remote_code": trust}, dtype)
+        return _adapter(name, name, asked, opening, settings=Path(adapter), trust=trust)
+    return _from(name, name, trust, replace(opening, files=asked))
 
 
-def _from(where: str, name: str, options: dict[str, Any], dtype: torch.dtype) -> Loaded:
+def _from(where: str, name: str, trust: bool, opening: Opening) -> Loaded:
     """A whole model, or (in a folder) an adapter."""
     import transformers
 
+    options = {**opening.files, "trust_remote_code": trust}
     folder = Path(where)
+    local = folder.is_dir()
+    if local:
+        folder = folder / options.pop("subfolder", "")
+        where = str(folder)
     if (folder / "adapter_config.json").is_file():
-        return _adapter(where, name, {}, trust=options["trust_remote_code"])
-    if folder.is_dir() and not (folder / "config.json").is_file():
-        raise MissingModelError(f"the folder '{name}' has neither a config.json nor an adapter_config.json")
+        return _adapter(where, name, {}, opening, trust=trust)
+    if local and not (folder / "config.json").is_file():
+        raise MissingModelError(f"the folder '{where}' has neither a config.json nor an adapter_config.json")
     config = transformers.AutoConfig.from_pretrained(where, **options)
     auto = head_of(config, name)
     # the config's own commit: what is loaded next cannot be of another one
     commit = getattr(config, "_commit_hash", None)
-    if commit is None and not folder.is_dir():  # a class of the model's own does not note it
-        stored = _cached(where, options["revision"])
+    if commit is None and not local:  # a class of the model's own does not note it
+        stored = hub.cached(where, opening.files)
         commit = stored.name if stored else None
     options = options | ({"revision": commit} if commit else {})
     kind = getattr(transformers, auto)
     if is_pruned(folder):  # in place of the code in its folder, which does the same
         kind = shrunk_class(getattr(transformers, str((config.architectures or [""])[0])))
-    options_of = options | {"config": config, "dtype": dtype, "output_loading_info": True}
+    options_of = options | opening.keywords(config) | {"config": config, "output_loading_info": True}
     model, found = kind.from_pretrained(where, **options_of)
     if found["missing_keys"] and all(key.startswith("pooler.") for key in found["missing_keys"]):
         # of pretraining, which no embedding is made by: left out, so as not to be random
@@ -173,7 +190,7 @@ def _from(where: str, name: str, options: dict[str, Any], dtype: torch.dtype) ->
             if len(missing) > 1
             else f"the weights of '{name}' lack {missing[0]}: it is not fine-tuned"
         )
-    cached = folder if folder.is_dir() else _cached(where, commit)
+    cached = folder if folder.is_dir() else hub.cached(where, options)
     info = ModelInfo(
         name,
         revision=commit,
@@ -187,12 +204,13 @@ def _adapter(
     where: str,
     name: str,
     options: dict[str, Any],
+    opening: Opening,
     *,
     settings: Path | None = None,
     trust: bool = False,
     is_embedded: bool = False,
 ) -> Loaded:
-    """A PEFT adapter merged into its base, in float32."""
+    """A PEFT adapter merged into its base, in float32; on a base that is quantised or mapped, unmerged."""
     import torch
     import transformers
     from safetensors.torch import load_file
@@ -209,7 +227,7 @@ def _adapter(
     start = str(embedded.checked_base()) if known else base
     of_base = {"trust_remote_code": trust, "revision": asked.get("revision")}
     if not Path(start).is_dir():
-        of_base["local_files_only"] = not hub.reachable()
+        of_base |= {**opening.elsewhere, **offline()}
     config = transformers.AutoConfig.from_pretrained(start, **of_base)
     task = asked.get("task_type")
     auto = next((head for head, _, of, _ in HEADS if of and of == task), None) or head_of(config, name)
@@ -223,29 +241,37 @@ def _adapter(
         weights = load_peft_weights(where, device="cpu", **options)
     classes = next((len(v) for k, v in weights.items() if k.endswith(CLASSIFIERS)), None)
     if classes is not None and auto.endswith("Classification"):
-        labels = card.get("labels") or _labels(config, _own_names(where, options), classes)
+        labels = card.get("labels") or labels_of(config, own_names(where, options), classes)
         if len(labels) != classes:
             raise ModelError(f"the card of '{name}' names {', '.join(labels)}, yet it has {classes} classes")
-        _set_labels(config, labels)
+        set_labels(config, labels)
     # a fresh head and fresh factors draw random numbers before they are replaced
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        model = getattr(transformers, auto).from_pretrained(
-            start, config=config, dtype=torch.float32, **of_base
-        )
-        if not is_embedded:
+        whole = opening.is_whole(config)
+        how = {"dtype": torch.float32} if whole else opening.keywords(config)
+        model = getattr(transformers, auto).from_pretrained(start, config=config, **how, **of_base)
+        if any(parameter.is_meta for parameter in model.parameters()):
+            raise InputError(
+                f"the base of the adapter '{name}' cannot be kept on disk or in memory: merge the adapter "
+                "into it, save that, and map it, or give a map of devices alone"
+            )
+        if whole and is_embedded:
+            embedded.merge(model, weights, asked["lora_alpha"], asked["r"])
+        else:
             from peft import PeftModel
 
-            model = PeftModel.from_pretrained(model, where, **options).float().merge_and_unload()
-    if is_embedded:
-        embedded.merge(model, weights, asked["lora_alpha"], asked["r"])
+            wrapped = PeftModel.from_pretrained(model, where, **options)
+            model = wrapped.float().merge_and_unload() if whole else wrapped.get_base_model()
     if missing := [str(w.message) for w in said if "missing adapter keys" in str(w.message)]:
         raise ModelError(
             f"the adapter '{name}' does not fit its base {base}: {missing[0].splitlines()[0][:200]}"
         )
-    model.requires_grad_(True)  # PEFT had frozen it
+    if whole:
+        model = model.requires_grad_(True).to(dtype=opening.dtype or config.dtype)  # PEFT had frozen it
     own = (folder / "tokenizer_config.json").is_file()
-    at = Path(start) if Path(start).is_dir() else _cached(start, getattr(config, "_commit_hash", None))
+    of_base |= {"revision": getattr(config, "_commit_hash", None)}
+    at = Path(start) if Path(start).is_dir() else hub.cached(start, of_base)
     file = folder / "adapter_model.safetensors"
     info = ModelInfo(
         name,
@@ -261,28 +287,6 @@ def _adapter(
     return Loaded(model, _tokenizer(auto, where if own else start, of_own if own else of_base), info)
 
 
-def _own_names(where: str, options: dict[str, Any]) -> dict[str, Any]:
-    """id2label of a config that was saved beside an adapter; empty where there is none."""
-    from transformers.utils import cached_file
-
-    file = cached_file(
-        where, "config.json", _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False, **options,
-    )  # fmt: skip
-    facts = json.loads(Path(file).read_text(encoding="utf-8")) if file else {}
-    return facts.get("id2label") or {} if isinstance(facts, dict) else {}
-
-
-def _labels(config: PreTrainedConfig, own: dict[str, Any], classes: int) -> list[str]:
-    """Names of an adapter's classes: as its own config has them, or its base's that has as many."""
-    base: Any = config.id2label or {}
-    for named in (own, base):
-        by_index = {int(i): str(name) for i, name in named.items()}
-        if sorted(by_index) == list(range(classes)):
-            return [by_index[i] for i in range(classes)]
-    return [f"LABEL_{i}" for i in range(classes)]
-
-
 def _tokenizer(auto: str, where: str, options: dict[str, Any]) -> Any:
     """The tokenizer, or image processor, of a model; None for a folder that holds none."""
     import transformers
@@ -295,25 +299,6 @@ def _tokenizer(auto: str, where: str, options: dict[str, Any]) -> Any:
     if folder.is_dir() and not any((folder / file).is_file() for file in files):
         return None  # some classes would make an empty one without a word
     return kind.from_pretrained(where, **options)
-
-
-def _rename(model: PreTrainedModel, labels: str | Sequence[str], name: str) -> None:
-    given = labels.split(",") if isinstance(labels, str) else asked.listed(labels, str, "the labels")
-    names = [label.strip() for label in given]
-    if (gives := reading(model)) not in ("classes", "labels"):
-        raise InputError(f"'{name}' {DOES[gives]}: it has no labels to rename")
-    id2label: Any = model.config.id2label
-    own = [id2label[i] for i in sorted(id2label)]
-    if len(names) != len(own) or len(set(names)) < len(names) or not all(names):
-        raise InputError(
-            f"the labels {', '.join(names)} cannot name the {len(own)} classes of '{name}': {', '.join(own)}"
-        )
-    _set_labels(model.config, names)
-
-
-def _set_labels(config: PreTrainedConfig, labels: Sequence[str]) -> None:
-    config.id2label = dict(enumerate(labels))
-    config.label2id = {label: i for i, label in enumerate(labels)}
 
 
 def _check_finite(model: PreTrainedModel, name: str) -> None:
@@ -340,11 +325,3 @@ def _explained(name: str, error: Exception) -> ModelError:
         f"'{name}' is neither an embedded model ({', '.join(NAMES)}) nor a folder, "
         f"and the hub does not give it: {where}{first}"
     )
-
-
-def _cached(name: str, commit: str | None) -> Path | None:
-    """The folder of the hub's cache that holds a model."""
-    from huggingface_hub import try_to_load_from_cache
-
-    path = try_to_load_from_cache(name, "config.json", revision=commit)
-    return Path(path).parent if isinstance(path, str) else None

@@ -19,6 +19,19 @@ def named_dtype(dtype: Any) -> torch.dtype:
     return getattr(torch, "float32" if dtype is None else asked.choice(name, "dtype", DTYPES))
 
 
+def input_device(model: Any) -> torch.device:
+    """Where a model takes its inputs: where its outermost hook of accelerate computes, else where its first
+    parameter is."""
+    import torch
+
+    for module in model.modules():
+        hook = getattr(module, "_hf_hook", None)
+        for each in getattr(hook, "hooks", (hook,)):
+            if (device := getattr(each, "execution_device", None)) is not None:
+                return torch.device(device)
+    return next((p.device for p in model.parameters() if not p.is_meta), torch.device("cpu"))
+
+
 def place_for(device: Any, dtype: torch.dtype) -> torch.device:
     import torch
 

@@ -36,9 +36,15 @@ def check_gradients(model: nn.Module) -> None:
     for name, part in quantised(model).items():
         if isinstance(getattr(part, "in_features", None), int) and not _passes_gradients(part):
             raise UnsupportedModelError(
-                f"{name} is quantised in a way that hands on no gradient: attribute the model before it is "
-                "quantised, or quantise its weights alone and not what goes through them"
+                f"{name} is quantised in a way that hands on no gradient ({_scheme(part)}): attribute the "
+                "model before it is quantised, or quantise its weights alone and not what goes through them"
             )
+
+
+def _scheme(part: Any) -> str:
+    """Whose layer it is, or whose tensor its weight: what tells the ways of quantising apart."""
+    of = type(part.weight if type(part) is nn.Linear else part)
+    return f"{of.__module__.partition('.')[0]}'s {of.__name__}"
 
 
 def _passes_gradients(part: Any) -> bool:
@@ -62,8 +68,8 @@ def plain_parts(tensor: Tensor) -> Iterator[Tensor]:
 
 
 def finite(tensor: Tensor) -> bool:
-    """Whether all of a tensor's numbers are; those of an integer always are."""
-    return all(bool(torch.isfinite(_wide(part)).all()) for part in plain_parts(tensor))
+    """Whether all of a tensor's numbers are; those of an integer always are, those on disk are not read."""
+    return tensor.is_meta or all(bool(torch.isfinite(_wide(part)).all()) for part in plain_parts(tensor))
 
 
 def _wide(tensor: Tensor) -> Tensor:

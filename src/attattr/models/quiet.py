@@ -1,8 +1,9 @@
-"""transformers without its reports, bars and warnings, and then as it was."""
+"""transformers, and accelerate below it, without reports, bars and warnings, and then as they were."""
 
 from __future__ import annotations
 
 import contextlib
+import logging as python
 import warnings
 from collections.abc import Iterator
 
@@ -18,7 +19,10 @@ def quiet() -> Iterator[None]:
         logging.is_progress_bar_enabled(),
         not are_progress_bars_disabled(),
     )
+    below = python.getLogger("accelerate")
+    level = below.level
     try:
+        below.setLevel(python.ERROR)
         logging.set_verbosity(logging.CRITICAL)
         logging.disable_progress_bar()
         if downloads:
@@ -27,6 +31,7 @@ def quiet() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     finally:
+        below.setLevel(level)
         logging.set_verbosity(verbosity)
         if bar:
             logging.enable_progress_bar()

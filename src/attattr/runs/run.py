@@ -18,6 +18,7 @@ from attattr.data.run_folder import FORMAT, Run, open_run, sound
 from attattr.disk import files
 from attattr.disk.held import locked, writing
 from attattr.errors import InputError
+from attattr.models.place import input_device
 from attattr.runs.folder import agree, forget, write_left_out, write_shard
 
 if TYPE_CHECKING:
@@ -223,6 +224,6 @@ def _manifest(
         "environment": {
             "python": platform.python_version(),
             "machine": platform.machine(),
-            "device": str(attributor.model.device),
+            "device": str(input_device(attributor.model)),
         },
     }
