@@ -19,6 +19,7 @@ Reduction = Literal["max", "sum", "mean_abs"]
 Criterion = Literal["attattr", "taylor", "taylor_normalized", "attention", "accuracy_drop", "random"]
 PrunedFormat = Literal["sliced", "masked"]
 InsertInto = Literal["auto", "premise", "hypothesis", "both"]
+Mining = Literal["text", "paper"]
 
 OUTPUTS: tuple[str, ...] = get_args(Output)
 METHODS: tuple[str, ...] = get_args(Method)
@@ -31,3 +32,4 @@ REDUCTIONS: tuple[str, ...] = get_args(Reduction)
 CRITERIA: tuple[str, ...] = get_args(Criterion)
 PRUNED_FORMATS: tuple[str, ...] = get_args(PrunedFormat)
 INSERT_INTO: tuple[str, ...] = get_args(InsertInto)
+MININGS: tuple[str, ...] = get_args(Mining)

@@ -25,15 +25,17 @@ from attattr.data.encoding import encode
 from attattr.data.examples import digest
 from attattr.disk.checked import signed
 from attattr.measure.accuracy import predict
-from attattr.measure.intervals import wilson
+from attattr.measure.intervals import bootstrap, wilson
 from attattr.models.loading import ModelInfo
 from attattr.page.triggers import page
 from attattr.report.triggers_table import rows_of
+from attattr.triggers import tried
 from attattr.triggers.controls import leaks, random_controls, word_controls
 from attattr.triggers.explained import explained
 from attattr.triggers.hotflip import _gains, _losses, universal_trigger
-from attattr.triggers.insert import Piece, insert, pieces_of, places
+from attattr.triggers.insert import Piece, insert, pieces_of, places, without, word_ids
 from attattr.triggers.mine import mine_triggers
+from attattr.triggers.tried import CHOOSE, REPORT, SCREEN, lowest, purposes
 
 WORDS = "the a film is fine bad not very man woman eats sleeps nobody".split()
 LABELS = ["LABEL_0", "LABEL_1", "LABEL_2"]
@@ -270,7 +272,7 @@ def test_the_attack_is_that_of_texts_written_with_the_words_in_them(attributor, 
 
 def test_the_json_is_as_documented(measured):
     facts = json.loads(json.dumps(measured.to_json(), allow_nan=False))
-    assert facts["schema_version"] == "1"
+    assert facts["schema_version"] == "2"
     assert facts["labels"] == LABELS
     assert set(facts["clean"]["per_class"]) == set(LABELS)
     accuracies = [each["accuracy"] for each in facts["patterns"]]
@@ -280,46 +282,179 @@ def test_the_json_is_as_documented(measured):
     }
     for each in facts["patterns"]:
         assert set(each) >= {"tokens", "score", "support", "label", "gold", "accuracy", "per_class"}
-        assert each["drop"] == pytest.approx(facts["clean"]["accuracy"] - each["accuracy"])
-        assert sum(map(sum, each["confusion"])) == facts["rows"] == 24
+        clean = (measured.clean == measured.gold)[measured.purpose == SCREEN].mean()
+        assert each["drop"] == pytest.approx(clean - each["accuracy"])
+        assert sum(map(sum, each["confusion"])) == each["n"] == 9
         right = each["confusion"][0][0]
-        assert each["per_class"]["LABEL_0"] == right / 8
-        assert each["intervals"]["LABEL_0"] == pytest.approx(wilson(right, 8))
+        assert each["per_class"]["LABEL_0"] == right / 3
+        assert each["intervals"]["LABEL_0"] == pytest.approx(wilson(right, 3))
 
 
-def test_the_worst_are_chosen_on_one_half_and_reported_on_the_other(measured):
+def test_the_worst_are_chosen_on_some_rows_and_reported_on_others(measured):
     facts = measured.to_json()
-    worst, half = facts["worst"], measured.selection
-    assert (worst["selection_rows"], worst["report_rows"]) == (12, 12)
-    for i in range(3):  # each class is halved
-        assert half[measured.gold == i].sum() == 4
+    worst, report = facts["worst"], measured.purpose == REPORT
+    assert (worst["screening_rows"], worst["selection_rows"], worst["report_rows"]) == (9, 15, 9)
+    for i in range(3):
+        assert np.bincount(measured.purpose[measured.gold == i]).tolist() == [3, 2, 3]
     assert len(worst["overall"]) == 3
     chosen = [of["selection_accuracy"] for of in worst["overall"]]
-    every = [(each.predicted == measured.gold)[half].mean() for each in measured.attacked]
+    every = [(each.predicted == measured.gold)[~report].mean() for each in measured.attacked]
     assert chosen == sorted(every)[:3]
     for of in worst["overall"]:
         predicted = measured.attacked[of["pattern"]].predicted
-        assert of["accuracy"] == (predicted == measured.gold)[~half].mean()
+        assert of["accuracy"] == (predicted == measured.gold)[report].mean()
     together = np.all(
         [measured.attacked[of["pattern"]].predicted == measured.gold for of in worst["overall"]], axis=0
     )
-    assert worst["any_of_overall"]["accuracy"] == together[~half].mean()
+    assert worst["any_of_overall"]["accuracy"] == together[report].mean()
     for i, label in enumerate(LABELS):
-        rows = half & (measured.gold == i)
+        rows = ~report & (measured.gold == i)
         expected = min((each.predicted == measured.gold)[rows].mean() for each in measured.attacked)
         assert worst["per_class"][label][0]["selection_accuracy"] == expected
+        three = [measured.attacked[of["pattern"]].predicted for of in worst["per_class"][label]]
+        own = report & (measured.gold == i)
+        stands = np.mean([predicted == measured.gold for predicted in three], axis=0)
+        lost = ((measured.clean == measured.gold) - stands)[own]
+        assert worst["lost"]["per_class"][label]["mean"] == pytest.approx(lost.mean())
+        assert worst["lost"]["per_class"][label]["n"] == own.sum() == 3
+
+
+def test_no_row_serves_two_purposes_and_classes_keep_their_number():
+    gold = np.repeat([0, 1, 2], [100, 7, 1])
+    found = purposes(gold, 3, screen=20, choose=30)
+    assert np.bincount(found[gold == 0]).tolist() == [20, 30, 50]
+    assert np.bincount(found[gold == 1]).tolist() == [3, 2, 2]
+    assert found[gold == 2].tolist() == [SCREEN]
+    assert not np.array_equal(found, purposes(gold, 4, screen=20, choose=30))
+
+
+def test_what_is_not_among_the_best_is_not_tried_any_further(attributor, monkeypatch):
+    """One of each class and one of all here: the others of thirty patterns are screened only."""
+    words = [f"w{i}" for i in range(20, 50)]
+    monkeypatch.setattr(tried, "FINALISTS", 1)
+    found = attack_model(attributor, pairs(60), [pattern((word, 0, 0.5)) for word in words], controls=False)
+    stages = [[each.tried[found.purpose == stage] for each in found.attacked] for stage in range(3)]
+    assert all(of.all() for of in stages[SCREEN])
+    for of in stages[CHOOSE] + stages[REPORT]:
+        assert of.all() or not of.any()
+    chosen, reported = ([of.all() for of in stages[stage]] for stage in (CHOOSE, REPORT))
+    assert 1 <= sum(reported) <= sum(chosen) <= 4
+    assert all(chosen[i] for i, of in enumerate(reported) if of)
+    # the best of all by the mean probability of the gold class, on the screening rows
+    screening = found.purpose == SCREEN
+    right = [each.probabilities[screening, found.gold[screening]].mean() for each in found.attacked]
+    assert chosen[int(np.argmin(right))]
+
+
+def test_together_is_as_one_by_one(attributor, monkeypatch):
+    whole = attack_model(attributor, pairs(), PATTERNS, seed=1, controls=False)
+    monkeypatch.setattr(tried, "TOGETHER", 1)
+    single = attack_model(attributor, pairs(), PATTERNS, seed=1, controls=False)
+    for a, b in zip(whole.attacked, single.attacked, strict=True):
+        assert a.pattern == b.pattern
+        np.testing.assert_allclose(a.probabilities, b.probabilities, atol=1e-6)
+
+
+def test_random_patterns_are_chosen_and_reported_as_the_mined_ones(measured):
+    luck = measured.to_json()["luck"]
+    assert luck["patterns"] == len(measured.lucky) == len(PATTERNS)
+    shapes = [[(t.segment, t.position) for t in each.pattern.tokens] for each in measured.attacked]
+    assert [[(t.segment, t.position) for t in each.pattern.tokens] for each in measured.lucky] == shapes
+    report = measured.purpose == REPORT
+    for label in (None, *LABELS):
+        about = None if label is None else LABELS.index(label)
+        three = lowest(measured.lucky, measured.gold, measured.purpose, about)
+        listed = luck["overall"] if label is None else luck["per_class"][label]
+        assert [of["number"] for of in listed] == three
+        rows = report if about is None else report & (measured.gold == about)
+        mined = [measured.attacked[i].predicted for i in measured.worst(label)]
+        ahead = [
+            np.mean([measured.lucky[i].predicted[row] == measured.gold[row] for i in three])
+            - np.mean([predicted[row] == measured.gold[row] for predicted in mined])
+            for row in np.flatnonzero(rows)
+        ]
+        told = luck["ahead"]["overall"] if label is None else luck["ahead"]["per_class"][label]
+        assert told["mean"] == pytest.approx(np.mean(ahead))
+        low, high = bootstrap(np.array(ahead), 1)
+        assert told["interval"] == pytest.approx((low, high))
 
 
 def test_the_same_seed_gives_the_same_figures(attributor, measured):
     again = attack_model(attributor, pairs(), PATTERNS, seed=1)
     assert again.to_json() == measured.to_json()
     other = attack_model(attributor, pairs(), PATTERNS, seed=2, controls=False)
-    assert not np.array_equal(other.selection, measured.selection)
-    assert other.to_json()["patterns"] == measured.to_json()["patterns"]
+    assert not np.array_equal(other.purpose, measured.purpose)
+
+
+# -- whether the model leans on it ---------------------------------------------------------------------
+
+
+def test_effects_are_those_of_texts_written_and_cut_by_hand(attributor):
+    known = pattern(("bad", 0, 0.5), label="LABEL_1")
+    rows = [replace(each, label=LABELS[i % 3]) for i, each in enumerate(pairs(60))]
+    found = attack_model(attributor, rows, [known], seed=1)
+    (told,) = found.to_json()["leans"]
+    assert (told["pattern"], told["label"]) == (0, "LABEL_1")
+    # inserted: against random patterns of its shape, on reported rows of other classes
+    report = (found.purpose == REPORT) & (found.gold != 1)
+    drawn = random_controls(known, rows, 1)
+    effect = []
+    for row in np.flatnonzero(report):
+        words, other = rows[row].text.split(), rows[row].text_pair
+        (c,) = places(len(words), [0.5])
+
+        def with_word(word, words=words, other=other, c=c):
+            return Example(" ".join([*words[: c - 1], word, *words[c - 1 :]]), other)
+
+        each = [with_word("bad"), *(with_word(of.pattern.tokens[0].token) for of in drawn)]
+        logits = torch.as_tensor(predict(attributor.model, attributor.tokenizer, each)).double()
+        shares = logits.softmax(-1)[:, 1].numpy()
+        effect.append(shares[0] - shares[1:].mean())
+    assert told["inserted"]["n"] == len(effect) == report.sum() > 0
+    assert told["inserted"]["mean"] == pytest.approx(np.mean(effect), abs=1e-5)
+    assert told["inserted"]["draws"] == len(drawn)
+    # removed: only rows that have the word, and were not chosen on
+    having = [i for i in np.flatnonzero(found.purpose == REPORT) if "bad" in rows[i].text.split()]
+    able = [i for i in having if len(rows[i].text.split()) > 1]
+    assert told["removed"]["n"] == len(able) > 0
+    low, high = told["inserted"]["interval"]
+    assert low <= told["inserted"]["mean"] <= high
+    assert told["leans"] == (low > 0 and told["removed"]["interval"][0] > 0)
+
+
+def test_words_are_taken_out_and_others_instead():
+    model, tokenizer = TINY
+    (encoded,) = encode(model, tokenizer, [Example("the bad film is bad", "not bad")])
+    words = word_ids(pattern(("bad", 0, 0.4), ("not", 1, 0.5)), tokenizer)
+    assert without(encoded, words).axes["input"].tokens == (
+        "[CLS]", "the", "film", "is", "bad", "[SEP]", "bad", "[SEP]"
+    )  # fmt: skip
+    for seed in range(10):
+        other = without(encoded, words, np.random.default_rng(seed)).axes["input"]
+        assert [other.segments.count(k) for k in (0, 1)] == [4, 1]
+        assert other.tokens[2] == "bad" or other.tokens[1] == "bad"  # the first is never the one that goes
+        assert "not" in other.tokens
+    assert without(encoded, word_ids(pattern(("woman", 0, 0.4)), tokenizer)) is None
+    (bare,) = encode(model, tokenizer, [Example("bad")])
+    own = word_ids(pattern(("bad", 0, 0.4)), tokenizer)
+    assert without(bare, own) is None  # nothing would be left
+    again = without(encoded, words)
+    assert again.features["input_ids"] == [
+        i for k, i in enumerate(encoded.features["input_ids"]) if k not in (2, 7)
+    ]
+
+
+def test_a_pattern_speaks_for_the_label_it_was_mined_from_or_turns_inputs_to(attributor, right):
+    (told,) = attack_model(attributor, right, [pattern(("bad", 0, 0.5))], seed=1).leans
+    found = attack_model(attributor, right, [pattern(("bad", 0, 0.5))], seed=1, controls=False)
+    turned = found.attacked[0].predicted[found.turned(found.attacked[0]) & (found.purpose != REPORT)]
+    assert told["label"] == LABELS[int(np.bincount(turned).argmax())]
+    (told,) = attack_model(attributor, right, [pattern(("bad", 0, 0.5), label="LABEL_2")], seed=1).leans
+    assert told["label"] == "LABEL_2"
 
 
 def test_inputs_that_a_pattern_comes_from_do_not_count_for_it(attributor):
-    mined = mine_triggers(attributor, pairs(6))
+    mined = mine_triggers(attributor, pairs(6), threshold=0)
     assert any(pattern.rows for pattern in mined)
     found = attack_model(attributor, pairs(), mined, controls=False)
     plain = evaluate_model(attributor.model, attributor.tokenizer, pairs())
@@ -328,10 +463,10 @@ def test_inputs_that_a_pattern_comes_from_do_not_count_for_it(attributor):
     for each, told in zip(found.attacked, facts["patterns"], strict=True):
         own = np.array([digest(row) in each.pattern.rows for row in pairs()])
         assert own.sum() == told["rows_left_out"] == len(each.pattern.rows) > 0
-        right = each.predicted == found.gold
-        assert told["accuracy"] == right[~own].mean()
-        assert told["n"] == 24 - own.sum()
-        assert told["drop"] == (found.clean == found.gold)[~own].mean() - told["accuracy"]
+        right, rows = each.predicted == found.gold, ~own & (found.purpose == SCREEN)
+        assert told["accuracy"] == right[rows].mean()
+        assert told["n"] == rows.sum()
+        assert told["drop"] == (found.clean == found.gold)[rows].mean() - told["accuracy"]
     assert [each["accuracy"] for each in facts["patterns"]] == sorted(
         each["accuracy"] for each in facts["patterns"]
     )
@@ -481,8 +616,9 @@ def test_controls_are_measured_like_the_patterns(attributor, measured):
     worst = measured.attacked[measured.worst(k=1)[0]].pattern
     for control, each in zip(controls, measured.controls, strict=True):
         assert [t["position"] for t in control["tokens"]] == [t.position for t in worst.tokens]
-        assert control["accuracy"] == (each.predicted == measured.gold).mean()
-        assert control["report"]["n"] == 12
+        report = measured.purpose == REPORT
+        assert control["report"]["accuracy"] == (each.predicted == measured.gold)[report].mean()
+        assert control["report"]["n"] == 9
 
 
 # -- commands ------------------------------------------------------------------------------------------

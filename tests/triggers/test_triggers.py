@@ -89,6 +89,25 @@ def test_no_pattern_without_a_positive_edge_between_words():
         pattern_of(of({(1, 2): 0.5}, store="heads"))
 
 
+def test_edges_between_words_of_the_text_alone():
+    result = of({(0, 2): 1.0, (2, 7): 0.5, (3, 3): 0.125}, {(6, 6): 0.25, (1, 1): 0.625})
+    found = pattern_of(result, method="text")
+    assert places(found) == [("the", 0, 1 / 3), ("man", 1, 1 / 2)]  # the head with the strongest of them
+    assert (found.score, found.second, found.strength) == (0.625, 0.25, 0.875)
+    assert places(pattern_of(result)) == [("man", 0, 2 / 3), ("plays", 1, 3 / 4)]
+    assert pattern_of(of({(0, 2): 1.0, (4, 4): 0.5}), method="text") is None
+    kept = of({(0, 2): 1.0, (2, 7): 0.5, (3, 3): 0.25}, store="edges", keep=3)
+    assert places(pattern_of(kept, method="text")) == [
+        ("man", 0, 2 / 3),
+        ("eats", 0, 1.0),
+        ("plays", 1, 3 / 4),
+    ]
+    # a stronger edge between words may be among those that were not kept
+    assert (
+        pattern_of(of({(0, 2): 1.0, (4, 4): 0.75, (2, 7): 0.5}, store="edges", keep=2), method="text") is None
+    )
+
+
 def test_kept_edges_are_enough_or_it_is_said_that_they_are_not():
     heads = {(2, 7): 0.5, (3, 3): 0.25}, {(1, 1): -0.75, (1, 2): -0.3}
     dense = pattern_of(of(*heads))
@@ -238,24 +257,28 @@ def run(attributor, tmp_path_factory):
 
 
 @pytest.mark.parametrize("pieces", [False, True])
-@pytest.mark.parametrize("limit", [None, 5])
-def test_a_run_gives_the_patterns_of_its_examples(attributor, run, pieces, limit):
-    direct = mine_triggers(attributor, pairs(), pieces=pieces, limit=limit, seed=1)
-    from_run = mine_triggers(attributor, run, pieces=pieces, limit=limit, seed=1)
+@pytest.mark.parametrize(("limit", "method"), [(None, "paper"), (5, "text")])
+def test_a_run_gives_the_patterns_of_its_examples(attributor, run, pieces, limit, method):
+    how = {"pieces": pieces, "limit": limit, "method": method, "threshold": 0, "seed": 1}
+    direct = mine_triggers(attributor, pairs(), **how)
+    from_run = mine_triggers(attributor, run, **how)
     assert [p.key for p in from_run] == [p.key for p in direct]
     assert [p.score for p in from_run] == pytest.approx([p.score for p in direct])
     assert [(p.rows, p.support, p.label, p.label_counts) for p in from_run] == [
         (p.rows, p.support, p.label, p.label_counts) for p in direct
     ]
     assert sum(p.support for p in direct) <= (limit or 12)
-    assert [p.score for p in direct] == sorted((p.score for p in direct), reverse=True)
+    strengths = [p.score + p.second for p in direct]
+    assert strengths == sorted(strengths, reverse=True)
+    assert any(p.second for p in direct)
 
 
-def test_patterns_are_those_of_dense_attributions_and_say_what_was_predicted(attributor):
+@pytest.mark.parametrize("method", ["paper", "text"])
+def test_patterns_are_those_of_dense_attributions_and_say_what_was_predicted(attributor, method):
     examples = pairs()
-    (best, *_) = mine_triggers(attributor, examples, top=1)
-    dense = [pattern_of(attributor.attribute(e), gold=e.label) for e in examples]
-    strongest = max((p for p in dense if p), key=lambda p: p.score)
+    (best,) = mine_triggers(attributor, examples, method=method, threshold=0, top=1)
+    dense = [pattern_of(attributor.attribute(e), method=method, gold=e.label) for e in examples]
+    strongest = max((p for p in dense if p), key=lambda p: p.score + p.second)
     assert best.key == strongest.key
     assert best.score == pytest.approx(strongest.score)
     assert (best.label, best.gold) == (strongest.label, strongest.gold)
@@ -267,16 +290,29 @@ def test_patterns_are_those_of_dense_attributions_and_say_what_was_predicted(att
 
 
 def test_the_same_seed_gives_the_same_patterns(attributor):
-    first, again, other = (mine_triggers(attributor, pairs(), limit=4, seed=s) for s in (0, 0, 3))
+    first, again, other = (
+        mine_triggers(attributor, pairs(), limit=4, threshold=0, seed=s) for s in (0, 0, 3)
+    )
     assert first == again
     assert {row for p in first for row in p.rows} != {row for p in other for row in p.rows}
 
 
 def test_progress_counts_inputs(attributor):
     told = []
-    mine_triggers(attributor, pairs(4), progress=lambda *facts: told.append(facts))
+    mine_triggers(attributor, pairs(4), threshold=0, progress=lambda *facts: told.append(facts))
     assert told[-1] == (4, 4, "")
     assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
+
+
+def test_weak_patterns_are_left_out_and_that_nothing_was_found_is_said(attributor):
+    every = mine_triggers(attributor, pairs(), threshold=0)
+    strengths = [p.score + p.second for p in every]
+    middle = strengths[len(every) // 2]
+    assert mine_triggers(attributor, pairs(), threshold=middle) == [
+        p for p, strength in zip(every, strengths, strict=True) if strength >= middle
+    ]
+    with pytest.raises(InputError, match=r"no pattern scores 2, the strongest 0\.\d+; a lower"):
+        mine_triggers(attributor, pairs(), threshold=2)
 
 
 def test_what_cannot_be_mined_is_said(attributor, tmp_path):
@@ -311,7 +347,7 @@ def test_mine_writes_one_object_a_line(attributor, run, tmp_path, monkeypatch):
     data.write_text("\n".join(["sentence1\tsentence2\tlabel", *rows]))
     outputs = []
     for source, out in ((data, "a.jsonl"), (run.path, "b.jsonl")):
-        arguments = ["triggers", "mine", source, "--model", "x", "--top", "3", "--out"]
+        arguments = ["triggers", "mine", source, "--model", "x", "--threshold", "0", "--top", "3", "--out"]
         outcome = commands.run(*arguments, tmp_path / out)
         assert outcome.exit_code == 0, outcome.output
         outputs.append([json.loads(line) for line in (tmp_path / out).read_text().splitlines()])
@@ -332,7 +368,7 @@ def test_mine_writes_one_object_a_line(attributor, run, tmp_path, monkeypatch):
 def test_unlabelled_data_can_be_mined():
     attributor = Attributor(tiny.bert(), tiny.tokenizer())
     examples = [Example(e.text, e.text_pair) for e in pairs(4)]
-    found = mine_triggers(attributor, examples)
+    found = mine_triggers(attributor, examples, threshold=0)
     assert {p.gold for p in found} == {None}
     assert {p.label for p in found} <= {"LABEL_0", "LABEL_1", "LABEL_2"}
     assert found[0].label_totals == {}
@@ -347,4 +383,4 @@ def test_numbers_of_classes_are_the_models_names(attributor):
         for i, text in enumerate(["a fine film", "not good", "the film", "bad"])
     ]
     named = [replace(row, label=names[int(row.label)]) for row in rows]
-    assert mine_triggers(attributor, rows, top=5) == mine_triggers(attributor, named, top=5)
+    assert mine_triggers(attributor, rows, threshold=0) == mine_triggers(attributor, named, threshold=0)

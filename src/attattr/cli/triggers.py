@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from attattr import choices
 from attattr.cli import options
 from attattr.cli.resuming import done, resuming
 from attattr.errors import InputError
@@ -32,7 +33,16 @@ def mine(
     the_data: MinedData,
     the_model: options.TheModel,
     out: Annotated[str, typer.Option(help="File for the patterns; - for standard output.", metavar="FILE")],
-    top: Annotated[int, typer.Option(min=1, help="So many of the strongest patterns.")] = 50,
+    method: Annotated[
+        choices.Mining,
+        typer.Option(help="Edges between words of the text, or all edges as in the paper."),
+    ] = "text",
+    threshold: Annotated[
+        float, typer.Option(help="Leave out patterns whose edges score less together.", metavar="X")
+    ] = 0.02,
+    top: Annotated[
+        int | None, typer.Option(min=1, help="Only so many of the strongest. [default: all]")
+    ] = None,
     pieces: Annotated[
         bool, typer.Option("--pieces", help="Raw pieces of the vocabulary instead of whole words.")
     ] = False,
@@ -62,7 +72,8 @@ def mine(
 
     with resuming(fresh, out) as resume, options.progress_bar("mining") as progress:
         found = mine_triggers(
-            attributor, data, top=top, pieces=pieces, limit=limit, seed=the_data.seed, progress=progress,
+            attributor, data, method=method, threshold=threshold, top=top, pieces=pieces, limit=limit,
+            seed=the_data.seed, progress=progress,
             resume=resume,
         )  # fmt: skip
     written = options.write_text(out, "".join(pattern.line() for pattern in found))
@@ -75,7 +86,7 @@ def mine(
 
 @dataclass(frozen=True)
 class AttackedData(options.SomeRows):
-    limit: options.Limit = 100  # each once for every pattern and control
+    limit: options.Limit = 200
 
 
 def attack(
@@ -86,6 +97,12 @@ def attack(
         Literal["auto", "premise", "hypothesis", "both"],
         typer.Option(help="Text the tokens go into; auto: each into the text it was mined from."),
     ] = "auto",
+    screen: Annotated[
+        int, typer.Option(min=1, help="Rows of a class that every pattern is tried on.", metavar="N")
+    ] = 6,
+    choose: Annotated[
+        int, typer.Option(min=1, help="Rows of a class that the worst are chosen on.", metavar="N")
+    ] = 24,
     json_file: Annotated[
         str | None,
         typer.Option("--json", help="Write the figures there; - for standard output.", metavar="FILE|-"),
@@ -114,9 +131,9 @@ def attack(
 
     with resuming(fresh, json_file) as resume, options.progress_bar("attacking") as progress:
         measured = attack_model(
-            attributor, examples, found, insert_into=insert_into, controls=not no_controls,
-            words_from=every, seed=the_data.seed, batch_size=batch_size, any_model=any_model,
-            progress=progress, resume=resume,
+            attributor, examples, found, insert_into=insert_into, screen=screen, choose=choose,
+            controls=not no_controls, words_from=every, seed=the_data.seed, batch_size=batch_size,
+            any_model=any_model, progress=progress, resume=resume,
         )  # fmt: skip
     source = {"data": the_data.name, "limit": the_data.most, "patterns_file": patterns}
     facts = measured.to_json() | source
@@ -177,6 +194,7 @@ def _show_attack(facts: dict) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from attattr.report.trigger_signs import tables
     from attattr.report.triggers_table import percent, rows_of, summary
 
     console = Console(highlight=False)
@@ -188,6 +206,11 @@ def _show_attack(facts: dict) -> None:
         shares = (percent(row.per_class[label]) for label in facts["labels"])
         table.add_row(escape(row.name), row.share, *shares, escape(", ".join(row.flagged)))
     console.print(table)
+    for _, names, signs in tables(facts):
+        table = Table(*names)
+        for sign in signs:
+            table.add_row(*map(escape, sign))
+        console.print(table)
     console.print("[dim]flagged: the data the pattern was mined from ties the word to that label.[/dim]")
 
 
@@ -199,7 +222,7 @@ def _show_patterns(found: list[Pattern]) -> None:
     table = Table("pattern", "score", "support", "predicted", "gold")
     for pattern in found[:SHOWN]:
         table.add_row(
-            escape(pattern.text), f"{pattern.score:.3f}", str(pattern.support),
+            escape(pattern.text), f"{pattern.strength:.3f}", str(pattern.support),
             escape(pattern.label or ""), escape(pattern.gold or ""),
         )  # fmt: skip
     Console().print(table)

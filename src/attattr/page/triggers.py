@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from attattr.page.render import render, static
+from attattr.report.trigger_signs import tables
 from attattr.report.triggers_table import percent, rows_of, summary, turned, words
 
 
@@ -13,6 +14,7 @@ def page(facts: Mapping[str, Any]) -> str:
     """An attack's JSON (with the attributions of its examples: `triggers.explained`) as one HTML page."""
     return render(
         "triggers.html.jinja", facts=facts, rows=rows_of(facts), summary=summary(facts), hit=_hit(facts),
+        tables=tables(facts),
         style=static("triggers.css"), percent=percent, turned=turned, words=words,
     )  # fmt: skip
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from attattr.report.trigger_signs import tables
+
 
 class Row(NamedTuple):
     """One line of the table. Accuracies are shares; None: no rows of that class."""
@@ -95,13 +97,19 @@ def summary(facts: Mapping[str, Any]) -> str:
     worst = facts["worst"]
     said = (
         f"{len(facts['patterns'])} patterns in {facts['rows']:,} inputs of {facts.get('data', 'the data')}, "
-        f"model {facts['model']['name']}. The worst are chosen on {worst['selection_rows']:,} inputs and "
-        f"reported on the other {worst['report_rows']:,}; accuracy in %, with 95 % intervals."
+        f"model {facts['model']['name']}. {_screened(worst)}The worst are chosen on "
+        f"{worst['selection_rows']:,} inputs and reported on the other {worst['report_rows']:,}; accuracy in %, with 95 % intervals."
     )
     if any(pattern["rows_left_out"] for pattern in facts["patterns"]):
         said += " A pattern’s own inputs, those it was mined from, do not count for it."
     cut = max((pattern["shortened"] for pattern in facts["patterns"]), default=0)
     return said + (f" Up to {cut:,} inputs were shortened to make room for the trigger." if cut else "")
+
+
+def _screened(worst: Mapping[str, Any]) -> str:
+    if "screening_rows" not in worst:
+        return ""
+    return f"Each is screened on {worst['screening_rows']:,} of them, the best on more. "
 
 
 def markdown(facts: Mapping[str, Any]) -> str:
@@ -120,6 +128,9 @@ def markdown(facts: Mapping[str, Any]) -> str:
             said = f", most of the wrong ones {into}" if into else ""
             said += f" (the data ties {', '.join(why)} to it)" if why else ""
             lines.append(f"- {_cell(words(of['tokens']))}: {percent(of['per_class'][label])}{_cell(said)}")
+    for said, names, rows in tables(facts):
+        lines += ["", said, "", f"| {' | '.join(names)} |", "|---|" + "--:|" * (len(names) - 1)]
+        lines += [f"| {' | '.join(map(_cell, row))} |" for row in rows]
     return "\n".join(lines) + "\n"
 
 

@@ -17,18 +17,32 @@ from attattr import asked
 from attattr.choices import INSERT_INTO
 from attattr.data.examples import Example, examples_of, renamed
 from attattr.disk.digests import of_json
-from attattr.disk.units import Resume, Units, Value
+from attattr.disk.units import Resume, Value
 from attattr.errors import InputError
-from attattr.measure.accuracy import gold_indices, predict
+from attattr.measure.accuracy import gold_indices
 from attattr.measure.resumed import of_rows, resumed
 from attattr.models.identity import belongs
-from attattr.triggers.attacked import Attack, Attacked
-from attattr.triggers.controls import DRAWS, Control, word_controls
+from attattr.triggers.attacked import Attack
+from attattr.triggers.controls import DRAWS, Control, random_controls, twins, word_controls
 from attattr.triggers.insert import Piece, insert, pieces_of
+from attattr.triggers.leaning import leaning
 from attattr.triggers.pattern import Pattern, PatternToken, checked
+from attattr.triggers.tried import (
+    CHOOSE,
+    CHOSEN,
+    FINALISTS,
+    REPORT,
+    SCREEN,
+    SCREENED,
+    TOGETHER,
+    WORST,
+    Attacked,
+    Runner,
+    purposes,
+    search,
+)  # fmt: skip
 
 if TYPE_CHECKING:
-    from attattr.data.encoding import Encoded
     from attattr.engine.attributor import Attributor
 
 SHOWN = 2  # inputs shown before and after, for the worst pattern of all and of each class
@@ -40,6 +54,8 @@ def attack_model(
     patterns: Sequence[Pattern],
     *,
     insert_into: str = "auto",
+    screen: int = SCREENED,
+    choose: int = CHOSEN,
     controls: bool = True,
     words_from: Sequence[Example] | None = None,
     seed: int = 0,
@@ -48,7 +64,7 @@ def attack_model(
     progress: asked.Progress | None = None,
     resume: str | Path | Resume | None = None,
 ) -> Attack:
-    """Insert each pattern into the examples, and see what is still right; its own do not count.
+    """Insert each pattern into some examples, the worst into more, and see what is still right.
 
     >>> from attattr import Attributor, Example
     >>> from attattr.triggers.pattern import Pattern, PatternToken
@@ -58,13 +74,17 @@ def attack_model(
     >>> found.accuracy(found.clean)["accuracy"], found.accuracy(found.attacked[0].predicted)["per_class"]
     (1.0, {'negative': 1.0, 'positive': 0.0})
 
-    The attack has no target: any wrong answer counts. Which patterns are the worst is chosen on one
-    half of the examples, drawn with `seed` from each class, and reported on the other.
+    The attack has no target: any wrong answer counts. The examples that a pattern was mined from do not
+    count for it. All patterns are screened on a few examples of each class; the best five of each class, and
+    of all, are tried on more; of these the three of lowest accuracy are reported on the examples of neither
+    (`tried.purposes`, drawn with `seed`).
 
     Args:
+        screen, choose: examples of each class to screen on, and to choose on.
         insert_into: "auto", "premise", "hypothesis" or "both" (`insertion.pieces_of`).
-        controls: also random and frequent words at the places of the worst pattern, and for each class
-            a universal trigger found with gradients on the selection half.
+        controls: also as many random patterns of the same shapes, screened and chosen alike; whether the
+            model leans on the worst patterns (`leaning`); random and frequent words at the places of the
+            worst, and for each class a universal trigger found with gradients on the rows to select on.
         words_from: where words are counted for the controls; None: the examples.
         any_model: patterns that were mined on another model are meant; else they are an error.
         progress: called with (inputs done, inputs in all, what is being done).
@@ -82,6 +102,8 @@ def attack_model(
     model, tokenizer = asked.attributor(attributor).model, attributor.tokenizer
     asked.choice(insert_into, "place to insert into", INSERT_INTO)
     seed, batch_size = asked.seed(seed), asked.whole(batch_size, "the batch size", 1)
+    screen = asked.whole(screen, "the rows of a class to screen on", 1)
+    choose = asked.whole(choose, "the rows of a class to choose on", 1)
     asked.flag(controls, "controls")
     asked.flag(any_model, "any_model")
     progress = asked.progress(progress)
@@ -110,112 +132,127 @@ def attack_model(
     pair = any(example.text_pair is not None for example in examples)
     wanted = [pieces_of(pattern, tokenizer, insert_into, pair) for pattern in patterns]
     encoded = encode(model, tokenizer, examples, pair=attributor.pair)
-    setting = {"insert_into": insert_into, "seed": seed}
+    setting = {"insert_into": insert_into, "seed": seed, "screen": screen, "choose": choose}
     options = setting | {
         "controls": controls,
         "batch_size": batch_size,
         "patterns": None if resume is None else of_json([pattern.to_json() for pattern in patterns]),
         "words_from": words_from and of_rows(words_from),
     }
+    purpose = purposes(gold, seed, screen, choose)
     with resumed(
-        resume, "attack_model", attributor, examples, options, lambda: 1 + len(patterns) + controls
-    ) as units:
-        run = _Runner(attributor, encoded, longest_input(model, tokenizer), batch_size, progress, units)
-        more = DRAWS + 3 * len(set(gold.tolist())) if controls else 0
-        run.total = 1 + len(patterns) + more  # or a few less
-        clean, _ = run([], "clean", "clean")
-        tried = []
-        for number, (pattern, pieces, other) in enumerate(zip(patterns, wanted, others, strict=True)):
-            predicted, cut = run(pieces, "attacking", f"pattern-{number}")
-            tried.append(Attacked(pattern, predicted, other, cut))
-        tried.sort(key=lambda each: (each.predicted == gold)[each.other].mean())
+        resume, "attack_model", attributor, examples, options,
+        lambda: _parts(len(patterns), purpose, controls),
+    ) as units:  # fmt: skip
+        run = Runner(attributor, encoded, longest_input(model, tokenizer), batch_size, progress, units)
+        run.total = _forwards(len(patterns), gold, purpose, controls)
+        (clean,), _ = run([[]], np.arange(len(gold)), "clean", "clean")
+        tried = search(run, patterns, wanted, others, gold, purpose, "attacking", "mined")
+        tried.sort(key=lambda each: (each.predicted == gold)[each.other & (purpose == SCREEN)].mean())
         facts = {"model": attributor.facts, **setting, "rows": len(examples)}
         found = Attack(
-            tuple(labels), gold, clean, _half(gold, seed), tuple(tried), (), tuple(examples), facts
+            tuple(labels), gold, clean.argmax(1), purpose, tuple(tried), (), (), tuple(examples), facts
         )
         if controls and found.worst(k=1):
-            made = _controls(run, found, words_from or examples, insert_into, pair, seed)
-            found = replace(found, controls=tuple(made))
+            found = _controlled(run, found, words_from or examples, insert_into, pair)
+    progress(run.done, run.done, "attacking")
     return replace(found, shown=tuple(_shown(run, found, insert_into, pair)))
 
 
+def _forwards(patterns: int, gold: np.ndarray, purpose: np.ndarray, controls: bool) -> int:
+    """About how many inputs are predicted."""
+    screening, choosing, reporting = (int((purpose == stage).sum()) for stage in (SCREEN, CHOOSE, REPORT))
+    classes = len(np.unique(gold))
+    finalists, worst = (min(patterns, k * (classes + 1)) for k in (FINALISTS, WORST))
+    each = patterns * screening + finalists * choosing + worst * reporting
+    more = each + reporting * (DRAWS * (classes + 2) + 2 * classes) if controls else 0
+    return len(gold) + each + more
+
+
+def _parts(patterns: int, purpose: np.ndarray, controls: bool) -> int:
+    """In how many parts that is kept, at least."""
+    screening = max(1, TOGETHER // max(1, int((purpose == SCREEN).sum())))
+    return 1 + -(-patterns // screening) + 2 + controls
+
+
+def _controlled(
+    run: Runner, found: Attack, words_from: Sequence[Example], insert_into: str, pair: bool
+) -> Attack:
+    """The attack with what it is to be compared with."""
+    seed = found.facts["seed"]
+    run.units = run.units.within("controls")
+    drawn = twins([each.pattern for each in found.attacked], words_from, seed)
+    lucky = _known(drawn, run.attributor.tokenizer, insert_into, pair)
+    random = search(
+        run, [pattern for pattern, _ in lucky], [pieces for _, pieces in lucky],
+        [np.ones(len(found.gold), bool)] * len(lucky), found.gold, found.purpose, "random patterns", "random",
+    )  # fmt: skip
+    found = replace(found, lucky=tuple(random))
+    leans = []
+    for number in dict.fromkeys(i for about in (None, *found.labels) for i in found.worst(about, k=1)):
+        alike = random_controls(found.attacked[number].pattern, words_from, seed)
+        measured = _measured(run, found, alike, insert_into, pair, f"random-{number}")
+        leans.append(leaning(run, found, number, measured, words_from))
+    found = replace(found, leans=tuple(each for each in leans if each))
+    return replace(found, controls=tuple(_controls(run, found, words_from, insert_into, pair)))
+
+
+def _known(
+    patterns: Sequence[Pattern], tokenizer: Any, insert_into: str, pair: bool
+) -> list[tuple[Pattern, list[Piece]]]:
+    """Those whose words the vocabulary has, with their pieces."""
+    found = []
+    for pattern in patterns:
+        with contextlib.suppress(InputError):
+            found.append((pattern, pieces_of(pattern, tokenizer, insert_into, pair)))
+    return found
+
+
+def _measured(
+    run: Runner, found: Attack, controls: Sequence[Control], insert_into: str, pair: bool, part: str
+) -> list[Attacked]:
+    """Controls tried on the rows to report on; a word that the vocabulary does not have is left out."""
+    rows, every = np.flatnonzero(found.purpose == REPORT), np.ones(len(found.gold), bool)
+    made = []
+    for number, control in enumerate(controls):
+        own = "auto" if control.kind == "universal" else insert_into  # it was searched for these places
+        for pattern, pieces in _known([control.pattern], run.attributor.tokenizer, own, pair):
+            shares, cut = np.full((len(found.gold), len(found.labels)), np.nan), 0
+            if len(rows):
+                (shares[rows],), (cut,) = run([pieces], rows, "controls", f"{part}-{number}")
+            made.append(Attacked(pattern, shares, every, int(cut), control))
+    return made
+
+
 def _controls(
-    run: _Runner, found: Attack, words_from: Sequence[Example], insert_into: str, pair: bool, seed: int
+    run: Runner, found: Attack, words_from: Sequence[Example], insert_into: str, pair: bool
 ) -> list[Attacked]:
     """Other words at the places of the worst pattern, and for each class a universal trigger."""
     from attattr.triggers.hotflip import universal_trigger
 
-    attributor, tokenizer = run.attributor, run.attributor.tokenizer
+    tokenizer, seed = run.attributor.tokenizer, found.facts["seed"]
     worst = found.attacked[found.worst(k=1)[0]].pattern
     slots = pieces_of(worst, tokenizer, insert_into, pair)
-    planned = []
-    for control in word_controls(worst, words_from, seed):
-        with contextlib.suppress(InputError):  # a word of the data that the vocabulary does not have
-            planned.append((control, pieces_of(control.pattern, tokenizer, insert_into, pair)))
-    classes = np.unique(found.gold[found.selection]).tolist()
-    run.total = run.done + len(planned) + 2 * len(classes)
-    units = run.units = run.units.within("controls")
-    for i in classes:
+    planned = word_controls(worst, words_from, seed)
+    selecting = found.purpose != REPORT
+    for i in np.unique(found.gold[selecting]).tolist():
         run.tell(0, "searching a universal trigger")
-        rows = np.flatnonzero(found.selection & (found.gold == i))
+        rows = np.flatnonzero(selecting & (found.gold == i))
 
-        def search(rows: np.ndarray = rows) -> Value:
+        def searched(rows: np.ndarray = rows) -> Value:
             of_class = [run.encoded[row] for row in rows]
             pattern = universal_trigger(
-                attributor, of_class, found.gold[rows], slots, longest=run.longest, seed=seed
+                run.attributor, of_class, found.gold[rows], slots, longest=run.longest, seed=seed
             )
             return {"tokens": pattern.to_json()["tokens"]}
 
-        tokens = units.get(f"universal-{i}", search)["tokens"]
+        tokens = run.units.get(f"universal-{i}", searched)["tokens"]
         pattern = Pattern(tuple(PatternToken(**token) for token in tokens), pieces=True)
-        planned.append((Control("universal", found.labels[i], pattern), pieces_of(pattern, tokenizer)))
-        run.done += 1  # it costs about as much as a pattern
-    made = []
-    for number, (control, pieces) in enumerate(planned):
-        predicted, cut = run(pieces, "controls", str(number))
-        made.append(Attacked(control.pattern, predicted, np.ones(len(found.gold), bool), cut, control))
-    return made
+        planned.append(Control("universal", found.labels[i], pattern))
+    return _measured(run, found, planned, insert_into, pair, "words")
 
 
-class _Runner:
-    """Predictions for the encoded inputs with some pieces in them; tokenised once."""
-
-    def __init__(
-        self, attributor: Attributor, encoded: list[Encoded], longest: int | None, batch_size: int,
-        progress: asked.Progress, units: Units,
-    ):  # fmt: skip
-        self.units = units
-        self.attributor, self.encoded, self.longest = attributor, encoded, longest
-        self.batch_size, self.progress, self.done, self.total = batch_size, progress, 0, 0
-
-    def tell(self, done: int, what: str) -> None:
-        n = len(self.encoded)
-        self.progress(self.done * n + done, self.total * n, what)
-
-    def __call__(self, pieces: Sequence[Piece], what: str, part: str) -> tuple[np.ndarray, int]:
-        def compute() -> Value:
-            made = [insert(each, pieces, self.longest) for each in self.encoded]
-            logits = predict(
-                self.attributor.model, self.attributor.tokenizer,
-                [each.encoded for each in made], batch_size=self.batch_size,
-                progress=lambda done, _, __: self.tell(done, what), units=self.units.within(part),
-            )  # fmt: skip
-            return {"predicted": logits.argmax(-1), "cut": sum(each.cut > 0 for each in made)}
-
-        found = self.units.get(part, compute)
-        self.done += 1
-        return found["predicted"], found["cut"]
-
-
-def _half(gold: np.ndarray, seed: int) -> np.ndarray:
-    """(N,) bool: every second input, in a random order within each class."""
-    order = np.lexsort((np.random.default_rng(seed).random(len(gold)), gold))
-    chosen = np.zeros(len(gold), bool)
-    chosen[order[::2]] = True
-    return chosen
-
-
-def _shown(run: _Runner, found: Attack, insert_into: str, pair: bool) -> list[dict[str, Any]]:
+def _shown(run: Runner, found: Attack, insert_into: str, pair: bool) -> list[dict[str, Any]]:
     """Inputs of the reporting half that the worst patterns turn over, before and after."""
     tokenizer = run.attributor.tokenizer
     shown: list[dict[str, Any]] = []
@@ -223,9 +260,7 @@ def _shown(run: _Runner, found: Attack, insert_into: str, pair: bool) -> list[di
     for about in (None, *found.labels):
         for number in found.worst(about, k=1):
             each = found.attacked[number]
-            rows = (
-                ~found.selection & each.other & (found.clean == found.gold) & (each.predicted != found.gold)
-            )
+            rows = found.turned(each) & (found.purpose == REPORT)
             if about is not None:
                 rows = rows & (found.gold == found.labels.index(about))
             pieces = pieces_of(each.pattern, tokenizer, insert_into, pair)

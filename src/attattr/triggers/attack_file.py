@@ -11,14 +11,14 @@ from pydantic import BaseModel, Field
 from attattr.choices import InsertInto
 from attattr.disk.checked import parse, shaped, unsigned
 from attattr.errors import FileFormatError, InputError
-from attattr.triggers.attacked import SCHEMA_VERSION
 from attattr.triggers.pattern import pattern_from
 
+VERSIONS = ("1", "2")  # that are read; of 1 there are no random patterns chosen alike, and no leanings
 Share = Annotated[float, Field(ge=0, le=1)]
 Whole = Annotated[int, Field(ge=0)]
 KEYS = (
-    "schema_version", "model", "data", "patterns_file", "insert_into", "limit", "seed", "rows", "left_out",
-    "labels", "clean", "patterns", "worst", "controls", "examples",
+    "schema_version", "model", "data", "patterns_file", "insert_into", "limit", "seed", "screen", "choose",
+    "rows", "left_out", "labels", "clean", "patterns", "worst", "luck", "leans", "controls", "examples",
 )  # fmt: skip
 
 
@@ -45,6 +45,37 @@ class _Chosen(_Measured):
     tokens: list[_Token]
 
 
+class _Estimate(BaseModel):
+    mean: float | None
+    interval: tuple[float, float] | None
+    n: Whole
+
+
+class _ByClass(BaseModel):
+    overall: _Estimate
+    per_class: dict[str, _Estimate]
+
+
+class _Drawn(_Measured):
+    tokens: list[_Token]
+
+
+class _Luck(BaseModel):
+    patterns: Whole
+    overall: list[_Drawn]
+    per_class: dict[str, list[_Drawn]]
+    lost: _ByClass
+    ahead: _ByClass
+
+
+class _Leaning(BaseModel):
+    pattern: Whole
+    label: str
+    inserted: _Estimate
+    removed: _Estimate
+    leans: bool
+
+
 class _Leak(BaseModel):
     token: str
     label: str
@@ -64,6 +95,7 @@ class _Worst(BaseModel):
     overall: list[_Chosen]
     any_of_overall: _Shares
     per_class: dict[str, list[_Chosen]]
+    lost: _ByClass | None = None
 
 
 class _Control(BaseModel):
@@ -102,6 +134,8 @@ class _Attack(BaseModel):
     labels: Annotated[list[str], Field(min_length=1)]
     patterns: list[_Pattern]
     worst: _Worst
+    luck: _Luck | None = None
+    leans: list[_Leaning] = []
     controls: list[_Control]
     examples: list[_Example]
 
@@ -119,7 +153,7 @@ def read_attack(path: str | Path) -> dict[str, Any]:
         raise InputError(f"cannot read '{path}': {error.strerror or error}") from error
     except ValueError as error:
         raise FileFormatError(f"'{path}' is not what `triggers attack --json` writes ({error})") from error
-    if not isinstance(facts, dict) or facts.get("schema_version") != SCHEMA_VERSION or "worst" not in facts:
+    if not isinstance(facts, dict) or facts.get("schema_version") not in VERSIONS or "worst" not in facts:
         raise InputError(f"'{path}' is no attack, or of another version of attattr")
     try:
         facts, proven = unsigned(facts, KEYS)
@@ -142,12 +176,18 @@ def _check(facts: dict[str, Any]) -> None:
     worst, labels = known.worst, known.labels
     chosen = [*worst.overall, *(of for some in worst.per_class.values() for of in some)]
     reports = [control.report for control in known.controls]
-    measured = [worst.clean, *known.patterns, *chosen, *reports]
+    measured: list[_Measured] = [worst.clean, *known.patterns, *chosen, *reports]
     by_label: list[dict[str, Any]] = [worst.per_class]
+    if worst.lost is not None:
+        by_label.append(worst.lost.per_class)
+    if known.luck is not None:
+        luck = known.luck
+        by_label += [luck.per_class, luck.lost.per_class, luck.ahead.per_class]
+        measured += [*luck.overall, *(of for some in luck.per_class.values() for of in some)]
     by_label += [of.per_class for of in (*measured, worst.any_of_overall)]
     if any(sorted(of) != sorted(labels) for of in by_label):
         raise ValueError(f"not everything is there for the labels {', '.join(labels)}")
     if any({len(of.confusion), *map(len, of.confusion)} != {len(labels)} for of in measured):
         raise ValueError("a confusion is not of its labels")
-    if any(of.pattern >= len(known.patterns) for of in [*chosen, *known.examples]):
+    if any(of.pattern >= len(known.patterns) for of in [*chosen, *known.examples, *known.leans]):
         raise ValueError("it names a pattern that is not there")

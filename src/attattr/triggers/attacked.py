@@ -5,53 +5,45 @@ N inputs were attacked. The JSON: docs/triggers.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from attattr.data.examples import Example
 from attattr.measure.accuracy import score
+from attattr.measure.intervals import bootstrap
 from attattr.result.shown import brief, counted
-from attattr.triggers.controls import Control, leaks
-from attattr.triggers.pattern import Pattern
+from attattr.triggers.controls import leaks
+from attattr.triggers.tried import REPORT, SCREEN, WORST, Attacked, lowest, selected
 
-SCHEMA_VERSION = "1"
-WORST = 3  # patterns reported as the worst, of all inputs and of each class
-
-
-class Attacked(NamedTuple):
-    """A pattern and what every input was predicted as with it, (N,) indices of labels."""
-
-    pattern: Pattern
-    predicted: np.ndarray
-    other: np.ndarray  # (N,) bool: inputs that it was not mined from; only they count
-    cut: int  # inputs that were shortened to make room
-    control: Control | None = None
+SCHEMA_VERSION = "2"
 
 
 @dataclass(frozen=True)
 class Attack:
-    """What `attack_model` measured. Patterns are ranked: lowest accuracy first."""
+    """What `attack_model` measured. Patterns are ranked: lowest accuracy on the screening rows first."""
 
     labels: tuple[str, ...]
     gold: np.ndarray  # (N,)
     clean: np.ndarray  # (N,) predicted
-    selection: np.ndarray  # (N,) bool: the half the worst are chosen on; the other half reports them
+    purpose: np.ndarray  # (N,) what each input is for: SCREEN, CHOOSE, REPORT of `tried`
     attacked: tuple[Attacked, ...]
+    lucky: tuple[Attacked, ...]  # as many random patterns, chosen alike
     controls: tuple[Attacked, ...]
     examples: tuple[Example, ...]
     facts: dict[str, Any]
     shown: tuple[dict[str, Any], ...] = ()
+    leans: tuple[dict[str, Any], ...] = ()
 
     def __repr__(self) -> str:
         clean = f"clean accuracy {(self.clean == self.gold).mean():.1%}" if len(self.gold) else ""
         return brief(self, counted(len(self.attacked), "pattern"), counted(len(self.gold), "row"), clean)
 
     def worst(self, label: str | None = None, k: int = WORST) -> list[int]:
-        """Numbers of the k patterns of lowest accuracy on the selection half, of one class or all."""
-        shares = np.array([self._share(each, label) for each in self.attacked])
-        return [i for i in np.argsort(shares, kind="stable")[:k].tolist() if not np.isnan(shares[i])]
+        """Numbers of the k patterns of lowest accuracy on the rows not reported on, of one class or all."""
+        return self._worst(self.attacked, label, k)
 
     def accuracy(self, predicted: np.ndarray, rows: np.ndarray | None = None) -> dict[str, Any]:
         """Accuracy of all and by gold class, with 95 % intervals and the confusion [gold][predicted]."""
@@ -73,16 +65,7 @@ class Attack:
 
     def to_json(self) -> dict[str, Any]:
         """All of it as plain JSON values (docs/triggers.md)."""
-        report = ~self.selection
-
-        def chosen(label: str | None) -> list[dict[str, Any]]:
-            return [
-                {"pattern": i, "tokens": self.attacked[i].pattern.to_json()["tokens"]}
-                | {"selection_accuracy": self._share(self.attacked[i], label)}
-                | self.accuracy(self.attacked[i].predicted, report & self.attacked[i].other)
-                for i in self.worst(label)
-            ]
-
+        report = self.purpose == REPORT
         # right only if right under each of them: the attacker may choose
         tried = [self.attacked[i] for i in self.worst()]
         standing = np.all([(each.predicted == self.gold) | ~each.other for each in tried], axis=0)
@@ -95,49 +78,115 @@ class Attack:
             "clean": self.accuracy(self.clean),
             "patterns": [self._of_pattern(each) for each in self.attacked],
             "worst": {
-                "selection_rows": int(self.selection.sum()),
+                "screening_rows": int((self.purpose == SCREEN).sum()),
+                "selection_rows": int((~report).sum()),
                 "report_rows": int(report.sum()),
                 "clean": self.accuracy(self.clean, report),
-                "overall": chosen(None),
                 "any_of_overall": any_of,
-                "per_class": {label: chosen(label) for label in self.labels},
-            },
+            }
+            | self._chosen(self.attacked, "pattern"),
+            "luck": self._luck(),
+            "leans": self.leans,
             "controls": [
                 {"kind": each.control.kind, "about": each.control.about}
                 | {"tokens": each.pattern.to_json()["tokens"], "pieces": each.pattern.pieces}
                 | {"report": self.accuracy(each.predicted, report)}
-                | self.accuracy(each.predicted)
                 for each in self.controls
                 if each.control
             ],
             "examples": self.shown,
-        }  # fmt: skip
+        }
 
-    def _share(self, each: Attacked, label: str | None) -> float:
-        """Accuracy on the selection half; NaN without rows."""
-        rows = self.selection & each.other
+    def _worst(self, of: Sequence[Attacked], label: str | None, k: int = WORST) -> list[int]:
+        return lowest(of, self.gold, self.purpose, self._about(label), k)
+
+    def _about(self, label: str | None) -> int | None:
+        return None if label is None else self.labels.index(label)
+
+    def _chosen(self, of: Sequence[Attacked], number: str) -> dict[str, Any]:
+        """The worst of all and of each class, measured on the reporting rows, and what they cost there."""
+
+        def measured(label: str | None) -> list[dict[str, Any]]:
+            return [
+                {number: i, "tokens": of[i].pattern.to_json()["tokens"]}
+                | {"selection_accuracy": selected(of[i], self.gold, self.purpose, self._about(label))}
+                | self.accuracy(of[i].predicted, (self.purpose == REPORT) & of[i].other)
+                for i in self._worst(of, label)
+            ]
+
+        return {
+            "overall": measured(None),
+            "per_class": {label: measured(label) for label in self.labels},
+            "lost": self._by_class(lambda label: self._lost(of, label)),
+        }
+
+    def _luck(self) -> dict[str, Any] | None:
+        """As the worst, of the random patterns; and how far the mined ones are ahead of them."""
+        if not self.lucky:
+            return None
+
+        def ahead(label: str | None) -> np.ndarray:
+            return self._lost(self.attacked, label) - self._lost(self.lucky, label)
+
+        return {
+            "patterns": len(self.lucky),
+            **self._chosen(self.lucky, "number"),
+            "ahead": self._by_class(ahead),
+        }
+
+    def _lost(self, of: Sequence[Attacked], label: str | None) -> np.ndarray:
+        """(N,) what an input loses under the three worst, in their mean; NaN where that is not to be told."""
+        three = [of[i] for i in self._worst(of, label)]
+        rows = np.all([each.other for each in three], axis=0) & (self.purpose == REPORT)
         if label is not None:
-            rows = rows & (self.gold == self.labels.index(label))
-        return float((each.predicted == self.gold)[rows].mean()) if rows.any() else float("nan")
+            rows = rows & (self.gold == self._about(label))
+        if not three:
+            return np.full(len(self.gold), np.nan)
+        standing = np.mean([each.predicted == self.gold for each in three], axis=0)
+        return np.where(rows, (self.clean == self.gold) - standing, np.nan)
+
+    def _by_class(self, values: Any) -> dict[str, Any]:
+        return {
+            "overall": estimate(values(None), self.facts["seed"]),
+            "per_class": {label: estimate(values(label), self.facts["seed"]) for label in self.labels},
+        }
 
     def _of_pattern(self, each: Attacked) -> dict[str, Any]:
-        measured = self.accuracy(each.predicted, each.other)
-        broken = (self.clean == self.gold) & (each.predicted != self.gold) & each.other
-        into = np.bincount(each.predicted[broken], minlength=len(self.labels))
-        flips_to = self.labels[int(into.argmax())] if broken.any() else None
+        rows = each.other & (self.purpose == SCREEN)
+        measured = self.accuracy(each.predicted, rows)
+        into = np.bincount(each.predicted[self.turned(each)], minlength=len(self.labels))
+        flips_to = self.labels[int(into.argmax())] if into.any() else None
         found = leaks(each.pattern)
         given_away = [
             leak["token"]
             for leak in found
             if leak["flagged"] and leak["label"].casefold() == str(flips_to).casefold()
         ]
+        clean = self.accuracy(self.clean, rows)["accuracy"]
         return {
             **each.pattern.to_json(),
             **measured,
-            "drop": float((self.clean == self.gold)[each.other].mean()) - measured["accuracy"],
+            "drop": None if clean is None else clean - measured["accuracy"],
             "rows_left_out": int((~each.other).sum()),
             "flips_to": flips_to,
             "shortened": each.cut,
             "leaks": found,
             "explained_by": given_away,
         }
+
+    def turned(self, each: Attacked) -> np.ndarray:
+        """(N,) bool: inputs that were right and no longer are."""
+        return (self.clean == self.gold) & (each.predicted != self.gold) & each.other & each.tried
+
+
+def estimate(values: np.ndarray, seed: int) -> dict[str, Any]:
+    """Mean of (N,) numbers with its 95 % percentile bootstrap interval over inputs; NaN are left out.
+
+    >>> estimate(np.array([1.0, np.nan]), seed=0)
+    {'mean': 1.0, 'interval': None, 'n': 1}
+    """
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return {"mean": None, "interval": None, "n": 0}
+    interval = None if len(known) < 2 else tuple(float(end) for end in bootstrap(known, seed))
+    return {"mean": float(known.mean()), "interval": interval, "n": len(known)}

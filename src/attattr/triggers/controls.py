@@ -59,25 +59,38 @@ def random_controls(pattern: Pattern, examples: Sequence[Example], seed: int = 0
     ['a', 'dull', 'film']
     """
     draw = random.Random(seed)
-    own = {word_of(token.token) for token in pattern.tokens}
     every = _counted(examples)
-    made: set[tuple[str, ...]] = set()
-    found = []
-    for _ in range(DRAWS):
-        words: list[str] = []
-        for token in pattern.tokens:
-            counts = every[token.segment] or every[0]
-            aim = math.log(1 + counts.get(word_of(token.token) or "", 0))
-            near = sorted(  # in a random order where the frequency is the same: most words occur once
-                (abs(math.log(1 + counts[word]) - aim), draw.random(), word)
-                for word in sorted(counts)
-                if word.isalpha() and word not in own and word not in words
-            )[:NEAREST]
-            words += [draw.choice(near)[2]] if near else []
-        if len(words) == len(pattern.tokens) and tuple(words) not in made:
-            made.add(tuple(words))
-            found.append(Control("random", None, _with_words(pattern, words)))
-    return found
+    drawn = [_random(pattern, every, draw) for _ in range(DRAWS)]
+    return [Control("random", None, made) for made in {each.key: each for each in drawn if each}.values()]
+
+
+def twins(patterns: Sequence[Pattern], examples: Sequence[Example], seed: int = 0) -> list[Pattern]:
+    """For each pattern one of random words at its places, as in `random_controls`; none where there is none.
+
+    >>> from attattr.triggers.pattern import PatternToken
+    >>> rows = [Example("a fine film"), Example("a dull film")]
+    >>> (drawn,) = twins([Pattern((PatternToken(0, 0.5, "fine"),))], rows)
+    >>> drawn.tokens[0].position, drawn.tokens[0].token in {"a", "dull", "film"}
+    (0.5, True)
+    """
+    every = _counted(examples)
+    drawn = (_random(pattern, every, random.Random(seed + i)) for i, pattern in enumerate(patterns))
+    return [pattern for pattern in drawn if pattern]
+
+
+def _random(pattern: Pattern, every: Sequence[Mapping[str, int]], draw: random.Random) -> Pattern | None:
+    own = {word_of(token.token) for token in pattern.tokens}
+    words: list[str] = []
+    for token in pattern.tokens:
+        counts = every[token.segment] or every[0]
+        aim = math.log(1 + counts.get(word_of(token.token) or "", 0))
+        near = sorted(  # in a random order where the frequency is the same: most words occur once
+            (abs(math.log(1 + counts[word]) - aim), draw.random(), word)
+            for word in sorted(counts)
+            if word.isalpha() and word not in own and word not in words
+        )[:NEAREST]
+        words += [draw.choice(near)[2]] if near else []
+    return _with_words(pattern, words) if len(words) == len(pattern.tokens) else None
 
 
 def _typical(examples: Sequence[Example], label: str, segment: int, taken: Sequence[str]) -> list[str]:

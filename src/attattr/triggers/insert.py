@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from attattr.choices import INSERT_INTO
 from attattr.data.encoding import Encoded
 from attattr.data.examples import Example
@@ -142,6 +144,60 @@ def insert(encoded: Encoded, pieces: Sequence[Piece], longest: int | None = None
     example = Example(inputs=made, label=encoded.example.label)
     at = tuple(i for i, each in enumerate(order) if isinstance(each, Piece))
     return Inserted(Encoded(example, made, own_axes, truncated=False), at, len(gone))
+
+
+def word_ids(pattern: Pattern, tokenizer: Any) -> list[tuple[int, list[int]]]:
+    """Each token of a pattern as its text (0 or 1) and its pieces' ids."""
+    return [(token.segment, _ids(token.token, pattern.pieces, tokenizer)) for token in pattern.tokens]
+
+
+def without(
+    encoded: Encoded, words: Sequence[tuple[int, list[int]]], draw: np.random.Generator | None = None
+) -> Encoded | None:
+    """An input without the first occurrence of each word; None if it has not all of them, or nothing else.
+
+    words: `word_ids`. draw: as many other tokens of the same texts are taken out instead, drawn at random;
+    None if there are not as many.
+    """
+    axis = encoded.axes["input"]
+    gone: set[int] = set()
+    for segment, ids in words:
+        own = [i for i, of in enumerate(axis.segments) if of == segment and i not in gone]
+        spelled = [encoded.features["input_ids"][i] for i in own]
+        starts = [k for k in range(len(own)) if spelled[k : k + len(ids)] == ids]
+        if not starts:
+            return None
+        gone |= set(own[starts[0] : starts[0] + len(ids)])
+    if draw is not None:
+        others = set()
+        for segment in {segment for segment, _ in words}:
+            left = [i for i, of in enumerate(axis.segments) if of == segment and i not in gone]
+            count = sum(axis.segments[i] == segment for i in gone)
+            if len(left) < count:
+                return None
+            others |= set(draw.choice(left, count, replace=False).tolist())
+        gone = others
+    kept = [i for i in range(len(axis.segments)) if i not in gone]
+    if all(axis.segments[i] is None for i in kept):
+        return None
+    return _made(encoded, kept)
+
+
+def _made(encoded: Encoded, kept: Sequence[int]) -> Encoded:
+    """An input of some of its tokens."""
+    n = len(encoded.axes["input"].segments)
+    features = {
+        name: [values[i] for i in kept] if isinstance(values, list) and len(values) == n else values
+        for name, values in encoded.features.items()
+    }
+    axis = encoded.axes["input"]
+    now = Axis(
+        *(tuple(getattr(axis, name)[i] for i in kept) for name in ("tokens", "segments", "words", "special"))
+    )
+    axes = {"input": now}
+    if "output" in encoded.axes:
+        axes["output"] = _shifted(now, encoded.axes["output"])
+    return Encoded(Example(inputs=features, label=encoded.example.label), features, axes, truncated=False)
 
 
 def _shifted(axis: Axis, before: Axis) -> Axis:

@@ -1,6 +1,9 @@
-"""Mining adversarial triggers: the few tokens behind the single strongest head of each input.
+"""Mining adversarial triggers: the few tokens that the strongest edges of each input join.
 
-Source: Hao et al. 2021, section 5.3 (arXiv 2004.11207).
+Method "paper": the two strongest edges of the head with the strongest edge of all. Source: Hao et al. 2021,
+section 5.3 (arXiv 2004.11207); that patterns below 0.02 are left out, and that they are ranked by the sum of
+both scores, is in the authors' code (github.com/YRdddream/attattr, run_adver_connection.py and
+run_adver_evaluate.py). Method "text": the same among the edges between tokens of the text alone.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attattr import asked
+from attattr.choices import MININGS
 from attattr.data.examples import Example, examples_of, renamed
 from attattr.data.run_folder import Run
 from attattr.disk.units import Resume, Value
@@ -24,14 +28,14 @@ from attattr.models.heads import reading
 from attattr.models.identity import belongs
 from attattr.result.attribution import Attribution
 from attattr.result.values import Edges
-from attattr.result.words import grouped, plain
 from attattr.triggers.pattern import Pattern, PatternToken, with_counts
+from attattr.triggers.strongest import Kept, edges_of, placed, strongest
 
 if TYPE_CHECKING:
     from attattr.data.encoding import Encoded
     from attattr.engine.attributor import Attributor
 
-SECOND = 0.2  # an edge this strong, relative to the strongest of its head, joins the pattern
+LEAST = 0.02  # of both edges together, by the authors' code
 CHUNK = 64  # inputs attributed by one call
 
 
@@ -39,14 +43,16 @@ def mine_triggers(
     attributor: Attributor,
     data: Sequence[Example] | Run,
     *,
-    top: int = 50,
+    method: str = "text",
+    threshold: float = LEAST,
+    top: int | None = None,
     pieces: bool = False,
     limit: int | None = None,
     seed: int = 0,
     progress: asked.Progress | None = None,
     resume: str | Path | Resume | None = None,
 ) -> list[Pattern]:
-    """The strongest patterns of a data set, duplicates merged.
+    """The patterns of a data set that are strong enough, duplicates merged.
 
     >>> from attattr import Attributor, Example
     >>> sst2 = Attributor.from_pretrained("sst2")
@@ -54,10 +60,13 @@ def mine_triggers(
     >>> pattern.label, 1 <= len(pattern.tokens) <= 3
     ('negative', True)
 
-    Of inputs that gave the same tokens in the same texts, the strongest lends score, positions and
-    labels. Ranked by score, then support.
+    Of inputs that gave the same tokens in the same texts, the strongest lends scores, positions and
+    labels. Ranked by the scores of both edges together, then support.
 
     Args:
+        method: "text": edges between tokens of the text; "paper": all edges, as Hao et al. mine.
+        threshold: patterns whose edges score less together are left out. In units of the probability.
+        top: only so many of the strongest; None: all.
         data: examples, attributed here; or a run that kept edges of the predicted class.
         pieces: raw vocabulary pieces instead of whole words.
         limit: so many of the inputs, drawn with `seed`. Words are counted in all of them.
@@ -66,10 +75,12 @@ def mine_triggers(
 
     Raises:
         InputError: all inputs have one label; a run of another model, target or store; a model
-            without classes; not one pattern found; a folder with parts of another call.
+            without classes; not one pattern strong enough; a folder with parts of another call.
     """
     asked.attributor(attributor)
-    top, seed = asked.whole(top, "the number of patterns", 1), asked.seed(seed)
+    asked.choice(method, "method of mining", MININGS)
+    threshold, seed = asked.number(threshold, "the threshold"), asked.seed(seed)
+    top = None if top is None else asked.whole(top, "the number of patterns", 1)
     limit = None if limit is None else asked.whole(limit, "the limit", 1)
     asked.flag(pieces, "pieces")
     tell = asked.progress(progress)
@@ -83,21 +94,30 @@ def mine_triggers(
     if limit is not None and limit < len(examples):
         chosen = sorted(random.Random(seed).sample(chosen, limit))
     if isinstance(data, Run):
-        found = _from_run(data, attributor, examples, set(chosen), pieces)
+        found = _from_run(data, attributor, examples, set(chosen), method, pieces)
     else:
-        found = _attributed([examples[i] for i in chosen], attributor, pieces, tell, resume)
-    patterns = []
-    for pattern in found:
-        patterns += [pattern] if pattern else []
+        found = _attributed([examples[i] for i in chosen], attributor, method, pieces, tell, resume)
+    patterns = merged(pattern for pattern in found if pattern)
     if not patterns:
         raise InputError("no input has an edge of positive attribution between tokens of the text")
+    strong = [pattern for pattern in patterns if pattern.strength >= threshold]
+    if not strong:
+        raise InputError(
+            f"found nothing: no pattern scores {threshold:g}, the strongest {patterns[0].strength:.2g}; a "
+            "lower threshold takes weaker ones"
+        )
     facts = attributor.facts
     model = {name: facts.get(name) for name in ("name", "dtype", "digest", "adapter_digest", "parameters")}
-    return [replace(pattern, model=model) for pattern in with_counts(merged(patterns)[:top], examples)]
+    return [replace(pattern, model=model) for pattern in with_counts(strong[:top], examples)]
 
 
 def pattern_of(
-    result: Attribution, *, gold: str | None = None, raw: Sequence[str] | None = None, row: str = ""
+    result: Attribution,
+    *,
+    method: str = "paper",
+    gold: str | None = None,
+    raw: Sequence[str] | None = None,
+    row: str = "",
 ) -> Pattern | None:
     """The pattern of one input: the two strongest edges of the head with the strongest edge of all.
 
@@ -108,6 +128,7 @@ def pattern_of(
     edges to tell the second.
 
     Args:
+        method: as of `mine_triggers`.
         raw: the tokens as the vocabulary has them, to name pieces by them; None: whole words.
         row: what identifies the input.
     """
@@ -116,26 +137,23 @@ def pattern_of(
     sites = [site for site in result.sites if site.query_axis == site.key_axis == first]
     if not sites:
         raise InputError("no attention site runs over the text alone")
-    site = max(sites, key=lambda site: np.nan_to_num(site.head_max, nan=-np.inf).max())
-    head = int(np.nan_to_num(site.head_max, nan=-np.inf).argmax())
-    complete = site.scores is not None
-    if site.scores is not None:
-        order = np.argsort(-site.scores[head], axis=None, kind="stable")[:2]
-        query, key = np.unravel_index(order, site.scores[head].shape)
-        score = site.scores[head].ravel()[order]
-        edges = Edges(np.full(len(order), head), query, key, score, score)
-    elif site.edges is not None:
-        edges = site.edges
-        complete = len(edges.score) == site.n_heads * len(axis.tokens) ** 2
-    else:
-        raise InputError("patterns need edges: attribute with store='edges' or 'dense', not 'heads'")
-    chosen = _strongest(edges, head, float(site.head_max[head]), complete)
-    places = _places(chosen, axis.tokens, axis.segments, axis.words, raw)
+    known = [
+        Kept(np.nan_to_num(site.head_max, nan=-np.inf), *edges_of(site, len(axis.tokens))) for site in sites
+    ]
+    chosen = strongest(known, axis.segments if method == "text" else None)
+    places = placed(chosen, axis.tokens, axis.segments, axis.words, raw)
     if not places:
         return None
-    return Pattern(
-        places, chosen[0][2], 1, result.prediction.label, gold, raw is not None, (row,) if row else ()
-    )
+    return _made(chosen, places, result.prediction.label, gold, raw is not None, row)
+
+
+def _made(
+    edges: Sequence[tuple[int, int, float]], places: tuple[PatternToken, ...], label: str, gold: str | None,
+    pieces: bool, row: str,
+) -> Pattern:  # fmt: skip
+    scores = [score for _, _, score in edges]
+    rows = (row,) if row else ()
+    return Pattern(places, scores[0], 1, label, gold, pieces, rows, second=sum(scores[1:]))
 
 
 def merged(patterns: Iterable[Pattern]) -> list[Pattern]:
@@ -146,57 +164,16 @@ def merged(patterns: Iterable[Pattern]) -> list[Pattern]:
         if old is None:
             best[pattern.key] = pattern
             continue
-        stronger = old if old.score >= pattern.score else pattern
+        stronger = old if old.strength >= pattern.strength else pattern
         rows = tuple(sorted({*old.rows, *pattern.rows}))
         best[pattern.key] = replace(stronger, support=old.support + pattern.support, rows=rows)
-    return sorted(best.values(), key=lambda p: (-p.score, -p.support, p.key))
-
-
-def _strongest(edges: Edges, head: int, top: float, complete: bool) -> list[tuple[int, int, float]]:
-    """One or two (query, key, score) of a head whose largest score is `top`; none if that is unsure.
-
-    An edge that was not kept is no stronger, in size, than the weakest of its site that was.
-    """
-    if not top > 0:
-        return []
-    own = np.flatnonzero(edges.head == head)
-    own = own[np.argsort(-edges.score[own], kind="stable")][:2]
-    found = [(int(edges.query[i]), int(edges.key[i]), float(edges.score[i])) for i in own]
-    found = [edge for edge in found if edge[2] >= SECOND * top]
-    if not found or found[0][2] < top * (1 - 1e-5):
-        return []
-    unsure = not complete and len(found) < 2 and abs(float(edges.score[-1])) >= SECOND * top
-    return [] if unsure else found
-
-
-def _places(
-    edges: Sequence[tuple[int, int, float]],
-    tokens: Sequence[str],
-    segments: Sequence[int | None],
-    words: Sequence[int | None],
-    raw: Sequence[str] | None,
-) -> tuple[PatternToken, ...]:
-    """The ends of the edges as tokens of a pattern; a word stands where its first piece does."""
-    found = set()
-    for i in {end for query, key, _ in edges for end in (query, key)}:
-        segment, word = segments[i], words[i]
-        if segment is None:
-            continue
-        if raw is not None or word is None:
-            first, text = i, (raw or tokens)[i]
-        else:
-            own = next(group for group in grouped(words) if i in group)
-            first, text = own[0], "".join(plain(tokens[j]) for j in own)
-        inside = [j for j, other in enumerate(segments) if other == segment]
-        text = text if raw is not None else text.strip()
-        if text:
-            found.add(PatternToken(segment, (inside.index(first) + 1) / len(inside), text))
-    return tuple(sorted(found))
+    return sorted(best.values(), key=lambda p: (-p.strength, -p.support, p.key))
 
 
 def _attributed(
     examples: list[Example],
     attributor: Attributor,
+    method: str,
     pieces: bool,
     progress: asked.Progress,
     resume: str | Path | Resume | None,
@@ -216,14 +193,15 @@ def _attributed(
             chunk, attributor.attribute(chunk, store="edges", progress=tell), strict=True
         ):
             raw = _raw(each, attributor) if pieces else None
-            pattern = pattern_of(result, gold=each.example.label, raw=raw, row=digest(each.example))
+            pattern = pattern_of(
+                result, method=method, gold=each.example.label, raw=raw, row=digest(each.example)
+            )
             found.append(pattern and pattern.to_json())
         return {"patterns": found}
 
     firsts = range(0, len(examples), CHUNK)
-    with resumed(
-        resume, "mine_triggers", attributor, examples, {"pieces": pieces}, lambda: len(firsts)
-    ) as units:
+    options = {"method": method, "pieces": pieces}
+    with resumed(resume, "mine_triggers", attributor, examples, options, lambda: len(firsts)) as units:
         for number, first in enumerate(firsts):
             for facts in units.get(str(number), functools.partial(of_chunk, first))["patterns"]:
                 yield facts and _again(facts)
@@ -247,7 +225,7 @@ def _inputs_of(run: Run) -> list[Example]:
 
 
 def _from_run(
-    run: Run, attributor: Attributor, examples: list[Example], chosen: set[int], pieces: bool
+    run: Run, attributor: Attributor, examples: list[Example], chosen: set[int], method: str, pieces: bool
 ) -> Iterator[Pattern | None]:
     """As `_attributed`, of inputs numbered `chosen` in a run that kept edges."""
     from attattr.data.encoding import encode
@@ -264,23 +242,29 @@ def _from_run(
             number += 1
             if number - 1 not in chosen:
                 continue
-            mine = _rows(of_heads, facts["row"])
-            best = int(np.nan_to_num(mine["max"], nan=-np.inf).argmax())
-            site, head = int(mine["site"][best]), int(mine["head"][best])
-            kept = _rows(of_edges, facts["row"])
-            at_site = kept["site"] == site
-            at = Edges(*(kept[name][at_site] for name in ("head", "query", "key", "score", "score")))
-            all_of_them = int((mine["site"] == site).sum()) * len(facts["tokens"]) ** 2
-            strongest = _strongest(at, head, float(mine["max"][best]), len(at.score) == all_of_them)
+            known = _kept(_rows(of_heads, facts["row"]), _rows(of_edges, facts["row"]), len(facts["tokens"]))
+            edges = strongest(known, facts["segments"] if method == "text" else None)
             example = examples[number - 1]
             raw = None
             if pieces:
                 (encoded,) = encode(attributor.model, attributor.tokenizer, [example])
                 raw = _raw(encoded, attributor)
-            places = _places(strongest, facts["tokens"], facts["segments"], facts["words"], raw)
-            yield Pattern(
-                places, strongest[0][2], 1, facts["prediction"], example.label, pieces, (digest(example),)
-            ) if places else None  # fmt: skip
+            places = placed(edges, facts["tokens"], facts["segments"], facts["words"], raw)
+            yield (
+                places and _made(edges, places, facts["prediction"], example.label, pieces, digest(example))
+            ) or None
+
+
+def _kept(heads: dict[str, np.ndarray], edges: dict[str, np.ndarray], n: int) -> list[Kept]:
+    """The sites of one input of n tokens."""
+    found = []
+    for site in np.unique(heads["site"]).tolist():
+        at_site, own = edges["site"] == site, heads["site"] == site
+        at = Edges(*(edges[name][at_site] for name in ("head", "query", "key", "score", "score")))
+        top = np.full(int(heads["head"][own].max()) + 1, -np.inf)
+        top[heads["head"][own]] = np.nan_to_num(heads["max"][own], nan=-np.inf)
+        found.append(Kept(top, at, len(at.score) == own.sum() * n**2))
+    return found
 
 
 def _rows(columns: dict[str, np.ndarray], row: int) -> dict[str, np.ndarray]:

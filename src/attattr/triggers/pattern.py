@@ -36,12 +36,12 @@ class PatternToken:
 
 @dataclass(frozen=True)
 class Pattern:
-    """Up to four tokens that together were worth `score` of the predicted class, sorted by place.
+    """Up to four tokens that together were worth `strength` of the predicted class, sorted by place.
 
-    support: inputs it was found in. label: what they were predicted as, gold: what they are (of the
-    strongest). rows: digests of those inputs. label_counts: for each token, how many inputs of each
-    label have that word in that text (None: unknown); label_totals: inputs of each label. model: the one
-    it was mined on (None: unknown).
+    score: of the strongest edge. second: of the other edge, 0 where there is but one. support: inputs it
+    was found in. label: what they were predicted as, gold: what they are (of the strongest). rows: digests
+    of those inputs. label_counts: for each token, how many inputs of each label have that word in that text
+    (None: unknown); label_totals: inputs of each label. model: the one it was mined on (None: unknown).
     """
 
     tokens: tuple[PatternToken, ...]
@@ -54,6 +54,7 @@ class Pattern:
     label_counts: tuple[Mapping[str, int] | None, ...] = ()
     label_totals: Mapping[str, int] = field(default_factory=dict)
     model: Mapping[str, Any] | None = None
+    second: float = 0.0
 
     def __repr__(self) -> str:
         label = "" if self.label is None else f"for {short(self.label, 20)}"
@@ -64,6 +65,11 @@ class Pattern:
     def key(self) -> tuple[tuple[str, int], ...]:
         """What makes two patterns one: tokens and their texts, in order."""
         return tuple((token.token, token.segment) for token in self.tokens)
+
+    @property
+    def strength(self) -> float:
+        """What patterns are ranked by: the scores of both edges."""
+        return self.score + self.second
 
     @property
     def text(self) -> str:
@@ -95,6 +101,7 @@ class _Facts(BaseModel):
     label_counts: tuple[dict[str, int] | None, ...] = ()
     label_totals: dict[str, int] = {}
     model: dict[str, Any] | None = None
+    second: float | None = None
 
 
 def read_patterns(path: str | Path) -> list[Pattern]:
@@ -163,7 +170,7 @@ def pattern_from(facts: Mapping[str, Any]) -> Pattern:
     return Pattern(
         tuple(tokens[i] for i in order),
         **dict(known)
-        | {"score": known.score or 0.0, "support": known.support or 1}
+        | {"score": known.score or 0.0, "second": known.second or 0.0, "support": known.support or 1}
         | {"label_counts": tuple(known.label_counts[i] for i in order if known.label_counts)},
     )
 
