@@ -15,20 +15,18 @@ export interface Columns {
 const SLOT = 15; // pixels that an upright label needs
 const SLANTED = 21;
 
-/** Even columns while every label has room; else the units that matter get room and the others share the rest. */
+/** Of the units that are shown, in order. Even columns while every label has room; else the units that matter get room and the others share the rest. */
 export function columns(
   names: string[],
-  window: readonly [number, number],
+  shown: number[],
   important: (unit: number) => number,
   left: number,
   right: number,
 ): Columns {
-  const [first, end] = window;
-  const count = end - first;
+  const count = shown.length;
   const space = right - left;
   const even = space / count;
   const size = even >= 90 ? 15 : 13;
-  const shown = Array.from({ length: count }, (_, k) => first + k);
   const widest = Math.max(0, ...shown.map((unit) => textWidth(names[unit]!, size, 600)));
   const angle = even >= widest + 14 ? 0 : even >= SLANTED ? 40 : 90;
 
@@ -36,11 +34,11 @@ export function columns(
   const roomy = even >= SLOT;
   const chosen = new Set(roomy ? shown : ranked.slice(0, Math.floor((0.8 * space) / SLOT)));
   const rest = roomy ? even : (space - SLOT * chosen.size) / Math.max(1, count - chosen.size);
-  const centres: number[] = [];
+  const centres = new Map<number, number>();
   let at = left;
   for (const unit of shown) {
     const wide = roomy ? even : chosen.has(unit) ? SLOT : rest;
-    centres.push(at + wide / 2);
+    centres.set(unit, at + wide / 2);
     at += wide;
   }
   const limit = angle === 0 ? even - 10 : 104;
@@ -50,7 +48,7 @@ export function columns(
   const longest = Math.max(0, ...labels.map(({ text }) => textWidth(text, size, 600)));
   const height = angle === 0 ? 26 : angle === 40 ? longest * 0.65 + 22 : longest + 16;
   return {
-    x: (unit) => (unit < first ? left - 14 : unit >= end ? right + 14 : centres[unit - first]!),
+    x: (unit) => centres.get(unit) ?? (unit < (shown[0] ?? 0) ? left - 14 : right + 14),
     width: even,
     labels,
     angle,

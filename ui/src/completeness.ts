@@ -1,11 +1,11 @@
-// How exact the scores are: per layer, their sum beside what the layer's attention did to F.
+// How exact the scores are: per layer, their sum beside what the layer's attention did.
 import type { Data } from "./data";
 import { siteName } from "./data";
 import { h } from "./dom";
-import { plain, signed, tiny } from "./format";
+import { plain, quantity, share, signed, tiny } from "./format";
 
 export function completenessView({ report }: Data): HTMLElement {
-  const columns = ["layer", "module", "F without its attention", "change of F", "sum of scores", "gap", "error estimate", "nodes", ""];
+  const columns = ["layer", "module", `${quantity(report)} without its attention`, "change by it", "sum of scores", "gap", "error estimate", "nodes", ""];
   return h(
     "table",
     { class: "completeness" },
@@ -19,11 +19,11 @@ export function completenessView({ report }: Data): HTMLElement {
           { class: site.converged ? "" : "unsure" },
           h("td", {}, siteName(report, number)),
           h("td", {}, h("bdi", {}, site.name)),
-          h("td", { class: "number" }, plain(site.baseline_output, 4)),
-          h("td", { class: "number" }, signed(site.change, 4)),
-          h("td", { class: "number" }, signed(site.total, 4)),
+          h("td", { class: "number" }, plain(site.baseline_output)),
+          h("td", { class: "number" }, signed(site.change)),
+          h("td", { class: "number" }, signed(site.total)),
           h("td", { class: "number" }, tiny(site.gap)),
-          h("td", { class: "number" }, tiny(site.error)),
+          h("td", { class: "number" }, share(site.error)),
           h("td", { class: "number" }, String(site.n_steps)),
           h("td", {}, site.converged ? "converged" : "not converged"),
         ),

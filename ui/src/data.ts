@@ -31,10 +31,22 @@ export interface Data {
   /** what each head has of an edge, strongest first */
   shares(edge: EdgeRef): Promise<HeadShare[]>;
   name(axis: number, position: number): string;
+  /** the exact score of an edge of the flow graph or of a tree, by its positions; null where none is held */
+  exact(edge: EdgeRef): number | null;
 }
 
 export function prepare(report: Report): Data {
   const tokens = units(report.tokens);
+  const words = report.words ? units(report.words) : tokens;
+  const inFlow = new Map<string, { score: number; heads: Map<number, number> }>();
+  for (const { flow } of [tokens, words])
+    flow?.site.forEach((site, e) => {
+      const { query_axis, key_axis } = report.sites[site]!;
+      const heads = new Map(flow.heads[e]!.map((head, k) => [head, flow.head_scores[e]![k]!]));
+      const ends = `${flow.axes[query_axis]!.members[flow.query[e]!]}>${flow.axes[key_axis]!.members[flow.key[e]!]}`;
+      inFlow.set(`${site},${ends}`, { score: flow.score[e]!, heads });
+    });
+  const flowEdge = ({ site, query, key }: EdgeRef) => inFlow.get(`${site},${query}>${key}`);
   const cache = new Map<string, Promise<Float32Array>>();
   const exact = new Map<string, number>();
   report.edges?.site.forEach((site, e) => {
@@ -56,6 +68,7 @@ export function prepare(report: Report): Data {
   async function shares({ site, query, key }: EdgeRef): Promise<HeadShare[]> {
     const facts = report.sites[site]!;
     const width = report.axes[facts.key_axis]!.tokens.length;
+    const known = flowEdge({ site, head: null, query, key });
     const all = Array.from({ length: facts.n_heads }, async (_, head) => {
       const [scores, attention] = await Promise.all([grid(site, head, "scores"), grid(site, head, "attention")]);
       const share: HeadShare = { head, score: 0, attention: 0, exact: !!scores };
@@ -71,6 +84,8 @@ export function prepare(report: Report): Data {
             share.attention += attention?.[i * width + j] ?? 0;
           }
         }
+      const sum = known?.heads.get(head);
+      if (sum !== undefined) Object.assign(share, { score: sum, exact: true });
       share.attention /= query.length; // of a word: what its pieces look at on average
       return share;
     });
@@ -78,7 +93,37 @@ export function prepare(report: Report): Data {
   }
 
   const name = (axis: number, position: number) => report.axes[axis]!.names[position] ?? "";
-  return { report, tokens, words: report.words ? units(report.words) : tokens, grid, shares, name };
+
+  function exactOf(edge: EdgeRef): number | null {
+    const { site, head, query, key } = edge;
+    if (head !== null) {
+      const e = exact.get([site, head, query[0], key[0]].join());
+      return e === undefined ? null : report.edges!.score[e]!;
+    }
+    const known = flowEdge(edge);
+    if (known) return known.score;
+    for (const level of [tokens, words]) {
+      const layer = level.layers.find((each) => each.site === site);
+      const [i, j] = [level.unitOf[query[0]!], level.unitOf[key[0]!]];
+      if (!layer || i === undefined || j === undefined || `${level.members[i]}>${level.members[j]}` !== `${query}>${key}`) continue;
+      const at = layer.index.indexOf(i * level.n + j);
+      if (at >= 0) return layer.score[at]!;
+    }
+    return null;
+  }
+
+  return { report, tokens, words, grid, shares, name, exact: exactOf };
+}
+
+/** What attending to each unit of these members gave in one layer: its column of scores, summed. */
+export function wordEffects(report: Report, site: number, members: number[][]): number[] | null {
+  const sums = report.sites[site]?.key_sum;
+  return sums ? members.map((positions) => positions.reduce((sum, i) => sum + sums[i]!, 0)) : null;
+}
+
+/** The same for the first axis; null where the layer looks at another one. */
+export function effectsOf(report: Report, site: number, level: Units): number[] | null {
+  return report.sites[site]?.key_axis === 0 ? wordEffects(report, site, level.members) : null;
 }
 
 export function units(level: Level): Units {

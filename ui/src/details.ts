@@ -2,7 +2,8 @@
 import type { Data } from "./data";
 import { siteName } from "./data";
 import { h } from "./dom";
-import { plain, signed, tiny } from "./format";
+import { apart, flowOf } from "./flow";
+import { count, plain, quantity, signed } from "./format";
 import type { EdgeRef, Store } from "./state";
 
 const SHOWN = 6;
@@ -25,18 +26,20 @@ export function detailsView(data: Data, store: Store, open: (site: number, head:
     if (mine !== turn) return;
     const named = (axis: number, positions: number[]) => positions.map((position) => data.name(axis, position)).join("");
     const rows = edge.head === null ? shares.filter(({ score }) => Math.abs(score) > 0.03 * Math.abs(shares[0]!.score)).slice(0, SHOWN) : shares.filter(({ head }) => head === edge.head);
-    const total = edge.head === null ? sum(edge, shares.reduce((all, { score }) => all + score, 0)) : rows[0]!.score;
+    const total = data.exact(edge) ?? (edge.head === null ? shares.reduce((all, { score }) => all + score, 0) : rows[0]!.score);
     const largest = Math.max(0, ...shares.map(({ score }) => Math.abs(score)));
     const effect = effectOf(edge);
+    const aside = store.state.mode === "flow" ? whyApart(edge) : null;
     frame.replaceChildren(
       h("h2", {}, h("bdi", {}, named(facts.query_axis, edge.query)), h("span", { class: "to" }, " attends to "), h("bdi", {}, named(facts.key_axis, edge.key))),
       h(
         "p",
         { class: "facts" },
-        h("b", { class: `number ${total < 0 ? "minus" : "plus"}` }, signed(total, 4)),
-        ` of the ${report.target.output}, in ${siteName(report, edge.site)}${edge.head === null ? ", all heads" : `, head ${edge.head}`}`,
-        effect === null ? null : `; taken out, F loses ${signed(effect, 4)}`,
+        h("b", { class: `number ${total < 0 ? "minus" : "plus"}` }, `${data.exact(edge) === null ? "≈ " : ""}${signed(total)}`),
+        ` of the ${quantity(report)}, in ${siteName(report, edge.site)}${edge.head === null ? ", all heads" : `, head ${edge.head}`}`,
+        effect === null ? null : `; taken out alone, it ${effect < 0 ? "rises" : "falls"} by ${plain(Math.abs(effect))}`,
       ),
+      ...(aside ? [h("p", { class: "note" }, aside)] : []),
       h(
         "table",
         { class: "shares" },
@@ -63,17 +66,14 @@ export function detailsView(data: Data, store: Store, open: (site: number, head:
     );
   }
 
-  /** The exact sum of the heads where the tree's matrices hold it. */
-  function sum(edge: EdgeRef, otherwise: number): number {
-    for (const level of [data.tokens, data.words]) {
-      const layer = level.layers.find(({ site }) => site === edge.site);
-      const [query, key] = [level.unitOf[edge.query[0]!], level.unitOf[edge.key[0]!]];
-      if (!layer || query === undefined || key === undefined) continue;
-      if (`${level.members[query]}>${level.members[key]}` !== `${edge.query}>${edge.key}`) continue;
-      const at = layer.index.indexOf(query * level.n + key);
-      if (at >= 0) return layer.score[at]!;
-    }
-    return otherwise;
+  function whyApart({ site, head, query, key }: EdgeRef): string | null {
+    const flow = flowOf(data, store.state.unit === "words" ? data.words : data.tokens);
+    if (!flow || head !== null) return null;
+    const { query_axis, key_axis } = report.sites[site]!;
+    const e = flow.site.findIndex(
+      (of, n) => of === site && `${flow.axes[query_axis]!.members[flow.query[n]!]}>${flow.axes[key_axis]!.members[flow.key[n]!]}` === `${query}>${key}`,
+    );
+    return e < 0 || e >= store.state.shown ? null : apart(flow, e, store.state.shown);
   }
 
   function effectOf(edge: EdgeRef): number | null {
@@ -85,7 +85,7 @@ export function detailsView(data: Data, store: Store, open: (site: number, head:
     return e < 0 ? null : (effects.edges[e] ?? null);
   }
 
-  store.on(["hover", "pinned"], () => void draw());
+  store.on(["hover", "pinned", "shown", "mode"], () => void draw());
   return frame;
 }
 
@@ -101,16 +101,16 @@ function guideView({ report }: Data): HTMLElement {
     h(
       "p",
       {},
-      `A score is how much of F, the ${report.target.output} of “`,
+      `A score is how much of the ${quantity(report)} of “`,
       h("bdi", {}, report.target.label),
-      `”, one ${unit}’s attention to another carries. In every layer the scores add up to what its attention, as a whole, did to F.`,
+      `” one ${unit}’s attention to another carries. In every layer the scores add up to what its attention, as a whole, did.`,
     ),
-    h("p", { class: "hues" }, swatch("plus"), "for it ", swatch("minus"), "against it; stronger is wider and fuller."),
+    h("p", { class: "hues" }, swatch("plus"), "for it ", swatch("minus"), "against it; width is the score."),
     h(
       "p",
       {},
-      `The tree keeps, layer by layer, what is above the threshold × the layer’s largest score, and follows it down to the ${report.picture ? "patches" : "words"}. At its top: what the prediction is read from in the last layer.`,
+      `The flow graph draws the strongest edges of all layers, from the ${report.picture ? "patches" : "words"} below up to the prediction; what they do not link to it is pale. The bar at a layer’s name runs from the ${quantity(report)} without its attention to the real one.`,
     ),
-    h("p", {}, `Largest gap of a layer’s sum: ${tiny(worst)}${unsure ? `; ${unsure} layers did not converge` : ""}.`),
+    h("p", {}, `No layer’s sum is off by more than ${plain(worst)}${unsure ? `; ${count(unsure, "layer")} did not converge` : ""}.`),
   );
 }

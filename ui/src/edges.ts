@@ -133,9 +133,9 @@ export function edgesView(data: Data, store: Store): HTMLElement {
       h("td", { class: "number" }, String(row.head)),
       h("td", {}, h("bdi", {}, row.query), " ", h("small", {}, String(row.ref.query[0]))),
       h("td", {}, h("bdi", {}, row.key), " ", h("small", {}, String(row.ref.key[0]))),
-      h("td", { class: "number" }, bar, signed(row.score, 4)),
+      h("td", { class: "number" }, bar, signed(row.score)),
       h("td", { class: "number" }, plain(row.attention)),
-      effects ? h("td", { class: "number" }, signed(row.effect, 4)) : null,
+      effects ? h("td", { class: "number" }, signed(row.effect)) : null,
     );
     refs.set(element, row.ref);
     return element;

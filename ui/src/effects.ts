@@ -1,10 +1,10 @@
-// What really happens: the score of an edge or head beside what F loses when it is taken out.
+// What really happens: the score of an edge or head beside what is lost when it is taken out.
 import { scaleLinear } from "d3-scale";
 import { select } from "d3-selection";
 import type { Data } from "./data";
 import { siteName } from "./data";
 import { clipped, h, textWidth } from "./dom";
-import { plain, signed } from "./format";
+import { plain, quantity, signed } from "./format";
 import type { EdgeRef, Store } from "./state";
 
 interface Point {
@@ -50,8 +50,8 @@ export function effectsView(data: Data, store: Store): HTMLElement | null {
   return h(
     "div",
     { class: "scatters" },
-    scatter(`The ${ofEdges.length} strongest edges`, ofEdges, store),
-    scatter(`All ${ofHeads.length} heads`, ofHeads, store),
+    scatter(`The ${ofEdges.length} strongest edges`, ofEdges, store, quantity(report)),
+    scatter(`All ${ofHeads.length} heads`, ofHeads, store, quantity(report)),
   );
 }
 
@@ -69,7 +69,7 @@ export function correlation(points: { score: number; effect: number }[]): number
   return xy / Math.sqrt(xx * yy);
 }
 
-function scatter(title: string, points: Point[], store: Store): HTMLElement {
+function scatter(title: string, points: Point[], store: Store, noun: string): HTMLElement {
   const told = h("p", { class: "told", "aria-live": "polite" });
   const frame = h("figure", { class: "scatter" }, h("figcaption", {}, title));
   const r = correlation(points);
@@ -96,7 +96,7 @@ function scatter(title: string, points: Point[], store: Store): HTMLElement {
       svg.append("text").attr("class", "tick").attr("x", left - 8).attr("y", y(tick)).attr("dy", "0.34em").attr("text-anchor", "end").text(number(tick));
     }
     svg.append("text").attr("class", "axis").attr("x", width - right).attr("y", height - 4).attr("text-anchor", "end").text("score →");
-    svg.append("text").attr("class", "axis").attr("transform", `translate(12,${top})rotate(-90)`).attr("text-anchor", "end").text("F lost when taken out →");
+    svg.append("text").attr("class", "axis").attr("transform", `translate(12,${top})rotate(-90)`).attr("text-anchor", "end").text(`${noun} lost when taken out →`);
     const low = Math.max(x.domain()[0]!, y.domain()[0]!);
     const high = Math.min(x.domain()[1]!, y.domain()[1]!);
     svg.append("line").attr("class", "same").attr("x1", x(low)).attr("y1", y(low)).attr("x2", x(high)).attr("y2", y(high));
@@ -145,7 +145,7 @@ function scatter(title: string, points: Point[], store: Store): HTMLElement {
   }
 
   function said({ name, where, score, effect }: Point): string {
-    return `${name}${where ? `, ${where}` : ""}: score ${signed(score, 4)}, taken out ${signed(effect, 4)}`;
+    return `${name}${where ? `, ${where}` : ""}: score ${signed(score)}, taken out ${signed(effect)}`;
   }
 
   new ResizeObserver(draw).observe(frame);

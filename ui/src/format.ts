@@ -1,4 +1,5 @@
-// Numbers as text. A minus is a real minus sign.
+// Numbers as text, scores to three places everywhere. A minus is a real minus sign.
+import type { Report } from "./types";
 
 /** A score with its sign; small ones as powers of ten. */
 export function signed(value: number | null | undefined, digits = 3): string {
@@ -23,9 +24,25 @@ export function percent(value: number | null): string {
   return `${(100 * value).toFixed(1)} %`;
 }
 
+export function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? "" : "s"}`;
+}
+
+/** What is explained, as a noun. */
+export function quantity({ target }: Report): string {
+  return target.output !== "value" ? target.output : target.kind === "similarity" ? "similarity" : "value";
+}
+
 /** An error, always as a power of ten. */
 export function tiny(value: number | null): string {
   return value === null ? "–" : value === 0 ? "0" : value.toExponential(1).replaceAll("-", "−");
+}
+
+/** A small share in percent, to two digits. */
+export function share(value: number | null): string {
+  if (value === null) return "–";
+  const of = 100 * value;
+  return `${of === 0 ? "0" : of < 0.001 ? of.toExponential(0).replace("-", "−") : Number(of.toPrecision(2))} %`;
 }
 
 /** Opacity of a mark: nothing is nothing, and the weakest that is shown can still be seen. */

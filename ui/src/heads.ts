@@ -20,7 +20,7 @@ export function headValue({ report }: Data, measure: State["measure"], site: num
 export const MEASURES = {
   attribution: "sum of the head’s scores",
   attention: "largest attention weight of a row, on average",
-  effect: "what F loses when the head is taken out",
+  effect: "what is lost when the head is taken out",
 } as const;
 
 export function headView(data: Data, store: Store, open: (site: number, head: number) => void): HTMLElement {

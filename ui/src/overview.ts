@@ -1,5 +1,6 @@
 // For long inputs: the whole text as one strip of bars, the window that the views show, and a search.
-import type { Units } from "./data";
+import type { Report } from "./types";
+import { effectsOf, type Units } from "./data";
 import { h } from "./dom";
 import { strength } from "./format";
 import type { Store } from "./state";
@@ -7,7 +8,7 @@ import type { Store } from "./state";
 export const LONG = 60;
 const NS = "http://www.w3.org/2000/svg";
 
-export function overviewView(store: Store, units: () => Units): HTMLElement | null {
+export function overviewView(report: Report, store: Store, units: () => Units): HTMLElement | null {
   if (units().n <= LONG) return null;
   const canvas = h("canvas", { "aria-hidden": "true" });
   const brush = h("div", { class: "brush", role: "slider", tabindex: 0, "aria-label": "Window of tokens" });
@@ -85,7 +86,7 @@ export function overviewView(store: Store, units: () => Units): HTMLElement | nu
     const context = canvas.getContext("2d")!;
     context.scale(scale, scale);
     const style = getComputedStyle(strip);
-    const values = level.contributions ?? [];
+    const values = effectsOf(report, store.state.layer, level) ?? [];
     const largest = Math.max(0, ...values.map(Math.abs));
     const step = width / level.n;
     values.forEach((value, unit) => {
@@ -143,7 +144,7 @@ export function overviewView(store: Store, units: () => Units): HTMLElement | nu
     else return;
     event.preventDefault();
   });
-  store.on(["unit"], draw);
+  store.on(["unit", "layer"], draw);
   store.on(["window"], paint);
   new ResizeObserver(draw).observe(strip);
   return frame;

@@ -1,6 +1,6 @@
-// The image itself: each patch under a veil as strong as what attending to it contributed, edges from centre to centre.
+// The image itself: each patch under a veil as strong as what attending to it gave in the chosen layer, edges from centre to centre.
 import type { Data } from "./data";
-import { siteName } from "./data";
+import { effectsOf, siteName } from "./data";
 import { along, h, roving } from "./dom";
 import { signed, strength } from "./format";
 import { type EdgeRef, sameEdge, type Store } from "./state";
@@ -24,8 +24,7 @@ export function pictureView(data: Data, store: Store, picture: Picture): HTMLEle
   const [width, height] = [picture.width * scale, picture.height * scale];
   const left = first ? CHIP[0] + 12 : 0;
   const [wide, high] = [width / columns, height / rows];
-  const values = tokens.contributions;
-  const largest = Math.max(0, ...(values ?? []).map(Math.abs));
+  let values: number[] | null = null;
   const told = h("p", { class: "told", "aria-live": "polite" });
   const whole = [left + width, Math.max(height, first * (CHIP[1] + 8))] as const;
   const svg = node("svg", { viewBox: `0 0 ${whole[0]} ${whole[1]}` });
@@ -44,12 +43,18 @@ export function pictureView(data: Data, store: Store, picture: Picture): HTMLEle
 
   const place = { x: left, y: 0, width, height };
   svg.append(png ? node("image", { ...place, href: `data:image/png;base64,${png}`, preserveAspectRatio: "none", class: scale > 3 ? "coarse" : "" }) : node("rect", { ...place, class: "blank" }));
-  const patches = Array.from({ length: tokens.n }, (_, unit) => patch(unit));
+  const patches = node("g", {});
   const edges = node("g", { class: "edges" });
   const ends = node("g", { class: "ends" });
-  svg.append(...patches, edges, ends);
+  svg.append(patches, edges, ends);
 
-  function patch(unit: number): SVGElement {
+  function veils(): void {
+    values = effectsOf(report, store.state.layer, tokens);
+    const largest = Math.max(0, ...(values ?? []).map(Math.abs));
+    patches.replaceChildren(...Array.from({ length: tokens.n }, (_, unit) => patch(unit, largest)));
+  }
+
+  function patch(unit: number, largest: number): SVGElement {
     const value = values?.[unit] ?? 0;
     const strong = strength(value, largest);
     const at = box(unit);
@@ -144,6 +149,7 @@ export function pictureView(data: Data, store: Store, picture: Picture): HTMLEle
   svg.addEventListener("keydown", (event) => {
     if (event.key === "Enter") event.target!.dispatchEvent(new MouseEvent("click"));
   });
+  store.on(["layer"], veils);
   store.on(["lines", "head"], () => void draw());
   store.on(["hover", "pinned", "marked"], paint);
   return frame;

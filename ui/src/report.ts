@@ -7,7 +7,9 @@ import { choice, h } from "./dom";
 import { edgesView } from "./edges";
 import { effectsView } from "./effects";
 import { save } from "./exporter";
-import { plain } from "./format";
+import { plain, quantity } from "./format";
+import { edgesScene, flowOf, flowScene, shareSaid } from "./flow";
+import { graphView } from "./graph";
 import { headView } from "./heads";
 import { matrixView } from "./matrix";
 import { overviewView } from "./overview";
@@ -16,10 +18,11 @@ import { predictionView, summaryView } from "./prediction";
 import { Store } from "./state";
 import { tokenView } from "./tokens";
 import { leastThreshold } from "./tree-build";
-import { treeView } from "./tree";
+import { treeScene } from "./tree";
 import type { Report } from "./types";
 
-const MODES = [["tree", "Tree"], ["edges", "Strongest edges"]] as const;
+const MODES = [["flow", "Flow"], ["tree", "Tree"], ["edges", "Strongest edges"]] as const;
+const SCENES = { flow: flowScene, tree: treeScene, edges: edgesScene } as const;
 const LINES = [["strongest", "Strongest edges"], ["head", "One head"], ["none", "None"]] as const;
 const UNITS = [["words", "Words"], ["tokens", "Tokens"]] as const;
 
@@ -31,9 +34,11 @@ export function mount(root: HTMLElement, report: Report): () => void {
   const hasTree = data.tokens.top !== null;
   const store = new Store({
     unit,
-    mode: hasTree ? "tree" : "edges",
+    mode: "flow",
     threshold: Math.max(report.threshold, Math.ceil(100 * leastThreshold(data[unit])) / 100),
+    shown: flowOf(data, data[unit])?.usual ?? 0,
     count: 30,
+    layer: Math.max(0, report.sites.length - 1),
     lines: report.edges ? "strongest" : "head",
     measure: "attribution",
     head: strongest,
@@ -51,14 +56,13 @@ export function mount(root: HTMLElement, report: Report): () => void {
     headSection.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
   };
 
-  const summary = h("div", { class: "why" });
-  store.on(["unit"], () => summary.replaceChildren(summaryView(data, units())));
+  const summary = summaryView(data, store, units);
   const { picture } = report;
-  const words = view("tokens", h("div", {}, picture ? pictureView(data, store, picture) : tokenView(store, units), summary));
+  const words = view("tokens", h("div", {}, picture ? pictureView(data, store, picture) : tokenView(data, store, units), summary));
   const input = picture
     ? h("section", { class: "image", "aria-label": "The image" }, heading("The image", words), lineChoice(), words)
     : h("section", { class: "text", "aria-label": "The text" }, heading(null, words), words);
-  const tree = view("tree", treeView(data, store, units));
+  const graph = view("graph", graphView(data, store, units, () => SCENES[store.state.mode](data, units(), store.state)));
   const measures = ([["attribution", "Attribution"], ["attention", "Attention"], ["effect", "Taken out"]] as const).filter(
     ([name]) =>
       name === "attribution" ||
@@ -85,12 +89,12 @@ export function mount(root: HTMLElement, report: Report): () => void {
       ),
     ),
     !picture && input,
-    overviewView(store, units),
+    overviewView(report, store, units),
     h(
       "div",
       { class: picture ? "main three" : "main" },
       picture && input,
-      h("section", { "aria-label": "Attribution tree" }, heading("Attribution tree", tree, modeChoice(), slider()), tree),
+      h("section", { "aria-label": "How it flows" }, heading("How it flows", graph, modeChoice(), slider()), graph),
       h(
         "aside",
         {},
@@ -109,13 +113,13 @@ export function mount(root: HTMLElement, report: Report): () => void {
       section(
         "effects",
         "What really happens",
-        "Each edge or head taken out, and F measured again. On the dotted line the loss equals the score",
+        `Each edge or head taken out alone, and the ${quantity(report)} measured again. On the dotted line the loss equals the score`,
         effects,
       ),
     section(
       "completeness",
       "Completeness",
-      "In each layer the scores should add up to what its attention, scaled from its baseline, does to F",
+      `In each layer the scores should add up to what its attention, scaled from its baseline, does to the ${quantity(report)}. What is missing is the gap. Error estimate: how far a coarser rule on the same nodes lies, as a share of the sum of all |scores|`,
       completenessView(data),
     ),
     h(
@@ -162,6 +166,7 @@ export function mount(root: HTMLElement, report: Report): () => void {
       const least = Math.ceil(100 * leastThreshold(to)) / 100;
       store.set({
         unit: chosen,
+        shown: flowOf(data, to)?.usual ?? 0,
         window: whole ? [0, to.n] : [place(first, false), place(end - 1, true) + 1],
         threshold: Math.max(store.state.threshold, least),
         pinned: null,
@@ -172,8 +177,9 @@ export function mount(root: HTMLElement, report: Report): () => void {
   }
 
   function modeChoice(): HTMLElement | null {
-    if (!hasTree || !report.edges) return null;
-    const chooser = choice("What is drawn", MODES, store.state.mode, (mode) => store.set({ mode, pinned: null }));
+    if (!data.tokens.flow) return null;
+    const modes = MODES.filter(([mode]) => mode !== "tree" || hasTree);
+    const chooser = choice("What is drawn", modes, store.state.mode, (mode) => store.set({ mode, pinned: null }));
     store.on(["mode"], () => chooser.show(store.state.mode));
     return chooser;
   }
@@ -188,20 +194,20 @@ export function mount(root: HTMLElement, report: Report): () => void {
   function slider(): HTMLElement {
     const value = h("output", {});
     const name = h("span", {});
-    const input = h("input", {
-      type: "range",
-      input: () => store.set(store.state.mode === "tree" ? { threshold: Number(input.value) } : { count: Number(input.value) }),
-    });
-    store.on(["mode", "unit", "threshold", "count"], () => {
-      const { mode, threshold, count } = store.state;
-      const isTree = mode === "tree";
+    const key = () => ({ flow: "shown", tree: "threshold", edges: "count" } as const)[store.state.mode];
+    const input = h("input", { type: "range", input: () => store.set({ [key()]: Number(input.value) }) });
+    store.on(["mode", "unit", "threshold", "count", "shown"], () => {
+      const { state } = store;
+      const flow = flowOf(data, units());
+      const isTree = state.mode === "tree";
       const least = isTree ? Math.max(0.02, Math.ceil(100 * leastThreshold(units())) / 100) : 1;
-      const most = isTree ? 0.98 : Math.min(150, report.edges?.site.length ?? 1);
-      Object.assign(input, { min: String(least), max: String(most), step: isTree ? "0.01" : "1" });
-      input.value = String(isTree ? threshold : count);
-      input.setAttribute("aria-label", isTree ? "Threshold" : "Number of edges");
-      name.textContent = isTree ? "threshold" : "edges";
-      value.textContent = isTree ? plain(threshold, 2) : String(count);
+      const most = { tree: 0.98, flow: flow?.site.length ?? 1, edges: Math.min(150, report.edges?.site.length ?? 1) }[state.mode];
+      Object.assign(input, { min: String(least), max: String(Math.max(least, most)), step: isTree ? "0.01" : "1" });
+      input.value = String(state[key()]);
+      input.setAttribute("aria-label", isTree ? "Threshold" : "Edges shown");
+      name.textContent = isTree ? "threshold" : "edges shown:";
+      value.textContent = isTree ? plain(state.threshold, 2) : state.mode === "flow" && flow ? shareSaid(flow, state.shown) : String(state.count);
+      value.title = state.mode === "flow" ? "Their share of the sum of |score| over all edges of all layers" : "";
     });
     return h("label", { class: "slider", "data-noexport": true }, name, input, value);
   }

@@ -10,9 +10,13 @@ export interface EdgeRef {
 
 export interface State {
   unit: "tokens" | "words";
-  mode: "tree" | "edges";
+  mode: "flow" | "tree" | "edges";
   threshold: number;
+  /** edges of the flow graph; of single heads */
+  shown: number;
   count: number;
+  /** the site whose scores colour the text */
+  layer: number;
   /** between the patches of an image */
   lines: "strongest" | "head" | "none";
   measure: "attribution" | "attention" | "effect";
@@ -49,9 +53,15 @@ export function sameEdge(a: EdgeRef | null, b: EdgeRef | null): boolean {
   return a.site === b.site && a.head === b.head && `${a.query}>${a.key}` === `${b.query}>${b.key}`;
 }
 
+type Place = (position: number) => number | undefined;
+
 /** Whether an edge is drawn by a mark: the same place, in that head or in all of them. */
-export function covers(mark: EdgeRef, edge: EdgeRef | null, unitOf: number[]): boolean {
-  if (!edge || mark.site !== edge.site || (mark.head !== null && edge.head !== null && mark.head !== edge.head)) return false;
-  const same = (a: number[], b: number[]) => unitOf[a[0]!] === unitOf[b[0]!];
-  return same(mark.query, edge.query) && same(mark.key, edge.key);
+export function covers(mark: EdgeRef, edge: EdgeRef, ofQuery: Place, ofKey: Place): boolean {
+  if (mark.site !== edge.site || (mark.head !== null && edge.head !== null && mark.head !== edge.head)) return false;
+  return ofQuery(mark.query[0]!) === ofQuery(edge.query[0]!) && ofKey(mark.key[0]!) === ofKey(edge.key[0]!);
+}
+
+/** Whether a position of the first axis is in the window. */
+export function inWindow({ window: [first, end] }: State, unitOf: number[], position: number): boolean {
+  return unitOf[position]! >= first && unitOf[position]! < end;
 }

@@ -1,76 +1,122 @@
-// The text itself: each token on a ground as strong as what attending to it contributed.
-import type { Units } from "./data";
+// The text itself: each word on a ground as strong as what attending to it gave in the chosen layer.
+import { flowOf } from "./flow";
+import type { Data, Units } from "./data";
+import { wordEffects } from "./data";
 import { h } from "./dom";
 import { signed, strength } from "./format";
 import type { Store } from "./state";
 
-export function tokenView(store: Store, units: () => Units): HTMLElement {
+interface Chip {
+  axis: number;
+  members: number[];
+  element: HTMLElement;
+}
+
+export function tokenView(data: Data, store: Store, units: () => Units): HTMLElement {
+  const { report } = data;
   const frame = h("div", { class: "tokens" });
-  let chips: { unit: number; element: HTMLElement }[] = [];
+  const more = h("button", { type: "button", class: "more", "data-noexport": true, click: () => open(!box.classList.contains("whole")) }, "Show all");
+  const box = h("div", { class: "folded" }, frame, more);
+  let chips: Chip[] = [];
+
+  function open(whole: boolean): void {
+    box.classList.toggle("whole", whole);
+    more.textContent = whole ? "Show less" : "Show all";
+    measure();
+  }
+
+  /** Up to eight lines stand in full; of more, the first, fading. */
+  function measure(): void {
+    const line = parseFloat(getComputedStyle(frame).lineHeight) || 29;
+    box.classList.toggle("long", frame.scrollHeight > 8.5 * line);
+  }
 
   function draw(): void {
     const level = units();
     const [first, end] = store.state.window;
-    const values = level.contributions;
-    const largest = Math.max(0, ...(values ?? []).map(Math.abs));
+    const site = report.sites[store.state.layer];
     chips = [];
     const lines: HTMLElement[] = [];
     let segment: number | null = null;
     let line: HTMLElement | null = null;
+    const values = site?.key_axis === 0 ? wordEffects(report, store.state.layer, level.members) : null;
+    const largest = Math.max(0, ...(values ?? []).map(Math.abs));
+    let group: HTMLElement | null = null;
     for (let unit = first; unit < end; unit++) {
       const own = level.segments[unit]!;
       if (!line || (own !== null && segment !== null && own !== segment)) {
         line = h("p", { dir: "auto" });
         lines.push(line);
+        group = null;
       }
       segment = own ?? segment;
-      if (!level.joined[unit] || unit === first) line.append(" ");
-      const value = values?.[unit] ?? 0;
-      const chip = h(
-        "span",
-        {
-          class: `chip${level.special[unit] ? " special" : ""}${value < 0 ? " minus" : ""}`,
-          role: "button",
-          tabindex: unit === first ? 0 : -1,
-          "aria-label": values ? `${level.names[unit]}, ${signed(value)}` : level.names[unit]!,
-          title: values ? signed(value) : null,
-          pointerenter: () => mark(unit),
-          pointerleave: () => store.set({ marked: [] }),
-          focus: () => mark(unit),
-          blur: () => store.set({ marked: [] }),
-        },
-        h("bdi", {}, level.names[unit]!),
-      );
-      chip.style.setProperty("--s", strength(value, largest).toFixed(3));
-      chip.classList.toggle("strong", strength(value, largest) > 0.62);
-      chips.push({ unit, element: chip });
-      line.append(chip);
+      if (!group || !level.joined[unit]) {
+        line.append(" ", (group = h("span", { class: "whole" }))); // what belongs together is not parted by a line's end
+      }
+      group.append(chip(0, level.members[unit]!, level.names[unit]!, values?.[unit] ?? null, largest, level.special[unit]!));
     }
+    report.axes.slice(1).forEach((facts, k) => lines.push(other(k + 1, facts.name)));
     frame.replaceChildren(...lines);
+    measure();
     paint();
   }
 
-  function mark(unit: number): void {
-    store.set({ marked: units().members[unit]! });
+  /** The tokens of another axis, as a decoder has. */
+  function other(axis: number, name: string): HTMLElement {
+    const { names, members } = flowOf(data, units())?.axes[axis] ?? {
+      names: report.axes[axis]!.names,
+      members: report.axes[axis]!.names.map((_, i) => [i]),
+    };
+    const values = report.sites[store.state.layer]?.key_axis === axis ? wordEffects(report, store.state.layer, members) : null;
+    const largest = Math.max(0, ...(values ?? []).map(Math.abs));
+    const line = h("p", { dir: "auto" }, h("span", { class: "axis" }, `${name}: `));
+    names.forEach((text, unit) => line.append(" ", chip(axis, members[unit]!, text, values?.[unit] ?? null, largest, false)));
+    return line;
+  }
+
+  function chip(axis: number, members: number[], name: string, value: number | null, largest: number, special: boolean): HTMLElement {
+    const said = value === null ? name : `${name}, ${signed(value)}`;
+    const mark = () => store.set({ marked: axis === 0 ? members : [] });
+    const element = h(
+      "span",
+      {
+        class: `chip${special ? " special" : ""}${(value ?? 0) < 0 ? " minus" : ""}`,
+        role: "button",
+        tabindex: chips.length ? -1 : 0,
+        "aria-label": said,
+        title: value === null ? null : signed(value),
+        pointerenter: mark,
+        pointerleave: () => store.set({ marked: [] }),
+        focus: mark,
+        blur: () => store.set({ marked: [] }),
+      },
+      h("bdi", {}, name),
+    );
+    element.style.setProperty("--s", strength(value ?? 0, largest).toFixed(3));
+    chips.push({ axis, members, element });
+    return element;
   }
 
   function paint(): void {
-    const level = units();
     const { hover, pinned, marked } = store.state;
     const lit = hover ?? pinned;
-    const query = new Set((lit?.query ?? []).map((position) => level.unitOf[position]));
-    const key = new Set((lit?.key ?? marked).map((position) => level.unitOf[position]));
-    for (const { unit, element } of chips) {
-      element.classList.toggle("query", query.has(unit));
-      element.classList.toggle("key", key.has(unit));
-      if (lit && key.has(unit)) reveal(element);
+    const facts = lit && report.sites[lit.site]!;
+    const has = (members: number[], positions: number[]) => members.some((i) => positions.includes(i));
+    let far: HTMLElement | null = null;
+    for (const { axis, members, element } of chips) {
+      const key = facts ? axis === facts.key_axis && has(members, lit.key) : axis === 0 && has(members, marked);
+      element.classList.toggle("query", !!facts && axis === facts.query_axis && has(members, lit.query));
+      element.classList.toggle("key", key);
+      if (key) far ??= element;
     }
+    if (far && !far.matches(":hover")) reveal(far);
   }
 
-  /** Long texts scroll inside their frame. */
+  /** A long text scrolls inside its frame to what is found or pointed at elsewhere. */
   function reveal(element: HTMLElement): void {
+    if (!box.classList.contains("long") || box.classList.contains("whole")) return;
     const [outer, inner] = [frame.getBoundingClientRect(), element.getBoundingClientRect()];
-    if (inner.top < outer.top || inner.bottom > outer.bottom) frame.scrollTop += inner.top - outer.top - 28;
+    if (inner.top < outer.top || inner.bottom > outer.bottom - 30) frame.scrollTop += inner.top - outer.top - 28;
   }
 
   frame.addEventListener("keydown", (event) => {
@@ -83,7 +129,8 @@ export function tokenView(store: Store, units: () => Units): HTMLElement {
     next.element.focus();
   });
 
-  store.on(["unit", "window"], draw);
+  store.on(["unit", "window", "layer"], draw);
   store.on(["hover", "pinned", "marked"], paint);
-  return frame;
+  new ResizeObserver(measure).observe(frame);
+  return box;
 }

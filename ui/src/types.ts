@@ -24,6 +24,37 @@ export interface EffectFacts {
   heads: ((number | null)[])[];
 }
 
+/** An axis by units, each of some positions. base: the row on which it begins. */
+export interface FlowAxis {
+  names: string[];
+  members: number[][];
+  base: number;
+}
+
+/** What `attattr.build_flow` chose: lists by axis, by site, and by edge, the strongest first (docs/flow.md).
+ * 
+ * query, key, readout: units. heads, head_scores: the strongest of each edge. share: what the first 1, 2, …
+ * edges carry of Σ|score|; None where it is not known. */
+export interface FlowFacts {
+  axes: FlowAxis[];
+  level: number[];
+  key_level: number[];
+  site: number[];
+  query: number[];
+  key: number[];
+  score: number[];
+  width: number[];
+  joins: (number | null)[];
+  heads: number[][];
+  head_scores: number[][];
+  share: number[] | null;
+  usual: number;
+  readout_axis: number;
+  readout: number[];
+  scale: number;
+  unit: number;
+}
+
 /** A quantised matrix: value = sign(code) * scale * (code / levels)², row by row.
  * 
  * codes: base64 of deflated int8. kept: the share of its entries that is not simply 0 for want of room. */
@@ -43,17 +74,17 @@ export interface LayerMatrix {
 /** One reading of the first axis, by tokens or by words: n units.
  * 
  * members: the positions of each unit. joined: it goes on with the unit before, without a space.
- * contributions: scores of attending to the unit, over all layers and heads. top: of the tree. */
+ * top: of the tree. flow: by these units, on all axes; None without edges, or by words without every score. */
 export interface Level {
   names: string[];
   members: number[][];
   joined: boolean[];
   segments: (number | null)[];
   special: boolean[];
-  contributions: number[] | null;
   layers: LayerMatrix[];
   readout: number | null;
   top: number | null;
+  flow: FlowFacts | null;
 }
 
 /** The patches of an image, rows × columns of them, the first at position `first`; what the model saw.
@@ -95,7 +126,8 @@ export interface Report {
   notes: string[];
 }
 
-/** One attention layer. Lists are by head. */
+/** One attention layer. Lists are by head; key_sum is by position: what attending to it was worth, over
+ * all queries and heads, which adds up to `total`. */
 export interface SiteFacts {
   name: string;
   kind: string;
@@ -104,6 +136,7 @@ export interface SiteFacts {
   n_heads: number;
   head_sum: number[];
   head_max: number[];
+  key_sum: number[] | null;
   head_attention: number[] | null;
   scores: Grid[] | null;
   attention: Grid[] | null;
@@ -125,11 +158,12 @@ export interface Sparse {
   least: number;
 }
 
-/** F: what was explained, and its value on the untouched model. */
+/** F: what was explained, and its value on the untouched model; its probability, where it has one. */
 export interface TargetFacts {
   kind: string;
   label: string;
   output: string;
   value: number | null;
+  probability: number | null;
   predicted: boolean;
 }

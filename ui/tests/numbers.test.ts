@@ -73,7 +73,7 @@ test("a packed matrix is unpacked", async () => {
 describe("columns", () => {
   const overlap = (n: number, important: (unit: number) => number) => {
     const names = Array.from({ length: n }, (_, k) => `understanding${k}`);
-    const cols = columns(names, [0, n], important, 64, 1000);
+    const cols = columns(names, names.map((_, k) => k), important, 64, 1000);
     const xs = cols.labels.map(({ unit }) => cols.x(unit)).sort((a, b) => a - b);
     const gaps = xs.slice(1).map((x, k) => x - xs[k]!);
     return { cols, least: Math.min(...gaps) };
@@ -93,7 +93,7 @@ describe("columns", () => {
   });
 
   test("what lies outside the window stands at its margin", () => {
-    const cols = columns(["a", "b", "c"], [1, 2], () => 1, 0, 100);
+    const cols = columns(["a", "b", "c"], [1], () => 1, 0, 100);
     expect([cols.x(0), cols.x(1), cols.x(2)]).toEqual([-14, 50, 114]);
   });
 });
@@ -134,8 +134,9 @@ test("a mark covers an edge of its own head, or of any where it sums them", () =
   const all = { site: 1, head: null, query: [0], key: [2, 3] };
   const one = { site: 1, head: 4, query: [0], key: [3] };
   const unitOf = [0, 1, 2, 2];
-  expect(covers(all, one, unitOf)).toBe(true);
-  expect(covers({ ...one, head: 5 }, one, unitOf)).toBe(false);
-  expect(covers({ ...all, site: 0 }, one, unitOf)).toBe(false);
+  const place = (position: number) => unitOf[position];
+  expect(covers(all, one, place, place)).toBe(true);
+  expect(covers({ ...one, head: 5 }, one, place, place)).toBe(false);
+  expect(covers({ ...all, site: 0 }, one, place, place)).toBe(false);
   expect(sameEdge(all, { ...all })).toBe(true);
 });

@@ -13,7 +13,7 @@ import zlib
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SHADES = ((127, 1.0), (31, 1.0), (31, 0.25), (15, 1 / 16), (15, 1 / 256))  # levels, share of entries kept
 
 
@@ -27,12 +27,13 @@ class Probability(Part):
 
 
 class TargetFacts(Part):
-    """F: what was explained, and its value on the untouched model."""
+    """F: what was explained, and its value on the untouched model; its probability, where it has one."""
 
     kind: str
     label: str
     output: str
     value: float | None
+    probability: float | None
     predicted: bool
 
 
@@ -76,11 +77,45 @@ class Picture(Part):
     first: int
 
 
+class FlowAxis(Part):
+    """An axis by units, each of some positions. base: the row on which it begins."""
+
+    names: list[str]
+    members: list[list[int]]
+    base: int
+
+
+class FlowFacts(Part):
+    """What `attattr.build_flow` chose: lists by axis, by site, and by edge, the strongest first (docs/flow.md).
+
+    query, key, readout: units. heads, head_scores: the strongest of each edge. share: what the first 1, 2, …
+    edges carry of Σ|score|; None where it is not known.
+    """
+
+    axes: list[FlowAxis]
+    level: list[int]
+    key_level: list[int]
+    site: list[int]
+    query: list[int]
+    key: list[int]
+    score: list[float]
+    width: list[float]
+    joins: list[int | None]
+    heads: list[list[int]]
+    head_scores: list[list[float]]
+    share: list[float] | None
+    usual: int
+    readout_axis: int
+    readout: list[int]
+    scale: float
+    unit: float
+
+
 class Level(Part):
     """One reading of the first axis, by tokens or by words: n units.
 
     members: the positions of each unit. joined: it goes on with the unit before, without a space.
-    contributions: scores of attending to the unit, over all layers and heads. top: of the tree.
+    top: of the tree. flow: by these units, on all axes; None without edges, or by words without every score.
     """
 
     names: list[str]
@@ -88,10 +123,10 @@ class Level(Part):
     joined: list[bool]
     segments: list[int | None]
     special: list[bool]
-    contributions: list[float] | None
     layers: list[LayerMatrix]
     readout: int | None
     top: int | None
+    flow: FlowFacts | None
 
 
 class Grid(Part):
@@ -107,7 +142,9 @@ class Grid(Part):
 
 
 class SiteFacts(Part):
-    """One attention layer. Lists are by head."""
+    """One attention layer. Lists are by head; key_sum is by position: what attending to it was worth, over
+    all queries and heads, which adds up to `total`.
+    """
 
     name: str
     kind: str
@@ -116,6 +153,7 @@ class SiteFacts(Part):
     n_heads: int
     head_sum: list[float]
     head_max: list[float]
+    key_sum: list[float] | None
     head_attention: list[float] | None  # mean over queries of the largest weight
     scores: list[Grid] | None
     attention: list[Grid] | None

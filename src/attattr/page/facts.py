@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from attattr.errors import InputError
 from attattr.page import data as data
+from attattr.page.flow import flow_facts
 from attattr.result import counterfactual, picture
 from attattr.result.attribution import Attribution
 from attattr.result.shown import printable
@@ -43,14 +45,15 @@ def report(result: Attribution, effects: Effects | None = None, room: int = ROOM
     levels = [_level(result, result, axis, pieces)]
     if len(words) < len(pieces):
         dense = all(site.scores is not None and site.attention is not None for site in result.sites)
-        levels.append(_level(result, merge_words(result) if dense else result, axis, words))
+        levels.append(_level(result, merge_words(result) if dense else None, axis, words))
     edges = _edges(result)
     spent = sum(
         len(layer.entries.index) + len(layer.entries.score) for each in levels for layer in each.layers
     )
     heads = sum(site.n_heads for site in result.sites if site.scores is not None)
+    spent += sum(14 * len(site.key_sum[0]) for site in result.sites if site.key_sum is not None)
     # what is left, for two matrices a head in base64, less what the rest of the page may need
-    a_head = int((0.95 * room - spent - 60_000) * 0.75 / (2 * heads) - 60) if heads else 0
+    a_head = int((0.95 * room - spent - 100_000) * 0.75 / (2 * heads) - 60) if heads else 0
     return data.Report(
         schema_version=data.SCHEMA_VERSION,
         version=attattr.__version__,
@@ -67,6 +70,7 @@ def report(result: Attribution, effects: Effects | None = None, room: int = ROOM
             label=printable(result.explained),
             output=result.target.output.replace("_", " "),
             value=data.number(result.target.value),
+            probability=_probability(result),
             predicted=result.explains_prediction,
         ),
         axes=[
@@ -90,6 +94,17 @@ def report(result: Attribution, effects: Effects | None = None, room: int = ROOM
     )
 
 
+def _probability(result: Attribution) -> float | None:
+    """Of what is explained; None where it has none, or the result does not hold it."""
+    target, prediction = result.target, result.prediction
+    if target.output == "probability":
+        return data.number(target.value)
+    if target.output == "log_probability":
+        return data.number(math.exp(target.value))
+    listed = target.kind in ("class", "token", "label", "mask") and target.position == prediction.position
+    return data.number(prediction.probabilities.get(target.label, math.nan)) if listed else None
+
+
 def _picture(result: Attribution) -> data.Picture | None:
     if result.grid is None:
         return None
@@ -105,25 +120,27 @@ def _picture(result: Attribution) -> data.Picture | None:
     )
 
 
-def _level(result: Attribution, merged: Attribution, axis: Axis, members: list[list[int]]) -> data.Level:
-    """The first axis by units of these positions; `merged`: the result by them."""
-    starts = [unit[0] for unit in members]
-    summed = bool(result.sites) and all(site.key_sum is not None for site in result.sites)
+def _level(
+    result: Attribution, merged: Attribution | None, axis: Axis, members: list[list[int]]
+) -> data.Level:
+    """The first axis by units of these positions; `merged`: the result by them, where there are scores."""
+    tree, layers = None, {}
     try:
-        tree = build_tree(merged)
-        layers = layer_scores(merged, next(iter(result.axes)))
+        if merged is not None:
+            tree = build_tree(merged)
+            layers = layer_scores(merged, next(iter(result.axes)))
     except InputError:  # a store without scores, or none that are finite: a page without a tree
-        tree, layers = None, {}
+        pass
     return data.Level(
         names=[printable("".join(piece(axis, i) for i in unit)) for unit in members],
         members=members,
         joined=[joined(axis.words, unit[0]) for unit in members],
         segments=[axis.segments[unit[0]] for unit in members],
         special=[axis.special[unit[0]] for unit in members],
-        contributions=data.numbers(np.add.reduceat(result.per_token(), starts)) if summed else None,
         layers=[data.LayerMatrix(site=n, entries=data.sparse(m, ENTRIES)) for n, m in layers.items()],
         readout=tree.terminal if tree else None,
         top=tree.top if tree else None,
+        flow=flow_facts(result, merged) if merged is not None else None,
     )
 
 
@@ -140,6 +157,7 @@ def _site(site: Site, axes: list[str], room: int) -> data.SiteFacts:
         n_heads=site.n_heads,
         head_sum=data.numbers(site.head_sum),
         head_max=data.numbers(site.head_max),
+        key_sum=None if site.key_sum is None else data.numbers(site.key_sum.sum(0, dtype=np.float64)),
         head_attention=data.numbers(site.attention.max(2).mean(1)) if site.attention is not None else None,
         scores=grids(site.scores),
         attention=grids(site.attention),

@@ -44,7 +44,7 @@ export function takeOutStrip(id: string, frame: HTMLIFrameElement): HTMLElement 
       ),
       ...(edge || out.some((each) => each.edge)
         ? []
-        : [h("span", { class: "hint" }, "Pin an edge in the tree or the list, or choose a head, to take it out.")]),
+        : [h("span", { class: "hint" }, "Pin an edge in the graph or the list, or choose a head, to take it out.")]),
     );
   }
 
@@ -95,7 +95,7 @@ export function takeOutStrip(id: string, frame: HTMLIFrameElement): HTMLElement 
 
 /** The edge that is pinned in a report: in its drawing, which carries its data, or in its list, by rank. */
 function pinned(inside: Document, report: Report): Out | null {
-  const mark = inside.querySelector('.tree g.edge[aria-pressed="true"]') as (Element & { __data__?: { ref: Edge } }) | null;
+  const mark = inside.querySelector('.graph g.edge[aria-pressed="true"]') as (Element & { __data__?: { ref: Edge } }) | null;
   const row = inside.querySelector(".edge-list tr.pinned td");
   let edge = mark?.__data__?.ref;
   if (!edge && row && report.edges) {

@@ -1,0 +1,52 @@
+"""The flow graph of a result as the page's data: what `build_flow` chose, by tokens or by words."""
+
+from __future__ import annotations
+
+import math
+
+from attattr.errors import InputError
+from attattr.page import data as data
+from attattr.result.attribution import Attribution
+from attattr.result.flow import build_flow
+from attattr.result.shown import printable
+from attattr.result.words import grouped, piece
+
+
+def flow_facts(result: Attribution, merged: Attribution) -> data.FlowFacts | None:
+    """`merged`: the result by the units that are shown. None where there are no edges, or nothing finite."""
+    try:
+        flow = build_flow(merged)
+    except InputError:
+        return None
+    if not math.isfinite(flow.scale):
+        return None
+    axes = list(result.axes)
+    edges = flow.edges
+    shares = [flow.share(count) for count in range(1, len(edges) + 1)]
+    return data.FlowFacts(
+        axes=[_axis(result, merged, name, flow.base.get(name, 0)) for name in axes],
+        level=[site.level for site in flow.sites],
+        key_level=[site.key_level for site in flow.sites],
+        site=[edge.site for edge in edges],
+        query=[edge.query for edge in edges],
+        key=[edge.key for edge in edges],
+        score=[float(f"{edge.score:.9g}") for edge in edges],
+        width=[float(f"{edge.width:.9g}") for edge in edges],
+        joins=[edge.joins for edge in edges],
+        heads=[[head for head, _ in edge.heads] for edge in edges],
+        head_scores=[[float(f"{score:.9g}") for _, score in edge.heads] for edge in edges],
+        share=[round(share, 6) for share in shares if share is not None] if None not in shares else None,
+        usual=flow.usual,
+        readout_axis=axes.index(flow.readout[0]),
+        readout=list(flow.readout[1]),
+        scale=flow.scale,
+        unit=flow.unit,
+    )
+
+
+def _axis(result: Attribution, merged: Attribution, name: str, base: int) -> data.FlowAxis:
+    axis = result.axes[name]
+    whole = len(axis.tokens) == len(merged.axes[name].tokens)
+    members = [[i] for i in range(len(axis.tokens))] if whole else grouped(axis.words)
+    names = [printable("".join(piece(axis, i) for i in unit)) for unit in members]
+    return data.FlowAxis(names=names, members=members, base=base)
