@@ -15,7 +15,7 @@ import pytest
 import handmade
 import pages
 import tiny
-from attattr import Attributor, build_tree, merge_words
+from attattr import Attributor, build_flow, build_tree, merge_words
 from attattr.result.effects import Effects
 
 SCREEN = {"width": 1440, "height": 900}
@@ -34,7 +34,7 @@ class Tab:
         self.page.on("dialog", lambda dialog: self.said.append(dialog.message))
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.goto(path.as_uri())
-        self.page.wait_for_selector(".attattr .tree svg")
+        self.page.wait_for_selector(".attattr .graph svg")
 
 
 @pytest.fixture
@@ -67,7 +67,11 @@ def with_effects(result):
 
 
 def edges_of(page) -> int:
-    return int(page.locator(".tree").get_attribute("data-edges"))
+    return int(page.locator(".graph").get_attribute("data-edges"))
+
+
+def show(page, mode: str) -> None:
+    page.get_by_role("group", name="What is drawn").get_by_role("button", name=mode, exact=True).click()
 
 
 def set_slider(page, value: float) -> None:
@@ -103,14 +107,14 @@ def boxes_overlap(page, selector: str) -> int:
 def test_the_first_screen_shows_prediction_text_tree_and_heads(open_page, forty):
     page = open_page(forty, with_effects(forty))
     areas = {}
-    for view in ("prediction", "tokens", "tree", "heads", "details"):
+    for view in ("prediction", "tokens", "graph", "heads", "details"):
         box = page.locator(f"[data-view={view}]").bounding_box()
         assert box["x"] >= 0 and box["y"] >= 0, view
         assert box["x"] + box["width"] <= SCREEN["width"] and box["y"] + box["height"] <= SCREEN["height"], (
             view
         )
         areas[view] = box["width"] * box["height"]
-    assert max(areas, key=areas.get) == "tree" and areas["tree"] > 3 * areas["heads"]
+    assert max(areas, key=areas.get) == "graph" and areas["graph"] > 3 * areas["heads"]
     assert page.locator("h1").inner_text() == "positive 87.5 %"
     assert "attention to another carries" in page.locator(".guide").inner_text()
 
@@ -148,12 +152,13 @@ def test_hostile_tokens_are_shown_as_text(open_page):
 @pytest.mark.parametrize("threshold", [0.05, 0.4, 0.9])
 def test_the_slider_rebuilds_the_tree_that_python_builds(open_page, forty, threshold):
     page = open_page(forty)
+    show(page, "Tree")
     for unit, result in (("Words", merge_words(forty)), ("Tokens", forty)):
         page.get_by_role("button", name=unit, exact=True).click()
         set_slider(page, threshold)
         tree = build_tree(result, threshold=threshold)
         assert edges_of(page) == len(tree.edges)
-        labels = page.locator(".tree g.edge").evaluate_all(
+        labels = page.locator(".graph g.edge").evaluate_all(
             "all => all.map(e => e.getAttribute('aria-label'))"
         )
         names = [token.removeprefix("##") for token in tree.tokens]
@@ -165,8 +170,9 @@ def test_the_slider_rebuilds_the_tree_that_python_builds(open_page, forty, thres
 
 def test_pointing_at_an_edge_shows_it_and_a_click_pins_it(open_page, forty):
     page = open_page(forty, with_effects(forty))
+    show(page, "Tree")
     set_slider(page, 0.2)
-    edge = page.locator(".tree g.edge").last
+    edge = page.locator(".graph g.edge").last
     label = edge.get_attribute("aria-label")
     edge.dispatch_event("pointerenter")
     page.wait_for_selector(".details .shares")
@@ -174,7 +180,7 @@ def test_pointing_at_an_edge_shows_it_and_a_click_pins_it(open_page, forty):
     assert page.locator(".details h2").inner_text() == f"{query} attends to {key}"
     assert page.locator(".details .shares tbody tr").count() >= 1
     assert page.locator(".chip.query").inner_text() == query and page.locator(".chip.key").inner_text() == key
-    assert page.locator(".tree.dimmed g.edge.lit").count() == 1
+    assert page.locator(".graph.dimmed g.edge.lit").count() == 1
     edge.dispatch_event("click")
     edge.dispatch_event("pointerleave")
     assert edge.get_attribute("aria-pressed") == "true"
@@ -191,7 +197,7 @@ def test_the_mouse_finds_an_edge(open_page):
       const {x, y} = at.matrixTransform(line.getScreenCTM());
       return [x, y];
     }"""
-    page.mouse.move(*page.locator(".tree g.edge").first.evaluate(middle))
+    page.mouse.move(*page.locator(".graph g.edge").first.evaluate(middle))
     page.wait_for_selector(".details .shares")
     page.mouse.move(5, 5)
     page.wait_for_selector(".details .guide")
@@ -199,8 +205,9 @@ def test_the_mouse_finds_an_edge(open_page):
 
 def test_everything_is_reached_by_keyboard(open_page, forty):
     page = open_page(forty)
+    show(page, "Tree")
     set_slider(page, 0.1)
-    edges = page.locator(".tree g.edge")
+    edges = page.locator(".graph g.edge")
     assert edges.evaluate_all("all => all.filter(e => e.tabIndex === 0).length") == 1
     edges.first.focus()
     page.keyboard.press("ArrowRight")
@@ -278,7 +285,7 @@ def test_every_view_is_saved_as_svg_and_png(open_page, forty, tmp_path):
     buttons = page.get_by_role("button", name=re.compile("^Save .* as (SVG|PNG)$"))
     names = buttons.evaluate_all("all => all.map(b => b.getAttribute('aria-label'))")
     assert {name.split()[1] for name in names} == {
-        "tokens", "tree", "heads", "head", "edges", "effects", "completeness",
+        "tokens", "graph", "heads", "head", "edges", "effects", "completeness",
     }  # fmt: skip
     for number, name in enumerate(names):
         with page.expect_download() as waiting:
@@ -301,9 +308,9 @@ def test_labels_never_overlap_at_forty_tokens(open_page, forty):
     page = open_page(forty)
     for unit in ("Tokens", "Words"):
         page.get_by_role("button", name=unit, exact=True).click()
-        assert page.locator(".tree text.token").count() >= 30
-        assert boxes_overlap(page, ".tree text.token") == 0
-        assert boxes_overlap(page, ".tree text.node") == 0
+        assert page.locator(".graph text.token").count() >= 30
+        assert boxes_overlap(page, ".graph text.token") == 0
+        assert boxes_overlap(page, ".graph text.node") == 0
 
 
 def test_a_page_of_512_tokens_opens_and_is_searched(open_page, record_property, tmp_path):
@@ -313,8 +320,8 @@ def test_a_page_of_512_tokens_opens_and_is_searched(open_page, record_property, 
     paint = page.evaluate("performance.getEntriesByType('paint').at(-1).startTime")
     record_property("first_contentful_paint_ms", paint)
     print(f"512 tokens: first paint after {paint:.0f} ms")
-    assert 2 < page.locator(".tree text.token").count() <= 64
-    assert boxes_overlap(page, ".tree text.token") == 0
+    assert 2 < page.locator(".graph text.token").count() <= 64
+    assert boxes_overlap(page, ".graph text.token") == 0
     search = page.get_by_label("Find a token")
     search.fill("token300")
     assert page.locator(".overview .count").inner_text() == "1 of 1"
@@ -322,7 +329,7 @@ def test_a_page_of_512_tokens_opens_and_is_searched(open_page, record_property, 
     search.press("Enter")
     assert page.locator(".chip.key").inner_text().startswith("token300")
     assert page.locator(".chip").count() < 70
-    assert boxes_overlap(page, ".tree text.token") == 0
+    assert boxes_overlap(page, ".graph text.token") == 0
     brush = page.get_by_role("slider", name="Window of tokens")
     before = int(brush.get_attribute("aria-valuenow"))
     brush.focus()
@@ -344,7 +351,7 @@ def test_in_print_controls_are_gone_and_signs_are_dashed(open_page):
     page = open_page(handmade.attribution())
     page.get_by_role("button", name="Strongest edges").click()
     page.emulate_media(media="print")
-    assert not page.locator(".slider").is_visible() and page.locator(".tree").is_visible()
+    assert not page.locator(".slider input").is_visible() and page.locator(".graph").is_visible()
     dash = "e => getComputedStyle(e).strokeDasharray"
     assert page.locator(".edge.minus .line").first.evaluate(dash) != "none"
     assert page.locator(".edge:not(.minus) .line").first.evaluate(dash) == "none"
@@ -375,6 +382,9 @@ def test_every_kind_of_model_has_a_page(open_page, model, inputs):
     for cell in (page.locator(".heads g.cell").first, page.locator(".heads g.cell").last):
         cell.click()
         page.locator(".matrix canvas").nth(1).wait_for()
+    flow = build_flow(result)
+    assert edges_of(page) == flow.usual
+    show(page, "Tree")
     assert edges_of(page) == len(build_tree(result).edges)
 
 
@@ -395,7 +405,7 @@ def strengths(values) -> np.ndarray:
 def test_contributions_lie_over_the_picture_patch_by_patch(open_page, seen):
     page = open_page(seen)
     assert page.locator(".tokens").count() == 0
-    values = seen.per_token()
+    values = seen.sites[-1].key_sum.sum(0)
     veils = page.locator(".picture .veil")
     opacity = veils.evaluate_all("all => all.map((each) => Number(each.getAttribute('fill-opacity')))")
     np.testing.assert_allclose(opacity, 0.8 * strengths(values), atol=1e-6)
@@ -422,7 +432,7 @@ def test_pointing_at_a_patch_tells_row_column_and_score(open_page, seen):
     page.get_by_role("group", name="Edges between patches").get_by_role("button", name="None").click()
     patch = page.locator(".picture .patch").nth(1 + 2 * 7 + 3)
     patch.hover()
-    value = seen.per_token()[1 + 2 * 7 + 3]
+    value = seen.sites[-1].key_sum.sum(0)[1 + 2 * 7 + 3]
     told = f"row 2, column 3: {value:+.3f}".replace("-", "−")
     assert page.locator(".picture .told").inner_text() == told
     assert page.locator(".picture .ends .key").count() == 1
@@ -515,6 +525,6 @@ def test_the_page_works_inside_a_notebook(browser):
     tab = browser.new_page()
     tab.set_content(handmade.attribution()._repr_html_())
     frame = tab.frame_locator("iframe")
-    frame.locator(".tree g.edge").first.wait_for(state="attached")
+    frame.locator(".graph g.edge").first.wait_for(state="attached")
     assert frame.locator("h1").inner_text() == "positive 87.5 %"
     tab.close()

@@ -73,7 +73,8 @@ def test_a_page_holds_what_the_result_says():
     assert facts["predicted"] == "positive"
     assert [p["label"] for p in facts["prediction"]] == ["positive", "negative"]
     assert facts["tokens"]["names"] == ["[CLS]", "a", "fine", "film", "[SEP]"]
-    assert facts["tokens"]["contributions"] == result.per_token().tolist()
+    assert facts["sites"][1]["key_sum"] == result.sites[1].key_sum.sum(0).tolist()
+    assert sum(facts["sites"][1]["key_sum"]) == facts["sites"][1]["total"]
     assert facts["edges"]["score"] == [0.5, -0.25, 0.125]
     assert facts["sites"][1]["change"] == 0.375 and facts["sites"][1]["gap"] == -0.125
     assert facts["words"] is None and facts["effects"] is None
@@ -130,7 +131,8 @@ def test_every_store_has_a_page(store):
     facts = facts_of(handmade.attribution(store).to_html())
     assert (facts["sites"][0]["scores"] is not None) == (store == "dense")
     assert (facts["edges"] is not None) == (store != "heads")
-    assert (facts["tokens"]["contributions"] is not None) == (store != "heads")
+    assert (facts["sites"][0]["key_sum"] is not None) == (store != "heads")
+    assert (facts["tokens"]["flow"] is not None) == (store != "heads")
     assert bool(facts["tokens"]["layers"]) == (store == "dense")
 
 
@@ -140,7 +142,7 @@ def test_what_is_not_finite_is_no_number():
     site = handmade.site("x", scores, scores, baseline_output=np.inf, completeness_gap=np.nan)
     facts = facts_of(replace(result, sites=(result.sites[0], site)).to_html())
     assert facts["sites"][1]["gap"] is None and facts["sites"][1]["baseline_output"] is None
-    assert facts["tokens"]["top"] is None and not opened(facts["sites"][1]["scores"][0]).any()
+    assert facts["tokens"]["top"] is None and facts["tokens"]["flow"] is None and not opened(facts["sites"][1]["scores"][0]).any()
 
 
 def test_notes_say_what_a_reader_has_to_know():

@@ -84,7 +84,7 @@ def ask(page, model: str, *texts: str) -> None:
 def report_of(page, number: int = 0):
     """The report in the frame, when it is there."""
     frame = page.frame_locator("iframe").nth(number)
-    frame.locator(".tree g.edge").first.wait_for(state="attached", timeout=SECONDS)
+    frame.locator(".graph g.edge").first.wait_for(state="attached", timeout=SECONDS)
     return frame
 
 
@@ -111,7 +111,7 @@ def test_what_is_taken_out_moves_the_prediction_as_measured(page):
     assert frame.locator("h1 bdi").inner_text() == label and page.title() == f"{label} · attattr"
     assert page.locator("iframe").get_attribute("title") == f"Report: {label}"
 
-    edge = frame.locator(".tree g.edge").first
+    edge = frame.locator(".graph g.edge").first
     where, _, words = edge.get_attribute("aria-label").split(", score")[0].partition(": ")
     site, (query, key) = int(where.removeprefix("layer ")), words.split(" attends to ")
     edge.dispatch_event("click")

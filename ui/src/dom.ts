@@ -45,6 +45,28 @@ export function clipped(text: string, width: number, size: number, weight = 400)
   return `${letters.slice(0, low).join("")}…`;
 }
 
+export type Rgb = readonly [number, number, number];
+
+/** The page's colours as they are now: of the scheme, or of print. */
+export function palette<T extends string>(element: Element, ...names: T[]): Record<T, Rgb> {
+  const style = getComputedStyle(element.closest(".attattr") ?? document.body);
+  const rgb = (hex: string): Rgb => [1, 3, 5].map((at) => parseInt(hex.trim().slice(at, at + 2), 16) || 0) as never;
+  return Object.fromEntries(names.map((name) => [name, rgb(style.getPropertyValue(`--${name}`))])) as never;
+}
+
+/** A colour over a ground. */
+export const over = (colour: Rgb, ground: Rgb, opacity: number): Rgb => colour.map((c, k) => opacity * c + (1 - opacity) * ground[k]!) as never;
+
+/** Of two colours, from 1 to 21 (WCAG 2). */
+export function contrast(one: Rgb, other: Rgb): number {
+  const light = (colour: Rgb) => {
+    const [r, g, b] = colour.map((c) => (c <= 10 ? c / 3294.6 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r! + 0.7152 * g! + 0.0722 * b!;
+  };
+  const [a, b] = [light(one), light(other)];
+  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+}
+
 /** A row of buttons of which one is pressed. */
 export function choice<T extends string>(
   label: string,

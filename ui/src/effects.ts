@@ -133,7 +133,8 @@ function scatter(title: string, points: Point[], store: Store, noun: string): HT
     // names of those that stand out, where there is room
     const placed: [number, number, number][] = [];
     const ranked = [...points].sort((a, b) => Math.hypot(b.score, b.effect) - Math.hypot(a.score, a.effect));
-    for (const point of ranked.slice(0, 8)) {
+    const once = new Map(ranked.map((point) => [point.name, point] as const).reverse()); // of one name the first
+    for (const point of ranked.filter((each) => once.get(each.name) === each).slice(0, 8)) {
       const [px, py] = [x(point.score), y(point.effect)];
       const text = clipped(point.name, 150, 12);
       const wide = textWidth(text, 12);
@@ -148,6 +149,7 @@ function scatter(title: string, points: Point[], store: Store, noun: string): HT
     return `${name}${where ? `, ${where}` : ""}: score ${signed(score)}, taken out ${signed(effect)}`;
   }
 
+  store.on(["theme"], draw);
   new ResizeObserver(draw).observe(frame);
   return frame;
 }

@@ -1,5 +1,5 @@
 // Any view as an SVG or PNG of its own: what is on the screen is drawn again with its colours and places.
-import { FONT } from "./dom";
+import { clipped, FONT } from "./dom";
 
 const NS = "http://www.w3.org/2000/svg";
 const COPIED = [
@@ -7,14 +7,22 @@ const COPIED = [
   "font-size", "font-weight", "font-style", "text-anchor", "paint-order", "visibility", "image-rendering", "filter",
 ];
 const MARGIN = 16;
+const LINE = 18; // of the title
 
-export function toSvg(view: HTMLElement): string {
+/** With lines of title above: what it is of. */
+export function toSvg(view: HTMLElement, title: readonly string[]): string {
   const box = view.getBoundingClientRect();
-  const [width, height] = [Math.ceil(box.width) + 2 * MARGIN, Math.ceil(box.height) + 2 * MARGIN];
+  const head = title.length * LINE + (title.length && 8);
+  const [width, height] = [Math.ceil(box.width) + 2 * MARGIN, Math.ceil(box.height) + 2 * MARGIN + head];
   const svg = node("svg", { xmlns: NS, width, height, viewBox: `0 0 ${width} ${height}`, "font-family": FONT });
-  const ground = getComputedStyle(view.closest(".attattr") ?? view).backgroundColor;
-  svg.append(node("rect", { width, height, fill: ground }));
-  draw(view, svg, box.left - MARGIN, box.top - MARGIN);
+  const { backgroundColor, color } = getComputedStyle(view.closest(".attattr") ?? view);
+  svg.append(node("rect", { width, height, fill: backgroundColor }));
+  title.forEach((line, k) => {
+    const text = node("text", { x: MARGIN, y: MARGIN + 12 + k * LINE, fill: color, "font-size": 13, "font-weight": k ? 400 : 600 });
+    text.textContent = clipped(line, width - 2 * MARGIN, 13, k ? 400 : 600);
+    svg.append(text);
+  });
+  draw(view, svg, box.left - MARGIN, box.top - MARGIN - head);
   return new XMLSerializer().serializeToString(svg);
 }
 
@@ -46,38 +54,71 @@ function draw(element: Element, into: SVGElement, left: number, top: number): vo
     into.append(node("image", { x, y, width: box.width, height: box.height, href: large.toDataURL() }));
     return;
   }
-  if (!/^rgba\(.*, 0\)$|^transparent$/.test(style.backgroundColor))
-    into.append(node("rect", { x, y, width: box.width, height: box.height, fill: style.backgroundColor, rx: parseFloat(style.borderTopLeftRadius) || 0 }));
-  const line = parseFloat(style.borderBottomWidth);
-  if (line && style.borderBottomStyle !== "none") {
-    const dash = style.borderBottomStyle === "dashed" ? "4 3" : "none";
-    const at = y + box.height - line / 2;
-    into.append(node("line", { x1: x, x2: x + box.width, y1: at, y2: at, stroke: style.borderBottomColor, "stroke-width": line, "stroke-dasharray": dash }));
+  if (!/^rgba\(.*, 0\)$|\/ 0\)$|^transparent$/.test(style.backgroundColor))
+    for (const part of element.getClientRects())
+      into.append(node("rect", { x: part.left - left, y: part.top - top, width: part.width, height: part.height, fill: style.backgroundColor, rx: parseFloat(style.borderTopLeftRadius) || 0 }));
+  for (const side of ["Top", "Bottom"] as const) {
+    const line = parseFloat(style[`border${side}Width`]);
+    if (!line || style[`border${side}Style`] === "none") continue;
+    const dash = style[`border${side}Style`] === "dashed" ? "4 3" : "none";
+    const at = side === "Top" ? y + line / 2 : y + box.height - line / 2;
+    into.append(node("line", { x1: x, x2: x + box.width, y1: at, y2: at, stroke: style[`border${side}Color`], "stroke-width": line, "stroke-dasharray": dash }));
+  }
+  if (element instanceof HTMLSelectElement) {
+    const chosen = node("text", { x: x + parseFloat(style.paddingLeft), y: y + box.height / 2 + parseFloat(style.fontSize) * 0.35, fill: style.color, "font-size": parseFloat(style.fontSize) });
+    chosen.textContent = element.selectedOptions[0]?.text ?? "";
+    into.append(chosen);
+    return;
   }
   for (const child of element.childNodes) {
     if (child instanceof Text) write(child, style, into, left, top);
-    else if (child instanceof Element && !/^(INPUT|SELECT)$/.test(child.tagName)) draw(child, into, left, top);
+    else if (child instanceof Element && child.tagName !== "INPUT") draw(child, into, left, top);
   }
+}
+
+interface Line {
+  words: string;
+  x: number;
+  y: number;
+  right: number;
+  bottom: number;
+}
+
+/** The lines on which a text node stands, and their places; a long word may stand on several. */
+export function linesOf(text: Text): Line[] {
+  const range = document.createRange();
+  const lines: Line[] = [];
+  const add = (index: number, part: string, space: string): void => {
+    range.setStart(text, index);
+    range.setEnd(text, index + part.length);
+    const boxes = [...range.getClientRects()].filter(({ width }) => width);
+    const letters = [...part];
+    if (boxes.length > 1 && letters.length > 1) {
+      for (const letter of letters) {
+        add(index, letter, "");
+        index += letter.length;
+      }
+      if (lines.length) lines.at(-1)!.words += space;
+      return;
+    }
+    const [box] = boxes;
+    if (!box) return;
+    const last = lines.at(-1);
+    if (last && Math.abs(last.y - box.top) < 2) {
+      Object.assign(last, { words: last.words + part + space, x: Math.min(last.x, box.left), right: Math.max(last.right, box.right) });
+    } else lines.push({ words: part + space, x: box.left, y: box.top, right: box.right, bottom: box.bottom });
+  };
+  for (const { 0: word, index } of text.data.matchAll(/\S+\s*/gu)) add(index, word.trimEnd(), word.slice(word.trimEnd().length));
+  return lines;
 }
 
 /** A text node, one <text> a line. */
 function write(text: Text, style: CSSStyleDeclaration, into: SVGElement, left: number, top: number): void {
-  const range = document.createRange();
-  const lines: { words: string; x: number; y: number; bottom: number }[] = [];
-  for (const { 0: word, index } of text.data.matchAll(/\S+\s*/gu)) {
-    range.setStart(text, index);
-    range.setEnd(text, index + word.trimEnd().length);
-    const box = range.getBoundingClientRect();
-    if (!box.width) continue;
-    const last = lines.at(-1);
-    if (last && Math.abs(last.y - box.top) < 2) last.words += word;
-    else lines.push({ words: word, x: box.left, y: box.top, bottom: box.bottom });
-  }
   const size = parseFloat(style.fontSize);
-  for (const { words, x, y, bottom } of lines) {
+  for (const { words, x, y, right, bottom } of linesOf(text)) {
     const element = node("text", {
       x: x - left, y: (y + bottom) / 2 - top + size * 0.35, fill: style.color, "font-size": size,
-      "font-weight": style.fontWeight, "font-style": style.fontStyle,
+      "font-weight": style.fontWeight, "font-style": style.fontStyle, textLength: (right - x).toFixed(2),
     });
     element.textContent = words.trimEnd();
     into.append(element);
@@ -106,9 +147,9 @@ function copied(original: Element): Element {
   return copy;
 }
 
-export async function toPng(view: HTMLElement, scale = 2): Promise<Blob> {
+export async function toPng(view: HTMLElement, title: readonly string[], scale = 2): Promise<Blob> {
   const image = new Image();
-  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(toSvg(view))}`;
+  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(toSvg(view, title))}`;
   await image.decode();
   const canvas = document.createElement("canvas");
   canvas.width = image.width * scale;
@@ -119,8 +160,8 @@ export async function toPng(view: HTMLElement, scale = 2): Promise<Blob> {
   return new Promise((done, failed) => canvas.toBlob((blob) => (blob ? done(blob) : failed(new Error("no picture"))), "image/png"));
 }
 
-export async function save(view: HTMLElement, name: string, kind: "svg" | "png"): Promise<void> {
-  const blob = kind === "svg" ? new Blob([toSvg(view)], { type: "image/svg+xml" }) : await toPng(view);
+export async function save(view: HTMLElement, title: readonly string[], name: string, kind: "svg" | "png"): Promise<void> {
+  const blob = kind === "svg" ? new Blob([toSvg(view, title)], { type: "image/svg+xml" }) : await toPng(view, title);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
   link.download = `${name}.${kind}`;

@@ -253,7 +253,10 @@ export function graphView(data: Data, store: Store, units: () => Units, sceneOf:
       .classed("read", ({ soft }) => soft);
 
     // the name beside a node, where nothing else stands
-    const placed: [number, number, number, number][] = [];
+    const placed = nodes.map(({ spot }): [number, number, number, number] => {
+      const [cx, cy] = [cols.x(spot.column), y(spot.row)];
+      return [cx - 4, cy - 5, cx + 4, cy - 1];
+    });
     const named = [...nodes]
       .sort((a, b) => b.spot.row - a.spot.row)
       .flatMap(({ spot: { column, row } }) => {
@@ -315,7 +318,7 @@ export function graphView(data: Data, store: Store, units: () => Units, sceneOf:
     legend.replaceChildren(
       h("span", { class: "item" }, swatch("plus", thick), `${plain(unit, 6).replace(/\.?0+$/, "")} of the ${report.target.output}`),
       h("span", { class: "item" }, swatch("minus", thick), "the same, against it"),
-      h("span", { class: "item" }, swatch("none", THIN), "below half a percent of the scale, or what stays as it is"),
+      h("span", { class: "item" }, swatch("none", THIN), `under half a percent of that scale, or a ${report.picture ? "patch" : "word"} carried on`),
     );
   }
 
@@ -343,7 +346,7 @@ export function graphView(data: Data, store: Store, units: () => Units, sceneOf:
   }
 
   roving(edgeLayer.node()!, "g.edge", along);
-  store.on(["unit", "mode", "threshold", "count", "shown", "window"], draw);
+  store.on(["unit", "mode", "threshold", "count", "shown", "window", "theme"], draw);
   store.on(["hover", "pinned", "marked"], paint);
   new ResizeObserver(draw).observe(canvas);
   return frame;

@@ -135,7 +135,7 @@ export function headView(data: Data, store: Store, open: (site: number, head: nu
     const to = cells.findIndex((each) => each.site === cell.site + move[0]! && each.head === cell.head + move[1]!);
     return to < 0 ? at : to;
   });
-  store.on(["measure"], () => {
+  store.on(["measure", "theme"], () => {
     draw();
     tell(null);
   });

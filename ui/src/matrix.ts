@@ -1,7 +1,7 @@
 // One head: attribution and attention weight side by side, and the edges on which they disagree most.
 import type { Data } from "./data";
 import { siteName } from "./data";
-import { clipped, h } from "./dom";
+import { clipped, h, palette } from "./dom";
 import { plain, signed, strength } from "./format";
 import type { Store } from "./state";
 
@@ -16,14 +16,19 @@ interface Cell {
 }
 
 /** Edges whose share of the head's largest weight and of its largest |score| lie furthest apart. */
-export function disagreements(scores: Float32Array, attention: Float32Array, width: number, shown = SHOWN): Cell[] {
+export function disagreements(
+  scores: Float32Array, attention: Float32Array, width: number, queries: number[] | null = null, shown = SHOWN,
+): Cell[] {
+  const can = queries && new Set(queries); // those that the output is read from; others score nothing, whatever they look at
   let [most, heaviest] = [0, 0];
   for (let e = 0; e < scores.length; e++) {
+    if (can && !can.has(Math.floor(e / width))) continue;
     most = Math.max(most, Math.abs(scores[e]!));
     heaviest = Math.max(heaviest, attention[e]!);
   }
   const best: { e: number; apart: number }[] = [];
   for (let e = 0; e < scores.length; e++) {
+    if (can && !can.has(Math.floor(e / width))) continue;
     const apart = Math.abs(attention[e]! / (heaviest || 1) - Math.abs(scores[e]!) / (most || 1));
     if (best.length === shown && apart <= best[shown - 1]!.apart) continue;
     let at = best.length;
@@ -50,7 +55,7 @@ export function matrixView(data: Data, store: Store): HTMLElement {
     "div",
     { class: "beside" },
     h("h3", {}, "Where they disagree most"),
-    h("p", { class: "note" }, "Ringed in both: much attention and little score, or the reverse."),
+    h("p", { class: "note" }, "Ringed in both: much attention and little score, or the reverse. Of tokens that the output is read from."),
     h("table", { class: "apart" }, h("thead", {}, h("tr", {}, ...columns)), list),
   );
   const frame = h("div", { class: "matrix" }, title, h("div", { class: "side-by-side" }, pictures, beside), told);
@@ -80,10 +85,11 @@ export function matrixView(data: Data, store: Store): HTMLElement {
     }
     const [queries, keys] = [report.axes[facts.query_axis]!, report.axes[facts.key_axis]!];
     const width = keys.tokens.length;
-    const apart = disagreements(scores, attention, width);
+    const apart = disagreements(scores, attention, width, facts.queries);
     const [q0, q1] = range(facts.query_axis, queries.tokens.length);
     const [k0, k1] = range(facts.key_axis, width);
-    const side = Math.max(220, Math.min(520, (frame.clientWidth - 330) / 2 - 24));
+    const own = frame.clientWidth > 900 ? frame.clientWidth - 330 : frame.clientWidth;
+    const side = Math.max(Math.min(300, own), Math.min(520, own / 2 - 24));
     const picture = (values: Float32Array, name: string, hue: "sign" | "grey") =>
       drawn(values, width, [q0, q1], [k0, k1], side, name, hue, queries.names, keys.names, apart, (i, j) => {
         const cell = i * width + j;
@@ -120,7 +126,7 @@ export function matrixView(data: Data, store: Store): HTMLElement {
   }
 
   pictures.addEventListener("pointerleave", () => store.set({ hover: null }));
-  store.on(["head", "window"], () => void draw());
+  store.on(["head", "window", "theme"], () => void draw());
   store.on(["hover", "pinned"], paint);
   new ResizeObserver(() => void draw()).observe(frame);
   return frame;
@@ -144,12 +150,11 @@ function drawn(
   const image = context.createImageData(wide, height);
   let largest = 0;
   for (let e = 0; e < values.length; e++) largest = Math.max(largest, Math.abs(values[e]!));
-  const style = getComputedStyle(document.querySelector(".attattr") ?? document.body);
-  const [plus, minus, ink] = ["--plus", "--minus", "--ink"].map((each) => rgb(style.getPropertyValue(each)));
+  const { plus, minus, ink } = palette(document.querySelector(".attattr") ?? document.body, "plus", "minus", "ink");
   for (let i = 0; i < height; i++)
     for (let j = 0; j < wide; j++) {
       const value = values[(q0 + i) * width + k0 + j]!;
-      const [red, green, blue] = hue === "grey" ? ink! : value < 0 ? minus! : plus!;
+      const [red, green, blue] = hue === "grey" ? ink : value < 0 ? minus : plus;
       image.data.set([red, green, blue, 255 * strength(value, largest)], 4 * (i * wide + j));
     }
   context.putImageData(image, 0, 0);
@@ -198,10 +203,5 @@ function drawn(
     for (const [key, value] of Object.entries(at)) mark.setAttribute(key, String(value));
   };
   return { figure: h("figure", {}, h("figcaption", {}, name), stack), place };
-}
-
-function rgb(colour: string): [number, number, number] {
-  const hex = colour.trim().slice(1);
-  return [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16)) as [number, number, number];
 }
 

@@ -144,7 +144,7 @@ export function overviewView(report: Report, store: Store, units: () => Units): 
     else return;
     event.preventDefault();
   });
-  store.on(["unit", "layer"], draw);
+  store.on(["unit", "layer", "theme"], draw);
   store.on(["window"], paint);
   new ResizeObserver(draw).observe(strip);
   return frame;

@@ -1,7 +1,7 @@
 // The image itself: each patch under a veil as strong as what attending to it gave in the chosen layer, edges from centre to centre.
 import type { Data } from "./data";
 import { effectsOf, siteName } from "./data";
-import { along, h, roving } from "./dom";
+import { along, contrast, h, over, palette, roving } from "./dom";
 import { signed, strength } from "./format";
 import { type EdgeRef, sameEdge, type Store } from "./state";
 import type { Picture } from "./types";
@@ -65,7 +65,9 @@ export function pictureView(data: Data, store: Store, picture: Picture): HTMLEle
       mark.append(node("line", { x1: at.x + 2, x2: at.x + at.width - 2, y1: y, y2: y, class: "below-zero", "stroke-opacity": Math.min(1, 3 * strong) }));
     }
     if (unit < first) {
-      const text = node("text", { x: at.x + at.width / 2, y: at.y + at.height / 2, dy: "0.35em", class: VEIL * strong > 0.62 ? "strong" : "" });
+      const colours = palette(frame, "paper", "ink", "on", "plus", "minus");
+      const ground = over(value < 0 ? colours.minus : colours.plus, colours.paper, VEIL * strong);
+      const text = node("text", { x: at.x + at.width / 2, y: at.y + at.height / 2, dy: "0.35em", class: contrast(colours.ink, ground) > contrast(colours.on, ground) ? "" : "strong" });
       text.textContent = tokens.names[unit]!;
       mark.append(text);
     }
@@ -149,7 +151,7 @@ export function pictureView(data: Data, store: Store, picture: Picture): HTMLEle
   svg.addEventListener("keydown", (event) => {
     if (event.key === "Enter") event.target!.dispatchEvent(new MouseEvent("click"));
   });
-  store.on(["layer"], veils);
+  store.on(["layer", "theme"], veils);
   store.on(["lines", "head"], () => void draw());
   store.on(["hover", "pinned", "marked"], paint);
   return frame;

@@ -1,7 +1,7 @@
 // The whole report in one element: views, and what links them.
 import "./report.css";
 import { completenessView } from "./completeness";
-import { prepare } from "./data";
+import { prepare, siteName } from "./data";
 import { detailsView } from "./details";
 import { choice, h } from "./dom";
 import { edgesView } from "./edges";
@@ -14,7 +14,7 @@ import { headView } from "./heads";
 import { matrixView } from "./matrix";
 import { overviewView } from "./overview";
 import { pictureView } from "./picture";
-import { predictionView, summaryView } from "./prediction";
+import { headline, predictionView, summaryView } from "./prediction";
 import { Store } from "./state";
 import { tokenView } from "./tokens";
 import { leastThreshold } from "./tree-build";
@@ -39,6 +39,7 @@ export function mount(root: HTMLElement, report: Report): () => void {
     shown: flowOf(data, data[unit])?.usual ?? 0,
     count: 30,
     layer: Math.max(0, report.sites.length - 1),
+    theme: null,
     lines: report.edges ? "strongest" : "head",
     measure: "attribution",
     head: strongest,
@@ -143,7 +144,7 @@ export function mount(root: HTMLElement, report: Report): () => void {
     const button = (kind: "svg" | "png") =>
       h(
         "button",
-        { type: "button", class: "quiet", "aria-label": `Save ${of.dataset.view} as ${kind.toUpperCase()}`, click: () => void save(of, `attattr-${of.dataset.view}`, kind) },
+        { type: "button", class: "quiet", "aria-label": `Save ${of.dataset.view} as ${kind.toUpperCase()}`, click: () => void save(of, titleOf(of.dataset.view!), nameOf(of.dataset.view!), kind) },
         kind.toUpperCase(),
       );
     return h(
@@ -153,6 +154,22 @@ export function mount(root: HTMLElement, report: Report): () => void {
       ...tools,
       h("span", { class: "saves", "data-noexport": true }, button("svg"), button("png")),
     );
+  }
+
+  /** What an export is of: model, what is explained, what is shown; the text. */
+  function titleOf(view: string): string[] {
+    const { name, share } = headline(report);
+    const { mode, threshold, shown, count, layer, head } = store.state;
+    const flow = flowOf(data, units());
+    const graph = { flow: flow ? `edges shown: ${shareSaid(flow, shown)}` : "", tree: `tree above ${plain(threshold, 2)} of each layer’s largest`, edges: `${count} strongest edges` }[mode];
+    const part = { graph, tokens: siteName(report, layer), head: `${siteName(report, head[0])}, head ${head[1]}` }[view];
+    const texts = report.texts.map((text) => `“${text}”`).join(" / ");
+    return [[report.model, `${name} ${share}`.trim(), part].filter(Boolean).join(" · "), texts].filter(Boolean);
+  }
+
+  function nameOf(view: string): string {
+    const slug = (text: string) => text.normalize("NFKD").toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 40);
+    return ["attattr", slug(report.model), slug(report.target.label), view === "graph" ? store.state.mode : view].filter(Boolean).join("-");
   }
 
   function unitChoice(): HTMLElement | null {
@@ -220,10 +237,9 @@ export function mount(root: HTMLElement, report: Report): () => void {
         class: "theme",
         "aria-label": "Dark or light",
         click: () => {
-          const now = page.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-          page.dataset.theme = now === "dark" ? "light" : "dark";
-          document.documentElement.dataset.theme = page.dataset.theme;
-          store.set({ head: [...store.state.head] }); // canvases are drawn in the new colours
+          const theme = store.state.theme === "dark" ? "light" : "dark";
+          page.dataset.theme = document.documentElement.dataset.theme = theme;
+          store.set({ theme }); // canvases are drawn in the new colours
         },
       },
       "◐",
@@ -231,12 +247,30 @@ export function mount(root: HTMLElement, report: Report): () => void {
   }
 
   root.replaceChildren(page);
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const print = matchMedia("print");
+  /** The colours that hold now; for print, views are drawn again in its width. */
+  const look = (): void => {
+    const chosen = page.dataset.theme as "light" | "dark" | undefined;
+    page.classList.toggle("printing", print.matches || printing);
+    store.set({ theme: print.matches || printing ? "print" : chosen ?? (dark.matches ? "dark" : "light") });
+  };
+  let printing = false;
+  const before = (): void => ((printing = true), look());
+  const after = (): void => ((printing = false), look());
+  for (const query of [dark, print]) query.addEventListener("change", look);
+  window.addEventListener("beforeprint", before);
+  window.addEventListener("afterprint", after);
   window.addEventListener("keydown", unpin);
+  look();
   function unpin(event: KeyboardEvent): void {
     if (event.key === "Escape") store.set({ pinned: null, marked: [] });
   }
   return () => {
     window.removeEventListener("keydown", unpin);
+    window.removeEventListener("beforeprint", before);
+    window.removeEventListener("afterprint", after);
+    for (const query of [dark, print]) query.removeEventListener("change", look);
     root.replaceChildren();
   };
 }

@@ -19,6 +19,8 @@ export interface State {
   layer: number;
   /** between the patches of an image */
   lines: "strongest" | "head" | "none";
+  /** whose colours hold; print has a width of its own too; null before the page stands */
+  theme: "light" | "dark" | "print" | null;
   measure: "attribution" | "attention" | "effect";
   head: readonly [number, number];
   hover: EdgeRef | null;

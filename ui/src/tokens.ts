@@ -2,9 +2,11 @@
 import { flowOf } from "./flow";
 import type { Data, Units } from "./data";
 import { wordEffects } from "./data";
-import { h } from "./dom";
+import { contrast, h, over, palette } from "./dom";
 import { signed, strength } from "./format";
 import type { Store } from "./state";
+
+const NAMES = ["paper", "ink", "soft", "on", "plus", "minus"] as const;
 
 interface Chip {
   axis: number;
@@ -18,6 +20,7 @@ export function tokenView(data: Data, store: Store, units: () => Units): HTMLEle
   const more = h("button", { type: "button", class: "more", "data-noexport": true, click: () => open(!box.classList.contains("whole")) }, "Show all");
   const box = h("div", { class: "folded" }, frame, more);
   let chips: Chip[] = [];
+  let colours = palette(frame, ...NAMES);
 
   function open(whole: boolean): void {
     box.classList.toggle("whole", whole);
@@ -32,6 +35,7 @@ export function tokenView(data: Data, store: Store, units: () => Units): HTMLEle
   }
 
   function draw(): void {
+    colours = palette(frame, ...NAMES);
     const level = units();
     const [first, end] = store.state.window;
     const site = report.sites[store.state.layer];
@@ -92,7 +96,11 @@ export function tokenView(data: Data, store: Store, units: () => Units): HTMLEle
       },
       h("bdi", {}, name),
     );
-    element.style.setProperty("--s", strength(value ?? 0, largest).toFixed(3));
+    const s = strength(value ?? 0, largest);
+    element.style.setProperty("--s", s.toFixed(3));
+    const ground = over(colours[(value ?? 0) < 0 ? "minus" : "plus"], colours.paper, s);
+    const usual = special ? colours.soft : colours.ink;
+    if (contrast(usual, ground) < 4.5) element.classList.add(contrast(colours.ink, ground) > contrast(colours.on, ground) ? "ink" : "on");
     chips.push({ axis, members, element });
     return element;
   }
@@ -129,7 +137,7 @@ export function tokenView(data: Data, store: Store, units: () => Units): HTMLEle
     next.element.focus();
   });
 
-  store.on(["unit", "window", "layer"], draw);
+  store.on(["unit", "window", "layer", "theme"], draw);
   store.on(["hover", "pinned", "marked"], paint);
   new ResizeObserver(measure).observe(frame);
   return box;

@@ -127,7 +127,7 @@ export interface Report {
 }
 
 /** One attention layer. Lists are by head; key_sum is by position: what attending to it was worth, over
- * all queries and heads, which adds up to `total`. */
+ * all queries and heads, which adds up to `total`. queries: those that score anything; None: all may. */
 export interface SiteFacts {
   name: string;
   kind: string;
@@ -137,6 +137,7 @@ export interface SiteFacts {
   head_sum: number[];
   head_max: number[];
   key_sum: number[] | null;
+  queries: number[] | null;
   head_attention: number[] | null;
   scores: Grid[] | null;
   attention: Grid[] | null;

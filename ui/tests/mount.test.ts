@@ -11,7 +11,7 @@ const level = cases.find((each) => each.level.readout !== null)!.level;
 function site(number: number): SiteFacts {
   return {
     name: `layer.${number}`, kind: "encoder self", query_axis: 0, key_axis: 0, n_heads: 2, head_sum: [0.5, -0.25],
-    head_max: [0.5, 0], key_sum: null, head_attention: [0.5, 0.5], scores: null, attention: null, baseline_output: 0.5, change: 0.25,
+    head_max: [0.5, 0], key_sum: null, queries: null, head_attention: [0.5, 0.5], scores: null, attention: null, baseline_output: 0.5, change: 0.25,
     total: 0.25, gap: 0, error: 0, n_steps: 4, converged: true,
   };
 }
@@ -28,7 +28,7 @@ const report: Report = {
 
 beforeAll(() => {
   vi.stubGlobal("ResizeObserver", class { observe() {} });
-  vi.stubGlobal("matchMedia", () => ({ matches: false }));
+  vi.stubGlobal("matchMedia", () => ({ matches: false, addEventListener() {}, removeEventListener() {} }));
   HTMLCanvasElement.prototype.getContext = (() => null) as never;
 });
 

@@ -101,10 +101,15 @@ describe("columns", () => {
 test("disagreement: much attention without score, and the reverse", () => {
   const scores = new Float32Array([0, 1, 0, 0.5]);
   const attention = new Float32Array([0.8, 0.1, 0.1, 0.4]);
-  expect(disagreements(scores, attention, 2, 2)).toMatchObject([
+  expect(disagreements(scores, attention, 2, null, 2)).toMatchObject([
     { query: 0, key: 0 },
     { query: 0, key: 1 },
   ]);
+});
+
+test("rows that the output is not read from do not disagree", () => {
+  const cells = disagreements(new Float32Array([0, 0, 0, 0.5]), new Float32Array([1, 0, 0.2, 0.8]), 2, [1]);
+  expect(new Set(cells.map(({ query }) => query))).toEqual(new Set([1]));
 });
 
 test("correlation", () => {

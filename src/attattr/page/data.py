@@ -143,7 +143,7 @@ class Grid(Part):
 
 class SiteFacts(Part):
     """One attention layer. Lists are by head; key_sum is by position: what attending to it was worth, over
-    all queries and heads, which adds up to `total`.
+    all queries and heads, which adds up to `total`. queries: those that score anything; None: all may.
     """
 
     name: str
@@ -154,6 +154,7 @@ class SiteFacts(Part):
     head_sum: list[float]
     head_max: list[float]
     key_sum: list[float] | None
+    queries: list[int] | None
     head_attention: list[float] | None  # mean over queries of the largest weight
     scores: list[Grid] | None
     attention: list[Grid] | None

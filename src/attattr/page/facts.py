@@ -157,6 +157,7 @@ def _site(site: Site, axes: list[str], room: int) -> data.SiteFacts:
         n_heads=site.n_heads,
         head_sum=data.numbers(site.head_sum),
         head_max=data.numbers(site.head_max),
+        queries=_queries(site),
         key_sum=None if site.key_sum is None else data.numbers(site.key_sum.sum(0, dtype=np.float64)),
         head_attention=data.numbers(site.attention.max(2).mean(1)) if site.attention is not None else None,
         scores=grids(site.scores),
@@ -169,6 +170,14 @@ def _site(site: Site, axes: list[str], room: int) -> data.SiteFacts:
         n_steps=site.n_steps,
         converged=site.converged,
     )
+
+
+def _queries(site: Site) -> list[int] | None:
+    if site.scores is None:
+        return None
+    rows = np.abs(site.scores).max((0, 2))
+    found = np.flatnonzero(rows > 1e-6 * rows.max(initial=0))
+    return found.tolist() if len(found) < len(rows) else None
 
 
 def _edges(result: Attribution) -> data.EdgeColumns | None:
