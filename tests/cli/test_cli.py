@@ -27,6 +27,7 @@ import tiny
 from attattr.cli import options
 from attattr.errors import InputError, ModelError
 from attattr.report.terminal import view
+from attattr.result.words import word_effects
 
 ADAPTERS = Path(attattr.__file__).parent / "models" / "adapters"
 needs_embedded = pytest.mark.skipif(
@@ -338,7 +339,7 @@ def shown(result, top=10, colour=False, width=80, **settings):
 def test_the_view_holds_every_fact():
     text = shown(handmade.attribution())
     lines = text.splitlines()
-    assert "explaining the predicted class: positive (its probability is 0.875)" in lines
+    assert "explaining the predicted class: positive 87.5 %" in lines
     assert any(line.split()[:2] == ["positive", "87.5%"] for line in lines)
     assert any(line.split()[:2] == ["negative", "12.5%"] for line in lines)
     edges = [line.split() for line in lines if "→" in line][1:]
@@ -350,7 +351,10 @@ def test_the_view_holds_every_fact():
     assert "worst gap -1.2e-01 (0.17 of Σ|scores|) in encoder.layer.1." in text
     assert "4 to 8 nodes" in text
     assert "every layer converged" in text
-    for token, value in zip(handmade.attribution().tokens, handmade.attribution().per_token(), strict=True):
+    assert "What attending to each token gave in layer 1; together +0.25:" in lines
+    for token, value in zip(
+        handmade.attribution().tokens, word_effects(handmade.attribution()).values, strict=True
+    ):
         assert f"{token}" in text
         assert f"{value:+.4f}" in text
 
@@ -370,11 +374,15 @@ def test_of_a_long_text_the_strongest_tokens_are_shown(colour):
     scores[0, 0] = np.arange(n) * np.where(np.arange(n) % 2, 1, -1) / n / n
     result = handmade.attribution(axes={"input": axis}, sites=(handmade.site("s", scores, scores),))
     lines = shown(result, top=0, colour=colour).splitlines()
-    at = lines.index(f"What attending to a token contributed, the 40 strongest of {n} tokens:")
+    at = next(i for i, line in enumerate(lines) if line.startswith("What attending"))
+    assert lines[at].startswith(f"What attending to each of {n} tokens (the 40 strongest) gave in layer 0;")
+    at = at if lines[at].endswith(":") else at + 1
     entries = " ".join(lines[at + 1 : lines.index("", at)]).split()
     assert len(entries) == 3 * 40
     assert {int(entry) for entry in entries[::3]} == set(range(n - 40, n))
-    assert entries[0] == str(n - 1) and float(entries[2]) == pytest.approx(result.per_token()[-1], abs=1e-4)
+    assert entries[0] == str(n - 1) and float(entries[2]) == pytest.approx(
+        word_effects(result).values[-1], abs=1e-4
+    )
 
 
 @pytest.mark.parametrize("store", ["auto", "dense", "edges", "heads"])
@@ -393,7 +401,7 @@ def test_words_are_whole_and_told_apart():
     text = shown(handmade.pair())
     assert "plays[play]" in text
     assert "man:2 → man:6" in text
-    assert "the class contradiction, where neutral is predicted" in text
+    assert "the class contradiction 25.0 %, not predicted: neutral 50.0 %" in text
 
 
 def test_texts_of_users_are_shown_to_the_letter():
@@ -425,9 +433,9 @@ def test_colours_tell_sign_and_strength():
         handmade.attribution(), colour=True, force_terminal=True, color_system="truecolor", no_color=False
     )
     line = next(line for line in text.splitlines() if "film" in line and "[CLS]" in line)
-    strong, weak = "48;2;0;90;181m", "48;2;239;191;153m"
+    strong, weak = "48;2;0;90;181m", "48;2;234;176;128m"
     assert f"{strong}fine\x1b" in line
-    assert f"{weak}a\x1b" in line  # the other hue, -0.25 of 0.625
+    assert f"{weak}a\x1b" in line  # the other hue, -0.25 of 0.5
     assert "mfilm" not in line  # nothing: no colour
 
 
@@ -471,9 +479,9 @@ def test_small_scores_keep_their_digits():
 
 def test_a_difference_and_a_continuation_are_named():
     target = attattr.Target("difference", "yes - no", (1, 0), "logit", 2.5)
-    assert "the difference yes - no (its logit is 2.5)" in shown(handmade.attribution(target=target))
+    assert "the difference yes - no (logit 2.5)" in shown(handmade.attribution(target=target))
     target = attattr.Target("continuation", " Paris\n", (1, 0), "log_probability", -2.5)
-    assert "the continuation  Paris\\n (its log probability is -2.5)" in shown(
+    assert 'the continuation " Paris\\n" 8.2 % (log probability -2.5)' in shown(
         handmade.attribution(target=target)
     )
 

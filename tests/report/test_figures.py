@@ -24,6 +24,7 @@ from attattr.report import figures, plots
 from attattr.report.flow import WIDE, draw_flow
 from attattr.result.flow import build_flow
 from attattr.result.tree import build_tree
+from attattr.result.words import word_effects
 
 
 def texts(path) -> list[str]:
@@ -176,7 +177,8 @@ def test_bars_are_the_contributions(tmp_path, drawn):
     result = handmade.attribution()
     figures.draw_tokens(result, tmp_path / "tokens.svg")
     heights = [bar.get_height() for bar in drawn[0].axes[0].patches]
-    assert heights == result.per_token().tolist() == [0, -0.25, 0.625, 0, 0]
+    assert heights == word_effects(result).values.tolist() == [0, -0.25, 0.5, 0, 0]
+    assert "given in layer 1; together +0.25" in texts(tmp_path / "tokens.svg")
 
 
 def test_the_matrix_is_of_the_head_with_the_largest_score(tmp_path, drawn):

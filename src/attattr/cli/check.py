@@ -68,7 +68,7 @@ def _show(found: Check, name: str) -> None:
         sites.add_row(*about, _gap(zero, found.zero), _gap(uniform, found.uniform))
     console.print(sites)
     console.print(
-        "gap: how far Σ scores is from F(A) − F(baseline), and the nodes it took; "
+        "gap: how far a layer's scores are from adding up to what its attention did, and the nodes it took; "
         "! marks a site that did not converge",
         style="dim",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
+from attattr.report.headline import amount
 from attattr.result.attribution import Attribution
 from attattr.result.shown import printable
 from attattr.result.values import Axis
@@ -49,4 +50,4 @@ def said(result: Attribution) -> str:
     target = result.target
     name = printable(target.label)
     name = name if len(name) <= 40 else name[:39] + "…"
-    return f"{name} ({target.output.replace('_', ' ')} {target.value:.3g})"
+    return f"{name} {amount(target)}"

@@ -14,6 +14,7 @@ from attattr.report.overlay import draw_overlay
 from attattr.report.plots import FAINT, INK, NEGATIVE, POSITIVE, colour_bar, figure, heat, plot_heads, thinned
 from attattr.result.attribution import Attribution
 from attattr.result.tree import AttributionTree, build_tree, merge_words
+from attattr.result.words import word_effects
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -259,7 +260,8 @@ def _name_cells(axes: Axes, keys: Sequence[str], queries: Sequence[str], points:
 
 
 def draw_tokens(result: Attribution, path: str | Path, *, words: bool = False) -> None:
-    """What attending to each token contributed: bars, up for the target; for an image, over its patches.
+    """What attending to each token gave in one layer, bars, up for the target: `word_effects`; of an image,
+    over its patches.
 
     >>> draw_tokens(result, folder / "tokens.png", words=True)
 
@@ -270,8 +272,9 @@ def draw_tokens(result: Attribution, path: str | Path, *, words: bool = False) -
         draw_overlay(result, path, said(result))
         return
     result = merge_words(result) if words else result
-    values = np.nan_to_num(result.per_token().astype(float))
-    axis = next(iter(result.axes.values()))
+    found = word_effects(result)
+    values = np.nan_to_num(found.values)
+    axis = result.axes[found.axis]
     n = len(values)
     rows = [list(range(first, min(first + ROW, n))) for first in range(0, n, ROW)]
     laid = []
@@ -302,4 +305,4 @@ def draw_tokens(result: Attribution, path: str | Path, *, words: bool = False) -
             axes.spines["bottom"].set_visible(False)
             axes.locator_params(axis="y", nbins=5)
         panels[0].set_title(said(result), loc="left", fontsize=8, parse_math=False)
-        drawn.supylabel("contribution", fontsize=8)
+        drawn.supylabel(f"given in layer {found.layer}; together {found.total:+.2g}", fontsize=7)

@@ -10,6 +10,7 @@ import numpy as np
 from attattr.report.plots import INK, NEGATIVE, POSITIVE, figure
 from attattr.result.attribution import Attribution
 from attattr.result.picture import pixels
+from attattr.result.words import word_effects
 
 VEIL = 0.85  # opacity of the strongest patch
 WIDE = 2.9  # inches of a panel
@@ -27,7 +28,8 @@ def draw_overlay(result: Attribution, path: str | Path, title: str) -> None:
     assert result.picture is not None and result.grid is not None
     seen = pixels(result.picture)
     rows, columns = result.grid
-    values = result.per_token()[-rows * columns :].reshape(rows, columns).astype(float)
+    found = word_effects(result)
+    values = found.values[-rows * columns :].reshape(rows, columns)
     values = np.nan_to_num(values, posinf=0, neginf=0)
     most = float(np.abs(values).max(initial=0.0)) or 1.0
     veil = np.where(values[..., None] < 0, _colour(NEGATIVE), _colour(POSITIVE))
@@ -39,7 +41,10 @@ def draw_overlay(result: Attribution, path: str | Path, title: str) -> None:
     grey = np.repeat(seen.mean(2, keepdims=True).astype(np.uint8), 3, axis=2)  # under it, a hue is a sign
     with figure(path, 2 * WIDE + 0.9, height + 0.45) as drawn:
         plain, laid = drawn.subplots(1, 2)
-        panels = ((plain, seen, "what the model saw"), (laid, grey, "contribution of each patch"))
+        panels = (
+            (plain, seen, "what the model saw"),
+            (laid, grey, f"what each patch gave in layer {found.layer}"),
+        )
         for axes, below, name in panels:
             axes.imshow(below, interpolation="nearest" if seen.shape[1] < 150 else "antialiased", **place)
             axes.set_box_aspect(seen.shape[0] / seen.shape[1])

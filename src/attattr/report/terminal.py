@@ -11,11 +11,12 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from attattr.report.headline import headline
 from attattr.result import counterfactual
 from attattr.result.attribution import Attribution
 from attattr.result.shown import counted, printable
 from attattr.result.values import Axis, Site
-from attattr.result.words import grouped, joined, piece
+from attattr.result.words import grouped, joined, piece, rule, word_effects
 
 # blue and orange stay apart for colour-blind readers
 POSITIVE, NEGATIVE = (0, 90, 181), (214, 96, 0)
@@ -27,15 +28,6 @@ LONG = 512  # tokens: of more, only the strongest are shown
 STRONGEST = 40
 PATCHES = 10  # the strongest of an image
 WIDE = 40  # patches of a row, two characters each
-NOUNS = {  # kinds of targets that may be what is predicted
-    "class": "class",
-    "label": "label",
-    "mask": "word",
-    "span": "answer",
-    "token": "next token",
-    "value": "number",
-}
-ENDS = {"start": "where the answer starts", "end": "where the answer ends"}
 
 
 def view(result: Attribution, top: int = 10, *, colour: bool = True) -> RenderableType:
@@ -44,7 +36,7 @@ def view(result: Attribution, top: int = 10, *, colour: bool = True) -> Renderab
     >>> from rich.console import Console
     >>> Console(width=80).print(view(result, top=1, colour=False))
     handmade
-    explaining the predicted class: positive (its probability is 0.875)
+    explaining the predicted class: positive 87.5 %
     ...
 
     colour: whether the reader's terminal shows shades; without them the tokens' numbers are listed.
@@ -71,26 +63,8 @@ def view(result: Attribution, top: int = 10, *, colour: bool = True) -> Renderab
 
 
 def _head(result: Attribution) -> Text:
-    target, predicted = result.target, result.prediction
-    label = _shown(target.label)
-    noun = NOUNS.get(target.kind)
-    if target.position is not None:
-        noun = f"{noun or target.kind} of token {target.position}, {_shown(result.tokens[target.position])}"
-    if target.kind == "similarity":
-        what = f"the {label} of the two texts"
-    elif target.kind in ENDS:
-        what = f"{ENDS[target.kind]}: {label}"
-    elif noun and result.explains_prediction:
-        what = f"the predicted {noun}: {label}"
-    elif target.kind in NOUNS:
-        what = f"the {noun} {label}, where {_shown(predicted.label)} is predicted"
-    else:
-        what = f"the {noun or target.kind} {label}"
     text = Text(_shown(str(result.model.get("name") or "model")), style="bold")
-    output = target.output.replace("_", " ")
-    text.append("\nexplaining ", style="not bold").append(what)
-    text.append(f" (its {output} is {target.value:.4g})", style="not bold")
-    return text
+    return text.append("\nexplaining ", style="not bold").append(headline(result))
 
 
 def _probabilities(result: Attribution) -> Table:
@@ -109,7 +83,8 @@ def _probabilities(result: Attribution) -> Table:
 
 def _tokens(result: Attribution) -> RenderableType:
     """The texts, each token on a ground as strong as its contribution."""
-    axis, values = _first(result), result.per_token()
+    axis, found = _first(result), word_effects(result)
+    values = found.values
     largest = float(np.abs(values).max(initial=0)) or 1.0
     lines = [Text()]
     before: int | None = None
@@ -121,18 +96,19 @@ def _tokens(result: Attribution) -> RenderableType:
         if line and not joined(axis.words, i):
             line.append(" ")
         line.append(_shown(piece(axis, i)), style=_ground(float(values[i]) / largest))
-    legend = Text("What attending to each token contributed:  ")
+    legend = Text()
     for share in (-1.0, -0.4):
         legend.append(f" {share * largest:+.2g} ", style=_ground(share))
     legend.append(" 0 ")
     for share in (0.4, 1.0):
         legend.append(f" {share * largest:+.2g} ", style=_ground(share))
-    return Group(legend, *(Padding(line, (0, 0, 0, 2)) for line in lines))
+    return Group(Text(f"{rule(result, found)}:"), legend, *(Padding(line, (0, 0, 0, 2)) for line in lines))
 
 
 def _token_table(result: Attribution) -> RenderableType:
     """The same in numbers, read column by column; of a long text the strongest, the first of them first."""
-    axis, values = _first(result), result.per_token()
+    axis, found = _first(result), word_effects(result)
+    values = found.values
     table = Table(box=None, pad_edge=False, padding=(0, 1), show_header=False)
     for _ in range(COLUMNS):
         table.add_column(justify="right", style="dim")
@@ -140,23 +116,22 @@ def _token_table(result: Attribution) -> RenderableType:
         table.add_column(justify="right")
     form = _form(float(np.abs(values).max(initial=0)))
     shown: Sequence[int] = range(len(axis.tokens))
-    said = "What attending to each token contributed:"
+    what = "each token"
     if len(axis.tokens) > LONG:
         shown = np.argsort(-np.abs(values), kind="stable")[:STRONGEST].tolist()
-        of = f"the {STRONGEST} strongest of {len(axis.tokens):,} tokens"
-        said = f"What attending to a token contributed, {of}:"
+        what = f"each of {len(axis.tokens):,} tokens (the {STRONGEST} strongest)"
     height = -(-len(shown) // COLUMNS)
     for row in range(height):
         cells: list[RenderableType] = []
         for i in shown[row::height]:
             cells += [str(i), Text(_shown(axis.tokens[i])), f"{float(values[i]):{form}} "]
         table.add_row(*cells)
-    return Group(Text(said), table)
+    return Group(Text(f"{rule(result, found, what)}:"), table)
 
 
 def _image(result: Attribution, rows: int, columns: int) -> RenderableType:
     """The patches in their places, each as strong as its contribution."""
-    values = result.per_token()
+    values = word_effects(result).values
     largest = float(np.abs(values).max(initial=0)) or 1.0
     grid = values[_first(result).first_patch :].reshape(rows, columns) / largest
     lines = [Text(no_wrap=True) for _ in grid]
@@ -168,7 +143,8 @@ def _image(result: Attribution, rows: int, columns: int) -> RenderableType:
 
 def _patches(result: Attribution) -> RenderableType:
     """The strongest in numbers, special tokens among them."""
-    axis, values = _first(result), result.per_token()
+    axis, found = _first(result), word_effects(result)
+    values = found.values
     table = Table(box=None, pad_edge=False, header_style="underline")
     table.add_column("patch")
     table.add_column("contribution", justify="right")
@@ -179,7 +155,8 @@ def _patches(result: Attribution) -> RenderableType:
             _named(axis, i), Text(f"{value:{form}}", Style(color=_rgb(POSITIVE if value > 0 else NEGATIVE)))
         )
     count = len(axis.tokens) - axis.first_patch
-    return Group(Text(f"What attending to each of {count} patches contributed, by (row, column):"), table)
+    what = f"each of {count} patches, by (row, column),"
+    return Group(Text(f"{rule(result, found, what)}:"), table)
 
 
 def _edges(result: Attribution, top: int) -> RenderableType:

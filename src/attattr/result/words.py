@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
+
+from attattr import asked
+from attattr.errors import InputError
+from attattr.result.attribution import Attribution
 from attattr.result.values import Axis
 
 MARKS = ("##", "Ġ", "▁")  # how WordPiece, byte-level BPE and SentencePiece mark their pieces
@@ -57,3 +63,55 @@ def unmarked(raw: str) -> str:
     ('ing', 'film', 'film')
     """
     return raw.removeprefix("##").lstrip("Ġ▁")
+
+
+@dataclass(frozen=True)
+class WordEffects:
+    """What attending to each token of an axis gave in one layer: values (n,) in units of F, and their sum."""
+
+    axis: str
+    layer: int  # number of the site
+    values: np.ndarray
+    total: float
+
+
+def word_effects(result: Attribution, layer: int | None = None) -> WordEffects:
+    """Per token the sum of its column of scores in one layer: all heads, all queries. They make up the total.
+
+    >>> found = word_effects(result)
+    >>> found.layer, found.values.tolist(), found.total
+    (1, [0.0, -0.25, 0.5, 0.0, 0.0], 0.25)
+
+    layer: number of the site; None: the last one in which the tokens of the first axis attend to each other
+    (of an encoder–decoder the encoder's last), or, where none does, the last that attends to them. Layers are
+    never added: each tells of the whole output.
+
+    Raises:
+        InputError: no such layer, or a store without sums per token.
+    """
+    first = next(iter(result.axes))
+    if layer is None:
+        looked = [n for n, site in enumerate(result.sites) if site.key_axis == first]
+        own = [n for n in looked if result.sites[n].query_axis == first]
+        if not looked:
+            return WordEffects(first, max(len(result.sites) - 1, 0), np.zeros(len(result.tokens)), 0.0)
+        layer = (own or looked)[-1]
+    layer = asked.whole(layer, "the layer")
+    if layer >= len(result.sites):
+        raise InputError(f"there is no layer {layer}: this result has 0 to {len(result.sites) - 1}")
+    site = result.sites[layer]
+    if site.key_sum is None:
+        raise InputError("this result has no sums per token: it was made with store='heads'")
+    values = site.key_sum.sum(0, dtype=np.float64)
+    return WordEffects(site.key_axis, layer, values, float(values.sum()))
+
+
+def rule(result: Attribution, effects: WordEffects, what: str = "each token") -> str:
+    """The rule in words: of which layer, and what its values add up to.
+
+    >>> rule(result, word_effects(result))
+    'What attending to each token gave in layer 1; together +0.25'
+    """
+    several = len({site.kind for site in result.sites}) > 1
+    kind = f" ({result.sites[effects.layer].kind.replace('_', ' ')})" if several else ""
+    return f"What attending to {what} gave in layer {effects.layer}{kind}; together {effects.total:+.3g}"
