@@ -132,7 +132,8 @@ def test_the_view_of_an_image_fits_the_terminal(colour, rows, columns):
     console.print(view(result, 5, colour=colour))
     lines = console.export_text().splitlines()
     assert max(map(len, lines)) <= 80
-    assert f"What attending to each of {rows * columns} patches contributed, by (row, column):" in lines
+    said = f"What attending to each of {rows * columns} patches, by (row, column), gave in layer "
+    assert any(line.startswith(said) for line in lines)
     edge = next(edge for edge in result.top_edges(5) if edge.query and edge.key)
     named = "({}, {}) → ({}, {})".format(*divmod(edge.query - 1, columns), *divmod(edge.key - 1, columns))
     assert any(named in line for line in lines)

@@ -291,6 +291,19 @@ def lightness(colour) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
+def test_every_criterion_is_drawn_and_attention_in_grey(tmp_path, drawn):
+    found = {"ours": np.eye(3), "attention": np.ones((3, 3)) / 2}
+    plots.plot_heads(found, tmp_path / "all.svg", title="m", weights=["attention"])
+    ours, attention = (axes.collections[0] for axes in drawn[0].axes[:2])
+    assert np.array_equal(ours.get_array(), found["ours"])
+    assert np.array_equal(attention.get_array(), found["attention"])
+    assert {"ours", "attention"} <= set(texts(tmp_path / "all.svg"))
+    red, green, blue, _ = attention.to_rgba(0.3)
+    assert red == pytest.approx(green) == pytest.approx(blue)
+    red, _, blue, _ = ours.to_rgba(0.5)
+    assert blue > red
+
+
 @pytest.mark.parametrize("signed", [False, True])
 def test_stronger_is_darker_in_grey(signed):
     shades = [lightness(plots.colours(signed)(x)) for x in np.linspace(0.5 if signed else 0, 1, 20)]

@@ -34,9 +34,9 @@ def figure(
         typer.Option(min=0, help="So many in the flow. [default: half of each layer, 30 at most]"),
     ] = None,
     layer: Annotated[
-        int | None, typer.Option(help="Of a matrix. [default: where the largest score is]")
+        int | None, typer.Option(min=0, help="Of a matrix. [default: where the largest score is]")
     ] = None,
-    head: Annotated[int | None, typer.Option(help="Of a matrix, in that layer.")] = None,
+    head: Annotated[int | None, typer.Option(min=0, help="Of a matrix, in that layer.")] = None,
     attention: Annotated[
         bool, typer.Option("--attention", help="Heads by attention weight instead of attribution.")
     ] = False,

@@ -69,10 +69,10 @@ def rank(
     if figure is not None:
         from attattr.report.plots import plot_heads
 
-        first = next(iter(found.importances))
-        shown, label = found.of(first).mean, f"importance ({first})"
+        shown = {f"importance ({name})": each.mean for name, each in found.importances.items()}
         figure = options.write(
-            figure, lambda place: plot_heads(shown, place, title=the_model.model, label=label)
+            figure,
+            lambda place: plot_heads(shown, place, title=the_model.model, weights=["importance (attention)"]),
         )
     done(resume)
     _show(found, the_model.model, examples=len(examples))

@@ -174,7 +174,8 @@ def draw_heads(
         matrix, label = np.stack(rows), "largest weight, mean of queries"
     else:
         raise InputError(f"unknown value '{value}': choose attribution or attention")
-    plot_heads(matrix, path, title=said(result), label=label, layers=_layers(result))
+    grey = [label] if value == "attention" else []
+    plot_heads(matrix, path, title=said(result), label=label, layers=_layers(result), weights=grey)
 
 
 def draw_matrix(
@@ -209,7 +210,7 @@ def draw_matrix(
         for axes, matrix, label in zip(
             pair, (of.scores[head], of.attention[head]), ("attribution", "attention weight"), strict=True
         ):
-            image = heat(axes, np.asarray(matrix, float))
+            image = heat(axes, np.asarray(matrix, float), grey=axes is pair[1])
             _name_cells(axes, keys, queries, cell * 72)
             axes.set_title(label, loc="left", fontsize=8)
             colour_bar(drawn, image, axes, "")

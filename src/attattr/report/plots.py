@@ -53,35 +53,41 @@ STYLE = {
 
 
 def plot_heads(
-    matrix: np.ndarray,
+    matrix: np.ndarray | Mapping[str, np.ndarray],
     path: str | Path,
     *,
     title: str = "",
     label: str = "importance",
     layers: Sequence[str] | None = None,
+    weights: Sequence[str] = (),
 ) -> None:
-    """Layers × heads as a heat map, (L, H), the first layer at the bottom.
+    """Layers × heads as a heat map, (L, H), the first layer at the bottom; several by name below each other.
 
     >>> plot_heads(result.per_head("max"), folder / "heads.svg")
 
-    layers: their names, in place of numbers from 0.
+    layers: their names, in place of numbers from 0. weights: the labels of those that are attention, in grey.
 
     Raises:
         InputError: the path ends in none of .svg, .pdf and .png, or cannot be written.
     """
-    matrix = _finite(matrix, 2)
-    rows, columns = matrix.shape
-    with figure(path, min(9.0, 1.5 + 0.27 * max(6, columns)), min(11.0, 0.9 + 0.27 * max(6, rows))) as drawn:
-        axes = drawn.subplots()
-        image = heat(axes, matrix)
-        axes.invert_yaxis()
-        axes.set_xlabel("head")
-        axes.set_ylabel("layer")
-        axes.set_xticks(thinned(columns, 24))
-        shown = thinned(rows, 24)
-        axes.set_yticks(shown, [layers[i] if layers else str(i) for i in shown])
-        axes.set_title(title, loc="left", fontsize=8, parse_math=False)
-        colour_bar(drawn, image, axes, label)
+    named = {
+        name: _finite(each, 2)
+        for name, each in (matrix if isinstance(matrix, Mapping) else {label: matrix}).items()
+    }
+    rows, columns = next(iter(named.values())).shape
+    height = min(11.0, 0.9 + 0.27 * max(6, rows))
+    with figure(path, min(9.0, 1.5 + 0.27 * max(6, columns)), height * len(named)) as drawn:
+        panels = drawn.subplots(len(named), 1, squeeze=False)[:, 0]
+        for axes, (name, each) in zip(panels, named.items(), strict=True):
+            image = heat(axes, each, grey=name in weights)
+            axes.invert_yaxis()
+            axes.set_xlabel("head")
+            axes.set_ylabel("layer")
+            axes.set_xticks(thinned(columns, 24))
+            shown = thinned(rows, 24)
+            axes.set_yticks(shown, [layers[i] if layers else str(i) for i in shown])
+            colour_bar(drawn, image, axes, name)
+        panels[0].set_title(title, loc="left", fontsize=8, parse_math=False)
 
 
 def plot_curves(
@@ -170,16 +176,23 @@ def plot_matrix(matrix: np.ndarray, names: Sequence[str], path: str | Path, *, l
         colour_bar(drawn, image, axes, label)
 
 
-def heat(axes: Axes, matrix: np.ndarray, *, most: float | None = None, signs: bool = True) -> Any:
+def heat(
+    axes: Axes, matrix: np.ndarray, *, most: float | None = None, signs: bool = True, grey: bool = False
+) -> Any:
     """A matrix as squares, row 0 on top: light for 0, dark for `most` (its largest size), hue for the sign.
 
-    signs: also a stroke in negative cells, for readers who see or print no hues.
+    signs: also a stroke in negative cells, for readers who see or print no hues. grey: of attention, which is
+        no attribution.
     """
     rows, columns = matrix.shape
     lowest = float(np.nanmin(matrix, initial=0.0))
     most = float(np.nanmax(np.abs(matrix), initial=0.0)) if most is None else most
     most = most or 1.0
-    scale: dict[str, Any] = {"cmap": colours(lowest < 0), "vmin": -most if lowest < 0 else 0.0, "vmax": most}
+    scale: dict[str, Any] = {
+        "cmap": colours(lowest < 0, grey),
+        "vmin": -most if lowest < 0 else 0.0,
+        "vmax": most,
+    }
     if matrix.size <= 4096:  # as vectors
         edges = (np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5)
         image: Any = axes.pcolormesh(*edges, matrix, edgecolors="white", linewidth=0.4, **scale)
@@ -208,12 +221,14 @@ def _cell_points(axes: Axes, columns: int) -> float:
     return min(19.0, width / columns)
 
 
-def colours(signed: bool) -> Colormap:
-    """White to blue; with negative values orange to white to blue, as dark at both ends."""
+def colours(signed: bool, grey: bool = False) -> Colormap:
+    """White to blue; with negative values orange to white to blue, as dark at both ends. grey: to ink."""
     from matplotlib.colors import LinearSegmentedColormap
 
     steps = ["#ffffff", "#8fb8e0", POSITIVE, "#00274f"]
-    if signed:
+    if grey:
+        steps = ["#ffffff", INK]
+    elif signed:
         steps = ["#6b2f00", NEGATIVE, "#efb68c", "#ffffff", "#8fb8e0", POSITIVE, "#00305f"]
     return LinearSegmentedColormap.from_list("attattr", steps).with_extremes(bad="#e4e4e4")
 
