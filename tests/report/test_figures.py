@@ -7,6 +7,7 @@ import re
 import warnings
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
@@ -19,6 +20,7 @@ import commands
 import handmade
 import tiny
 from attattr import Attributor
+from attattr.cli import options
 from attattr.errors import InputError
 from attattr.report import figures, plots
 from attattr.report.flow import WIDE, draw_flow
@@ -348,3 +350,16 @@ def test_the_command_tells_mistakes_before_it_works(more, says, tmp_path):
     made = run(tmp_path / "not-there.attattr", *more)
     assert made.exit_code == 2
     assert says in made.stderr
+
+
+@pytest.mark.parametrize(("more", "says"), [(["2"], "no layer 2"), (["1", "--head", "3"], "no head 3")])
+def test_a_wrong_layer_or_head_is_refused_before_the_attribution(more, says, tmp_path, monkeypatch):
+    class Opened:
+        model = SimpleNamespace(config=SimpleNamespace(num_hidden_layers=2, num_attention_heads=3))
+
+        def attribute(self, *inputs, **asked):
+            pytest.fail("it was attributed")
+
+    monkeypatch.setattr(options.TheModel, "attributor", lambda asked: Opened())
+    made = commands.run("figure", "a film", "--kind", "matrix", "--layer", *more, "--out", tmp_path / "x.svg")
+    assert made.exit_code == 2 and f"there is {says}: the model has 0 to" in made.stderr

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -61,7 +61,20 @@ def figure(
         options.refuse("goes with --kind flow", "edges")
     check_threshold(threshold)
     options.check_files({"--out": out}, [*texts.files(text), the_model.model], figures=("--out",))
-    result = saved_or_made(text, the_model)
+
+    def check_place(config: Any) -> None:
+        """Where one kind of layer has as many heads as the config says; elsewhere the drawing tells."""
+        if getattr(config, "is_encoder_decoder", False):
+            return
+        for what, number, name in (
+            ("layer", layer, "num_hidden_layers"),
+            ("head", head, "num_attention_heads"),
+        ):
+            most = getattr(config, name, None)
+            if number is not None and isinstance(most, int) and number >= most:
+                raise InputError(f"there is no {what} {number}: the model has 0 to {most - 1}")
+
+    result = saved_or_made(text, the_model, check_place)
     check_words(result, words)
     from attattr.report import figures
     from attattr.report.flow import draw_flow

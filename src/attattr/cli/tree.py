@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,8 @@ from attattr.cli.explain import ModelOrDefault
 from attattr.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.tree import Tree
 
     from attattr.result.attribution import Attribution
@@ -85,8 +87,13 @@ def check_words(result: Attribution, words: bool) -> None:
         raise InputError("it is not known which words these tokens are pieces of: leave --words out")
 
 
-def saved_or_made(given: list[str], the_model: ModelOrDefault) -> Attribution:
-    """The saved result that a single argument names, or what the model says of the texts."""
+def saved_or_made(
+    given: list[str], the_model: ModelOrDefault, check: Callable[[Any], None] | None = None
+) -> Attribution:
+    """The saved result that a single argument names, or what the model says of the texts.
+
+    check: is asked about the model's config before anything is attributed.
+    """
     saved = next(filter(texts.is_result, given), None)
     if saved is not None and len(given) > 1:
         raise InputError(f"'{saved}' is a saved result: give it alone")
@@ -99,6 +106,8 @@ def saved_or_made(given: list[str], the_model: ModelOrDefault) -> Attribution:
         return load(saved)
     inputs = texts.inputs(given)
     attributor = the_model.for_inputs(inputs).attributor()
+    if check is not None:
+        check(attributor.model.config)
     with options.progress_bar("attributing") as progress:
         return attributor.attribute(inputs, progress=progress)
 
