@@ -73,6 +73,7 @@ def hostile() -> Attribution:
         sites=result.sites,
         text=bad,
         model={"name": bad, "revision": bad, "class": bad},
+        target=replace(result.target, label=bad),
         prediction=handmade.Prediction(bad, 1, 0.875, {bad: 0.875, "<img src=x onerror=alert(1)>": 0.125}),
     )
 

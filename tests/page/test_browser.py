@@ -16,6 +16,7 @@ import handmade
 import pages
 import tiny
 from attattr import Attributor, build_flow, build_tree, merge_words
+from attattr.report.flow import draw_flow
 from attattr.result.effects import Effects
 
 SCREEN = {"width": 1440, "height": 900}
@@ -117,6 +118,180 @@ def test_the_first_screen_shows_prediction_text_tree_and_heads(open_page, forty)
     assert max(areas, key=areas.get) == "graph" and areas["graph"] > 3 * areas["heads"]
     assert page.locator("h1").inner_text() == "positive 87.5 %"
     assert "attention to another carries" in page.locator(".guide").inner_text()
+
+
+# -- the flow graph --------------------------------------------------------------------------------------
+
+
+def widths(page) -> list[float]:
+    """Of the edges that are drawn, in units of the scale, strongest first."""
+    return page.locator(".graph g.edge").evaluate_all("all => all.map(e => Number(e.dataset.width))")
+
+
+def strokes(page) -> list[float]:
+    lines = page.locator(".graph g.edge .line")
+    return lines.evaluate_all("all => all.map(e => Number(e.getAttribute('stroke-width')))")
+
+
+def test_the_page_opens_with_the_flow_that_python_chose_and_the_figure_draws(open_page, forty, tmp_path):
+    page = open_page(forty)
+    flow = build_flow(merge_words(forty))
+    pressed = page.get_by_role("group", name="What is drawn").locator("[aria-pressed=true]")
+    assert pressed.inner_text() == "Flow"
+    for count in (flow.usual, 7, 60):
+        set_slider(page, count)
+        shown = flow.edges[:count]
+        np.testing.assert_allclose(widths(page), [edge.width for edge in shown], rtol=1e-8)
+        share = f"{count}, {round(100 * flow.share(count))} % of the effect"
+        assert page.locator(".slider output").inner_text() == share
+        labels = page.locator(".graph g.edge").evaluate_all("all => all.map(e => e.ariaLabel)")
+        names = [token.removeprefix("##") for token in flow.axes["input"]]
+        for label, edge in zip(labels, shown, strict=True):
+            assert label.startswith(
+                f"layer {edge.site}: {names[edge.query]} attends to {names[edge.key]}, score "
+            )
+        pale = page.locator(".graph g.edge").evaluate_all("all => all.map(e => e.matches('.apart'))")
+        assert pale == [edge.joins is None or edge.joins > count for edge in shown]
+        draw_flow(forty, tmp_path / "flow.svg", edges=count, words=True)
+        figure = (tmp_path / "flow.svg").read_text(encoding="utf-8")
+        drawn = [
+            float(width)
+            for path in re.findall(r'<path d="[^"]* C [^"]*"[^>]*style="([^"]*)"', figure)
+            for width in re.findall("fill: none.*stroke-width: ([0-9.]+)", path)
+        ]
+        assert len(drawn) == count
+        ratio = np.array(sorted(drawn)) / np.array(sorted(strokes(page)))
+        wide = np.array(sorted(widths(page))) > 0.05
+        np.testing.assert_allclose(ratio[wide], ratio[-1], rtol=0.01)  # one scale, the figure's
+
+
+def test_widths_are_in_proportion_to_scores_in_every_view_and_the_key_says_so(open_page, forty):
+    page = open_page(forty)
+    scale = build_flow(merge_words(forty)).scale
+    for mode in ("Flow", "Tree", "Strongest edges"):
+        show(page, mode)
+        labels = page.locator(".graph g.edge").evaluate_all("all => all.map(e => e.ariaLabel)")
+        scores = [abs(float(re.search(r"score .([0-9.]+)", label)[1])) for label in labels]
+        np.testing.assert_allclose(widths(page), np.array(scores) / scale, atol=0.006)
+        key = page.locator(".legend .item").first
+        unit = float(key.inner_text().split()[0])
+        thick = key.locator(".swatch").evaluate("e => parseFloat(e.style.borderTopWidth)")
+        largest = int(np.argmax(scores))
+        assert strokes(page)[largest] / scores[largest] == pytest.approx(thick / unit, rel=0.02)
+
+
+def test_an_edge_that_reaches_nothing_is_pale_and_says_why(open_page):
+    result = handmade.attribution()
+    assert [edge.joins for edge in build_flow(result).edges] == [1, 2, None]
+    page = open_page(result)
+    set_slider(page, 3)
+    last = page.locator(".graph g.edge").nth(2)
+    assert last.evaluate("e => e.matches('.apart')")
+    assert "lead from here to where the prediction is read" in last.locator("title").text_content()
+    last.dispatch_event("click")
+    page.locator(".details .note", has_text="No edges that are shown lead from here").wait_for()
+    assert page.locator(".details b.number").inner_text() == "+0.125"
+
+
+def test_encoder_and_decoder_stand_in_one_picture(open_page):
+    result = Attributor(tiny.t5(), None).attribute(tiny.source(6))
+    page = open_page(result)
+    flow = build_flow(result)
+    sites = {flow.sites[edge.site].kind for edge in flow.edges[: flow.usual]}
+    assert sites == {"encoder_self", "decoder_self", "cross"}
+    assert page.locator(".graph g.band").count() == len(result.sites)
+    assert page.locator(".graph text.token").count() == sum(len(a.tokens) for a in result.axes.values())
+    page.locator(".graph g.edge", has_text="").first.dispatch_event("pointerenter")
+    assert page.locator(".chip.query").count() == page.locator(".chip.key").count() == 1
+    assert "output:" in page.locator(".tokens").inner_text()
+
+
+def test_colours_are_of_one_layer_and_add_up_to_it(open_page, forty):
+    page = open_page(forty)
+    chosen = page.get_by_label("Layer that colours the text")
+    assert chosen.input_value() == str(len(forty.sites) - 1)
+    for layer in (len(forty.sites) - 1, 2):
+        chosen.select_option(str(layer))
+        labels = page.locator(".tokens .chip").evaluate_all("all => all.map(e => e.ariaLabel)")
+        values = [float(label.rpartition(", ")[2].replace("−", "-")) for label in labels]
+        total = page.locator(".summary .number").first.inner_text().replace("−", "-")
+        assert float(total) == pytest.approx(forty.sites[layer].head_sum.sum(), abs=6e-4)
+        assert sum(values) == pytest.approx(float(total), abs=6e-4 * len(values))
+
+
+CONTRASTS = """() => {
+  const parse = text => {
+    const at = text.match(/[0-9.e-]+/g).map(Number), unit = text.startsWith('color') ? 255 : 1;
+    return [...at.slice(0, 3).map(c => c * unit), at[3] ?? 1];
+  };
+  const over = ([r, g, b, a], [x, y, z]) => [r * a + x * (1 - a), g * a + y * (1 - a), b * a + z * (1 - a)];
+  const light = colour => {
+    const of = colour.map(c => c / 255).map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * of[0] + 0.7152 * of[1] + 0.0722 * of[2];
+  };
+  const found = [];
+  for (const e of document.querySelectorAll('.attattr *')) {
+    const own = [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim());
+    if (!own || !e.checkVisibility() || e.closest('svg')) continue;
+    const up = [];
+    for (let at = e; at; at = at.parentElement) up.unshift(parse(getComputedStyle(at).backgroundColor));
+    const ground = up.reduce((below, colour) => over(colour, below), [255, 255, 255]);
+    const both = [light(over(parse(getComputedStyle(e).color), ground)), light(ground)].map(l => l + 0.05);
+    const ratio = Math.max(...both) / Math.min(...both);
+    if (ratio < 4.5) found.push(`${e.className} ${e.textContent.slice(0, 20)} ${ratio.toFixed(2)}`);
+  }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read_on_its_ground(open_page, forty, scheme):
+    page = open_page(forty, with_effects(forty), color_scheme=scheme)
+    assert page.evaluate(CONTRASTS) == []
+    page.get_by_role("button", name="Dark or light").click()
+    assert page.evaluate(CONTRASTS) == []
+    page.emulate_media(media="print")
+    assert page.evaluate(CONTRASTS) == []
+
+
+def test_text_is_whole_up_to_eight_lines_and_chips_are_not_split(open_page, forty):
+    page = open_page(forty)
+    box = page.locator(".tokens")
+    whole = "e => e.scrollHeight <= e.clientHeight + 1"
+    for width, fits in ((1440, True), (390, False)):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function(
+            "long => document.querySelector('.folded').matches('.long') === long", arg=not fits
+        )
+        assert box.evaluate(whole) is fits
+        rows = page.locator(".chip").evaluate_all("all => all.map(e => e.getClientRects().length)")
+        assert set(rows) == {1}
+        assert page.get_by_role("button", name="Show all").is_visible() is not fits
+    page.get_by_role("button", name="Show all").click()
+    assert box.evaluate(whole)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_printed_page_has_everything_each_view_on_its_own(open_page, forty):
+    page = open_page(forty, with_effects(forty), color_scheme="dark")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.emulate_media(media="print")
+    page.locator(".attattr.printing").wait_for()
+    ground = "getComputedStyle(document.querySelector('.attattr')).backgroundColor"
+    assert page.evaluate(ground) == "rgb(255, 255, 255)"
+    page.set_viewport_size({"width": 720, "height": 844})
+    assert page.locator(".tokens").evaluate("e => e.scrollHeight <= e.clientHeight + 1")
+    right = page.locator("[data-view]").evaluate_all(
+        "all => all.flatMap(e => [e, ...e.querySelectorAll('svg, canvas, table')])"
+        ".map(e => e.getBoundingClientRect().right)"
+    )
+    assert max(right) <= 681
+    assert page.locator(".graph svg").bounding_box()["width"] == pytest.approx(680, abs=1)
+    breaks = page.locator(".below").evaluate_all("all => all.map(e => getComputedStyle(e).breakBefore)")
+    assert set(breaks) == {"page"}
+    assert len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4"))) >= 1 + len(breaks)
+    page.emulate_media(media="screen")
+    page.locator(".attattr:not(.printing)").wait_for()
 
 
 def test_nothing_points_to_the_net(open_page, forty):
@@ -292,7 +467,8 @@ def test_every_view_is_saved_as_svg_and_png(open_page, forty, tmp_path):
             buttons.nth(number).dispatch_event("click")
         page.wait_for_timeout(150)  # Chromium lets one page save ten files a second
         kind = name[-3:].lower()
-        assert waiting.value.suggested_filename == f"attattr-{name.split()[1]}.{kind}"
+        view = name.split()[1].replace("graph", "flow")
+        assert waiting.value.suggested_filename == f"attattr-handmade-positive-{view}.{kind}"
         path = tmp_path / waiting.value.suggested_filename
         waiting.value.save_as(path)
         if kind == "png":
@@ -302,6 +478,7 @@ def test_every_view_is_saved_as_svg_and_png(open_page, forty, tmp_path):
         tags = {element.tag.rpartition("}")[2] for element in root.iter()}
         assert root.tag.endswith("}svg") and "text" in tags and not tags & {"script", "foreignObject"}
         assert float(root.get("width")) > 200
+        assert next(root.itertext()).startswith("handmade · positive 87.5 %")
 
 
 def test_labels_never_overlap_at_forty_tokens(open_page, forty):

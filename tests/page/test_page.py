@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 import sys
 import types
@@ -24,7 +25,7 @@ from typer.testing import CliRunner
 import handmade
 import pages
 import tiny
-from attattr import Attributor, InputError, build_tree, measure_effects, merge_words
+from attattr import Attributor, InputError, build_flow, build_tree, measure_effects, merge_words
 from attattr.cli import app
 from attattr.data import encoding
 from attattr.engine.capture import Capture
@@ -142,7 +143,51 @@ def test_what_is_not_finite_is_no_number():
     site = handmade.site("x", scores, scores, baseline_output=np.inf, completeness_gap=np.nan)
     facts = facts_of(replace(result, sites=(result.sites[0], site)).to_html())
     assert facts["sites"][1]["gap"] is None and facts["sites"][1]["baseline_output"] is None
-    assert facts["tokens"]["top"] is None and facts["tokens"]["flow"] is None and not opened(facts["sites"][1]["scores"][0]).any()
+    assert facts["tokens"]["top"] is None and facts["tokens"]["flow"] is None
+    assert not opened(facts["sites"][1]["scores"][0]).any()
+
+
+@pytest.mark.parametrize(
+    ("target", "probability"),
+    [
+        (("class", "negative", "probability", 0.125), 0.125),
+        (("class", "negative", "logit", -2.0), 0.125),
+        (("continuation", "very good", "log_probability", -2.0), math.exp(-2)),
+        (("difference", "positive − negative", "logit", 3.0), None),
+        (("similarity", "similarity", "value", 0.75), None),
+        (("value", "score", "value", 3.5), None),
+    ],
+)
+def test_what_is_explained_has_its_probability_or_none(target, probability):
+    kind, label, output, value = target
+    target = handmade.Target(kind, label, (0,), output, value)
+    facts = facts_of(handmade.attribution(target=target).to_html())
+    assert facts["target"]["probability"] == (probability and pytest.approx(probability, rel=1e-8))
+    assert facts["target"]["value"] == value
+
+
+def test_the_flow_in_the_page_is_that_of_python():
+    result = handmade.pair()
+    facts = facts_of(result.to_html())
+    for level, flow in (("tokens", build_flow(result)), ("words", build_flow(merge_words(result)))):
+        found = facts[level]["flow"]
+        for name in ("site", "query", "key", "joins"):
+            assert found[name] == [getattr(edge, name) for edge in flow.edges]
+        np.testing.assert_allclose(found["score"], [edge.score for edge in flow.edges], rtol=1e-8)
+        np.testing.assert_allclose(found["width"], [edge.width for edge in flow.edges], rtol=1e-8)
+        np.testing.assert_allclose(found["share"][-1], flow.share(len(flow.edges)), atol=1e-6)
+        assert (found["usual"], found["scale"], found["unit"]) == (flow.usual, flow.scale, flow.unit)
+        assert found["readout"] == list(flow.readout[1])
+
+
+def test_only_rows_that_score_are_said_to():
+    facts = facts_of(handmade.attribution().to_html())
+    assert [site["queries"] for site in facts["sites"]] == [[4], [0]]
+
+
+def test_words_are_as_the_text_has_them():
+    names = facts_of(handmade.attribution(text="A Fine film").to_html())["tokens"]["names"]
+    assert names == ["[CLS]", "A", "Fine", "film", "[SEP]"]
 
 
 def test_notes_say_what_a_reader_has_to_know():

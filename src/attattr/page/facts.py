@@ -14,9 +14,10 @@ from attattr.page.flow import flow_facts
 from attattr.result import counterfactual, picture
 from attattr.result.attribution import Attribution
 from attattr.result.shown import printable
+from attattr.result.spelled import spelled
 from attattr.result.tree import build_tree, layer_scores, merge_words
-from attattr.result.values import Axis, Site
-from attattr.result.words import grouped, joined, piece
+from attattr.result.values import Site
+from attattr.result.words import grouped, piece
 
 if TYPE_CHECKING:
     from attattr.result.effects import Effects
@@ -42,10 +43,16 @@ def report(result: Attribution, effects: Effects | None = None, room: int = ROOM
     room = min(int(room * max(1, longest / 128)), LARGEST - (ROOM - room))
     axis = result.axes[axes[0]]
     pieces, words = [[i] for i in range(len(axis.tokens))], grouped(axis.words)
-    levels = [_level(result, result, axis, pieces)]
+    names = {
+        name: [printable(piece(each, i)) for i in range(len(each.tokens))]
+        for name, each in result.axes.items()
+    }
+    written, close = spelled(axis, (result.text, result.text_pair))
+    names[axes[0]] = [printable(name) for name in written]
+    levels = [_level(result, result, names, close, pieces)]
     if len(words) < len(pieces):
         dense = all(site.scores is not None and site.attention is not None for site in result.sites)
-        levels.append(_level(result, merge_words(result) if dense else None, axis, words))
+        levels.append(_level(result, merge_words(result) if dense else None, names, close, words))
     edges = _edges(result)
     spent = sum(
         len(layer.entries.index) + len(layer.entries.score) for each in levels for layer in each.layers
@@ -77,7 +84,7 @@ def report(result: Attribution, effects: Effects | None = None, room: int = ROOM
             data.AxisFacts(
                 name=name,
                 tokens=[printable(token) for token in each.tokens],
-                names=[printable(piece(each, i)) for i in range(len(each.tokens))],
+                names=names[name],
             )
             for name, each in result.axes.items()
         ],
@@ -121,26 +128,33 @@ def _picture(result: Attribution) -> data.Picture | None:
 
 
 def _level(
-    result: Attribution, merged: Attribution | None, axis: Axis, members: list[list[int]]
+    result: Attribution,
+    merged: Attribution | None,
+    names: dict[str, list[str]],
+    close: list[bool],
+    members: list[list[int]],
 ) -> data.Level:
-    """The first axis by units of these positions; `merged`: the result by them, where there are scores."""
+    """The first axis by units of these positions; `merged`: the result by them, where there are scores.
+    names: of the tokens, by axis. close: they stand without a space before.
+    """
+    name, axis = next(iter(result.axes.items()))
     tree, layers = None, {}
     try:
         if merged is not None:
             tree = build_tree(merged)
-            layers = layer_scores(merged, next(iter(result.axes)))
+            layers = layer_scores(merged, name)
     except InputError:  # a store without scores, or none that are finite: a page without a tree
         pass
     return data.Level(
-        names=[printable("".join(piece(axis, i) for i in unit)) for unit in members],
+        names=["".join(names[name][i] for i in unit) for unit in members],
         members=members,
-        joined=[joined(axis.words, unit[0]) for unit in members],
+        joined=[close[unit[0]] for unit in members],
         segments=[axis.segments[unit[0]] for unit in members],
         special=[axis.special[unit[0]] for unit in members],
         layers=[data.LayerMatrix(site=n, entries=data.sparse(m, ENTRIES)) for n, m in layers.items()],
         readout=tree.terminal if tree else None,
         top=tree.top if tree else None,
-        flow=flow_facts(result, merged) if merged is not None else None,
+        flow=flow_facts(result, merged, names) if merged is not None else None,
     )
 
 

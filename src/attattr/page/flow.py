@@ -8,12 +8,16 @@ from attattr.errors import InputError
 from attattr.page import data as data
 from attattr.result.attribution import Attribution
 from attattr.result.flow import build_flow
-from attattr.result.shown import printable
-from attattr.result.words import grouped, piece
+from attattr.result.words import grouped
 
 
-def flow_facts(result: Attribution, merged: Attribution) -> data.FlowFacts | None:
-    """`merged`: the result by the units that are shown. None where there are no edges, or nothing finite."""
+def flow_facts(
+    result: Attribution, merged: Attribution, names: dict[str, list[str]]
+) -> data.FlowFacts | None:
+    """None where there are no edges, or nothing finite.
+
+    merged: the result by the units that are shown. names: of the tokens, by axis.
+    """
     try:
         flow = build_flow(merged)
     except InputError:
@@ -24,7 +28,7 @@ def flow_facts(result: Attribution, merged: Attribution) -> data.FlowFacts | Non
     edges = flow.edges
     shares = [flow.share(count) for count in range(1, len(edges) + 1)]
     return data.FlowFacts(
-        axes=[_axis(result, merged, name, flow.base.get(name, 0)) for name in axes],
+        axes=[_axis(result, merged, name, names[name], flow.base.get(name, 0)) for name in axes],
         level=[site.level for site in flow.sites],
         key_level=[site.key_level for site in flow.sites],
         site=[edge.site for edge in edges],
@@ -44,9 +48,9 @@ def flow_facts(result: Attribution, merged: Attribution) -> data.FlowFacts | Non
     )
 
 
-def _axis(result: Attribution, merged: Attribution, name: str, base: int) -> data.FlowAxis:
+def _axis(result: Attribution, merged: Attribution, name: str, names: list[str], base: int) -> data.FlowAxis:
     axis = result.axes[name]
     whole = len(axis.tokens) == len(merged.axes[name].tokens)
     members = [[i] for i in range(len(axis.tokens))] if whole else grouped(axis.words)
-    names = [printable("".join(piece(axis, i) for i in unit)) for unit in members]
-    return data.FlowAxis(names=names, members=members, base=base)
+    joined = ["".join(names[i] for i in unit) for unit in members]
+    return data.FlowAxis(names=joined, members=members, base=base)
