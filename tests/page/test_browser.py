@@ -156,8 +156,8 @@ def test_the_page_opens_with_the_flow_that_python_chose_and_the_figure_draws(ope
         figure = (tmp_path / "flow.svg").read_text(encoding="utf-8")
         drawn = [
             float(width)
-            for path in re.findall(r'<path d="[^"]* C [^"]*"[^>]*style="([^"]*)"', figure)
-            for width in re.findall("fill: none.*stroke-width: ([0-9.]+)", path)
+            for path in re.findall(r'<path d="[^"]*\sC\s[^"]*"[^>]*style="([^"]*)"', figure)
+            for width in re.findall(r"fill: none.*stroke-width: (\d+\.?\d*)", path)
         ]
         assert len(drawn) == count
         ratio = np.array(sorted(drawn)) / np.array(sorted(strokes(page)))
@@ -171,7 +171,7 @@ def test_widths_are_in_proportion_to_scores_in_every_view_and_the_key_says_so(op
     for mode in ("Flow", "Tree", "Strongest edges"):
         show(page, mode)
         labels = page.locator(".graph g.edge").evaluate_all("all => all.map(e => e.ariaLabel)")
-        scores = [abs(float(re.search(r"score .([0-9.]+)", label)[1])) for label in labels]
+        scores = [abs(float(re.search(r"score .(\d+\.\d+)", label)[1])) for label in labels]
         np.testing.assert_allclose(widths(page), np.array(scores) / scale, atol=0.006)
         key = page.locator(".legend .item").first
         unit = float(key.inner_text().split()[0])

@@ -67,6 +67,12 @@ export function contrast(one: Rgb, other: Rgb): number {
   return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
 }
 
+/** The colour for text on a ground: the usual one where it can be read (4.5), else black or white, of which one always can. */
+export function legible(usual: Rgb, ground: Rgb): string | null {
+  if (contrast(usual, ground) >= 4.5) return null;
+  return contrast([0, 0, 0], ground) > contrast([255, 255, 255], ground) ? "#000000" : "#ffffff";
+}
+
 /** A row of buttons of which one is pressed. */
 export function choice<T extends string>(
   label: string,

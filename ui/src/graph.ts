@@ -285,7 +285,7 @@ export function graphView(data: Data, store: Store, units: () => Units, sceneOf:
     const bases = new Map(scene.lives.map(({ column, from }) => [scene.columns[column]!.axis, from]));
     front
       .selectAll<SVGTextElement, unknown>("text.token")
-      .data(cols.labels)
+      .data(cols.labels.filter(({ text }) => text))
       .join("text")
       .attr("class", "token")
       .classed("bold", ({ bold }) => bold)

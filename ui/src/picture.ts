@@ -1,7 +1,7 @@
 // The image itself: each patch under a veil as strong as what attending to it gave in the chosen layer, edges from centre to centre.
 import type { Data } from "./data";
 import { effectsOf, siteName } from "./data";
-import { along, contrast, h, over, palette, roving } from "./dom";
+import { along, h, legible, over, palette, roving } from "./dom";
 import { signed, strength } from "./format";
 import { type EdgeRef, sameEdge, type Store } from "./state";
 import type { Picture } from "./types";
@@ -65,9 +65,10 @@ export function pictureView(data: Data, store: Store, picture: Picture): HTMLEle
       mark.append(node("line", { x1: at.x + 2, x2: at.x + at.width - 2, y1: y, y2: y, class: "below-zero", "stroke-opacity": Math.min(1, 3 * strong) }));
     }
     if (unit < first) {
-      const colours = palette(frame, "paper", "ink", "on", "plus", "minus");
+      const colours = palette(frame, "paper", "ink", "plus", "minus");
       const ground = over(value < 0 ? colours.minus : colours.plus, colours.paper, VEIL * strong);
-      const text = node("text", { x: at.x + at.width / 2, y: at.y + at.height / 2, dy: "0.35em", class: contrast(colours.ink, ground) > contrast(colours.on, ground) ? "" : "strong" });
+      const text = node("text", { x: at.x + at.width / 2, y: at.y + at.height / 2, dy: "0.35em" });
+      text.style.fill = legible(colours.ink, ground) ?? "";
       text.textContent = tokens.names[unit]!;
       mark.append(text);
     }

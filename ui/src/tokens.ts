@@ -2,11 +2,11 @@
 import { flowOf } from "./flow";
 import type { Data, Units } from "./data";
 import { wordEffects } from "./data";
-import { contrast, h, over, palette } from "./dom";
+import { h, legible, over, palette } from "./dom";
 import { signed, strength } from "./format";
 import type { Store } from "./state";
 
-const NAMES = ["paper", "ink", "soft", "on", "plus", "minus"] as const;
+const NAMES = ["paper", "ink", "soft", "plus", "minus"] as const;
 
 interface Chip {
   axis: number;
@@ -99,8 +99,7 @@ export function tokenView(data: Data, store: Store, units: () => Units): HTMLEle
     const s = strength(value ?? 0, largest);
     element.style.setProperty("--s", s.toFixed(3));
     const ground = over(colours[(value ?? 0) < 0 ? "minus" : "plus"], colours.paper, s);
-    const usual = special ? colours.soft : colours.ink;
-    if (contrast(usual, ground) < 4.5) element.classList.add(contrast(colours.ink, ground) > contrast(colours.on, ground) ? "ink" : "on");
+    element.style.color = legible(special ? colours.soft : colours.ink, ground) ?? "";
     chips.push({ axis, members, element });
     return element;
   }
