@@ -60,9 +60,19 @@ export function prepare(report: Report): Data {
     const id = `${site},${head},${what}`;
     if (!cache.has(id)) {
       if (cache.size > 96) cache.delete(cache.keys().next().value!);
-      cache.set(id, unpack(packed));
+      cache.set(id, unpack(packed).then((values) => made(values, site, head, what)));
     }
     return cache.get(id)!;
+  }
+
+  /** With the strongest edges as they are exactly. */
+  function made(values: Float32Array, site: number, head: number, what: "scores" | "attention"): Float32Array {
+    const { edges } = report;
+    const width = report.axes[report.sites[site]!.key_axis]!.tokens.length;
+    edges?.site.forEach((of, e) => {
+      if (of === site && edges.head[e] === head) values[edges.query[e]! * width + edges.key[e]!] = edges[what === "scores" ? "score" : "attention"][e]!;
+    });
+    return values;
   }
 
   async function shares({ site, query, key }: EdgeRef): Promise<HeadShare[]> {

@@ -55,7 +55,7 @@ export function detailsView(data: Data, store: Store, open: (site: number, head:
               {},
               h("td", {}, h("button", { type: "button", click: () => open(edge.site, head) }, String(head))),
               h("td", { class: "number" }, bar, `${exact ? "" : "≈ "}${signed(score)}`),
-              h("td", { class: "number" }, plain(attention, 2)),
+              h("td", { class: "number" }, `${exact ? "" : "≈ "}${plain(attention)}`),
             );
           }),
         ),

@@ -11,9 +11,10 @@ const LINE = 18; // of the title
 
 /** With lines of title above: what it is of. */
 export function toSvg(view: HTMLElement, title: readonly string[]): string {
+  view.classList.add("exporting"); // in full, whatever the page folds
   const box = view.getBoundingClientRect();
   const head = title.length * LINE + (title.length && 8);
-  const [width, height] = [Math.ceil(box.width) + 2 * MARGIN, Math.ceil(box.height) + 2 * MARGIN + head];
+  const [width, height] = [Math.ceil(Math.max(box.width, view.scrollWidth)) + 2 * MARGIN, Math.ceil(box.height) + 2 * MARGIN + head];
   const svg = node("svg", { xmlns: NS, width, height, viewBox: `0 0 ${width} ${height}`, "font-family": FONT });
   const { backgroundColor, color } = getComputedStyle(view.closest(".attattr") ?? view);
   svg.append(node("rect", { width, height, fill: backgroundColor }));
@@ -23,6 +24,7 @@ export function toSvg(view: HTMLElement, title: readonly string[]): string {
     svg.append(text);
   });
   draw(view, svg, box.left - MARGIN, box.top - MARGIN - head);
+  view.classList.remove("exporting");
   return new XMLSerializer().serializeToString(svg);
 }
 

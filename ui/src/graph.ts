@@ -91,7 +91,7 @@ export function graphView(data: Data, store: Store, units: () => Units, sceneOf:
 
     const names = scene.bands.map(({ site }) => siteName(report, site));
     const bars = width > 560 && report.sites.every((site) => site.baseline_output !== null);
-    const left = 22 + Math.max(40, ...names.map((name) => textWidth(name, 12))) + (bars ? BAR + 48 : 0);
+    const left = 22 + Math.max(40, ...names.map((name) => textWidth(name, 12))) + (bars ? BAR + 52 : 0);
     const shown = scene.columns.map((_, k) => k).filter((k) => isIn[k]);
     const cols = columns(scene.columns.map(({ name }) => name), shown, (k) => weight.get(k) ?? 0, left, width - 16);
     const top = scene.root ? 42 : 16;
@@ -236,7 +236,7 @@ export function graphView(data: Data, store: Store, units: () => Units, sceneOf:
       .attr("width", (band) => Math.max(1, Math.abs(x(value) - x(without(band)))))
       .attr("y", -high / 2)
       .attr("height", high);
-    group.select("text.did").attr("x", x(most) + 5).attr("dy", "0.32em").text((band, k) => (k % thinned ? "" : signed(value - without(band), 2)));
+    group.select("text.did").attr("x", x(most) + 5).attr("dy", "0.32em").text((band, k) => (k % thinned ? "" : signed(value - without(band))));
   }
 
   function drawFront(
@@ -250,7 +250,9 @@ export function graphView(data: Data, store: Store, units: () => Units, sceneOf:
       .attr("cx", ({ spot }) => cols.x(spot.column))
       .attr("cy", ({ spot }) => y(spot.row))
       .attr("r", ({ top }) => (top ? 5 : 3.5))
-      .classed("read", ({ soft }) => soft);
+      .classed("read", ({ soft }) => soft)
+      .on("pointerenter", (_, { spot }) => mark(scene.columns[spot.column]!))
+      .on("pointerleave", () => store.set({ marked: [] }));
 
     // the name beside a node, where nothing else stands
     const placed = nodes.map(({ spot }): [number, number, number, number] => {
@@ -289,6 +291,8 @@ export function graphView(data: Data, store: Store, units: () => Units, sceneOf:
       .join("text")
       .attr("class", "token")
       .classed("bold", ({ bold }) => bold)
+      .on("pointerenter", (_, { unit }) => mark(scene.columns[unit]!))
+      .on("pointerleave", () => store.set({ marked: [] }))
       .attr("font-size", cols.size)
       .attr("text-anchor", cols.angle ? "end" : "middle")
       .attr("transform", ({ unit }) =>
@@ -320,6 +324,11 @@ export function graphView(data: Data, store: Store, units: () => Units, sceneOf:
       h("span", { class: "item" }, swatch("minus", thick), "the same, against it"),
       h("span", { class: "item" }, swatch("none", THIN), `under half a percent of that scale, or a ${report.picture ? "patch" : "word"} carried on`),
     );
+  }
+
+  /** A word of the first axis, here and in the text. */
+  function mark({ axis, members }: Column): void {
+    store.set({ marked: axis === 0 ? members : [] });
   }
 
   function pin(ref: EdgeRef): void {

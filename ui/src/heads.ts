@@ -112,7 +112,7 @@ export function headView(data: Data, store: Store, open: (site: number, head: nu
     }
     const parts = [`${siteName(report, cell.site)}, head ${cell.head}:`, `score ${signed(headValue(data, "attribution", cell.site, cell.head))}`];
     const attention = headValue(data, "attention", cell.site, cell.head);
-    if (attention !== null) parts.push(`· attention ${plain(attention, 2)}`);
+    if (attention !== null) parts.push(`· attention ${plain(attention)}`);
     const effect = headValue(data, "effect", cell.site, cell.head);
     if (effect !== null) parts.push(`· taken out ${signed(effect)}`);
     told.textContent = parts.join(" ");

@@ -85,15 +85,17 @@ export function matrixView(data: Data, store: Store): HTMLElement {
     }
     const [queries, keys] = [report.axes[facts.query_axis]!, report.axes[facts.key_axis]!];
     const width = keys.tokens.length;
+    const near = (i: number, j: number) => (data.exact({ site, head, query: [i], key: [j] }) === null ? "≈ " : "");
     const apart = disagreements(scores, attention, width, facts.queries);
     const [q0, q1] = range(facts.query_axis, queries.tokens.length);
     const [k0, k1] = range(facts.key_axis, width);
     const own = frame.clientWidth > 900 ? frame.clientWidth - 330 : frame.clientWidth;
-    const side = Math.max(Math.min(300, own), Math.min(520, own / 2 - 24));
+    const side = Math.max(Math.min(300, own || 300), Math.min(520, own / 2 - 24));
     const picture = (values: Float32Array, name: string, hue: "sign" | "grey") =>
       drawn(values, width, [q0, q1], [k0, k1], side, name, hue, queries.names, keys.names, apart, (i, j) => {
         const cell = i * width + j;
-        told.textContent = `${queries.names[i]} (${i}) attends to ${keys.names[j]} (${j}): score ${signed(scores[cell])}, attention ${plain(attention[cell])}`;
+        const about = near(i, j);
+        told.textContent = `${queries.names[i]} (${i}) attends to ${keys.names[j]} (${j}): score ${about}${signed(scores[cell])}, attention ${about}${plain(attention[cell])}`;
         store.set({ hover: { site, head, query: [i], key: [j] } });
       });
     const both = [picture(scores, "Attribution", "sign"), picture(attention, "Attention weight", "grey")];
@@ -108,8 +110,8 @@ export function matrixView(data: Data, store: Store): HTMLElement {
           "tr",
           { tabindex: 0, pointerenter: () => store.set({ hover: ref }), pointerleave: () => store.set({ hover: null }), focus: () => store.set({ hover: ref }), blur: () => store.set({ hover: null }) },
           h("td", { class: "pair" }, h("bdi", {}, queries.names[query]!), " → ", h("bdi", {}, keys.names[key]!)),
-          h("td", { class: `number ${score < 0 ? "minus" : "plus"}` }, signed(score)),
-          h("td", { class: "number" }, plain(weight, 2)),
+          h("td", { class: `number ${score < 0 ? "minus" : "plus"}` }, `${near(query, key)}${signed(score)}`),
+          h("td", { class: "number" }, `${near(query, key)}${plain(weight)}`),
         );
       }),
     );
