@@ -120,9 +120,7 @@ def test_what_is_taken_out_moves_the_prediction_as_measured(page):
     words = [token.lower() for token in merge_words(result).tokens]  # the page has them as the text does
     assert words.count(query.lower()) == words.count(key.lower()) == 1
     tokens = [token.lower() for token in result.tokens]
-    mask = Mask.without_edges(
-        result, [(site, None, tokens.index(query.lower()), tokens.index(key.lower()))]
-    )
+    mask = Mask.without_edges(result, [(site, None, tokens.index(query.lower()), tokens.index(key.lower()))])
     clean, (without_edge,) = measure(mnli, PAIR, [mask])
     assert abs(clean - without_edge) > 0.01, "a change that can be seen"
     assert shown(page)[label] == in_percent(clean, without_edge)

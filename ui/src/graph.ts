@@ -1,16 +1,16 @@
 // Draws what a scene says: tokens across, layers up, edges on one absolute scale. An edge runs from the query, above, to the key.
 import { select } from "d3-selection";
 import { linkVertical } from "d3-shape";
+import { type Band, bandWidth, drawBands } from "./bands";
 import { type Columns, columns } from "./columns";
 import type { Data, Units } from "./data";
 import { siteName } from "./data";
 import { along, clipped, h, roving, textWidth } from "./dom";
-import { plain, signed } from "./format";
+import { plain, quantity, signed } from "./format";
 import { covers, type EdgeRef, inWindow, sameEdge, type Store } from "./state";
 
 const WIDE = 30; // pixels that an edge of width 1 takes
 const THIN = 0.75; // and at least
-const BAR = 42; // pixels of the bar beside a layer's name
 
 export interface Spot {
   column: number;
@@ -42,7 +42,7 @@ export interface Scene {
   columns: Column[];
   rows: number;
   /** the layers, each in the middle of its row */
-  bands: { site: number; row: number }[];
+  bands: Band[];
   marks: Mark[];
   /** what stays what it is: from row to row in a column */
   lives: { column: number; from: number; to: number; soft: boolean }[];
@@ -91,7 +91,7 @@ export function graphView(data: Data, store: Store, units: () => Units, sceneOf:
 
     const names = scene.bands.map(({ site }) => siteName(report, site));
     const bars = width > 560 && report.sites.every((site) => site.baseline_output !== null);
-    const left = 22 + Math.max(40, ...names.map((name) => textWidth(name, 12))) + (bars ? BAR + 52 : 0);
+    const left = 22 + bandWidth(names, bars);
     const shown = scene.columns.map((_, k) => k).filter((k) => isIn[k]);
     const cols = columns(scene.columns.map(({ name }) => name), shown, (k) => weight.get(k) ?? 0, left, width - 16);
     const top = scene.root ? 42 : 16;
@@ -113,7 +113,7 @@ export function graphView(data: Data, store: Store, units: () => Units, sceneOf:
       .attr("x2", width - 12)
       .attr("y1", y)
       .attr("y2", y);
-    drawBands(scene, names, bars, y);
+    drawBands(ground, report, scene.bands, names, bars, y);
     ground
       .selectAll("line.life")
       .data(scene.lives.filter(inside as never))
@@ -199,46 +199,6 @@ export function graphView(data: Data, store: Store, units: () => Units, sceneOf:
     paint();
   }
 
-  /** Each layer's name; and as a bar, from what F is without its attention to what it is. */
-  function drawBands({ bands }: Scene, names: string[], bars: boolean, y: (row: number) => number): void {
-    const value = report.target.value ?? 0;
-    const without = ({ site }: { site: number }) => report.sites[site]!.baseline_output ?? value;
-    const all = [0, value, ...bands.map(without)];
-    const [least, most] = [Math.min(...all), Math.max(...all)];
-    const x = (of: number) => 10 + textSpace + ((of - least) / (most - least || 1)) * BAR;
-    const textSpace = Math.max(40, ...names.map((name) => textWidth(name, 12)));
-    const step = Math.abs(y(0) - y(1));
-    const group = ground
-      .selectAll<SVGGElement, Scene["bands"][number]>("g.band")
-      .data(bands)
-      .join((enter) => {
-        const made = enter.append("g").attr("class", "band");
-        made.append("title");
-        made.append("text").attr("class", "layer");
-        made.append("line").attr("class", "track");
-        made.append("rect").attr("class", "did");
-        made.append("text").attr("class", "did");
-        return made;
-      })
-      .attr("transform", ({ row }) => `translate(0,${y(row)})`);
-    const thinned = Math.ceil(13 / step);
-    group.select("text.layer").attr("x", 4 + textSpace).attr("dy", "0.32em").text((_, k) => (k % thinned ? "" : names[k]!));
-    group.select("title").text((band, k) =>
-      bars ? `${names[k]}: without its attention the ${report.target.output} is ${plain(without(band))}, with it ${plain(value)}` : "",
-    );
-    const high = Math.max(2, Math.min(9, step * 0.5));
-    group.selectAll(".did, .track").style("display", bars ? "inline" : "none");
-    group.classed("minus", (band) => without(band) > value);
-    group.select("line.track").attr("x1", x(least)).attr("x2", x(most));
-    group
-      .select("rect.did")
-      .attr("x", (band) => Math.min(x(value), x(without(band))))
-      .attr("width", (band) => Math.max(1, Math.abs(x(value) - x(without(band)))))
-      .attr("y", -high / 2)
-      .attr("height", high);
-    group.select("text.did").attr("x", x(most) + 5).attr("dy", "0.32em").text((band, k) => (k % thinned ? "" : signed(value - without(band))));
-  }
-
   function drawFront(
     scene: Scene, cols: Columns, left: number, width: number, y: (row: number) => number, inside: (spot: Spot) => boolean, name: string, at: number,
   ): void {
@@ -320,7 +280,7 @@ export function graphView(data: Data, store: Store, units: () => Units, sceneOf:
     };
     const thick = thickness(unit / scale);
     legend.replaceChildren(
-      h("span", { class: "item" }, swatch("plus", thick), `${plain(unit, 6).replace(/\.?0+$/, "")} of the ${report.target.output}`),
+      h("span", { class: "item" }, swatch("plus", thick), `${plain(unit, 6).replace(/\.?0+$/, "")} of the ${quantity(report)}`),
       h("span", { class: "item" }, swatch("minus", thick), "the same, against it"),
       h("span", { class: "item" }, swatch("none", THIN), `under half a percent of that scale, or a ${report.picture ? "patch" : "word"} carried on`),
     );

@@ -31,7 +31,7 @@ export interface FlowAxis {
   base: number;
 }
 
-/** What `attattr.build_flow` chose: lists by axis, by site, and by edge, the strongest first (docs/flow.md).
+/** What `attattr.build_flow` chose: lists by axis, by site, and by edge, strongest first (docs/flow.md).
  * 
  * query, key, readout: units. heads, head_scores: the strongest of each edge. share: what the first 1, 2, …
  * edges carry of Σ|score|; None where it is not known. */
