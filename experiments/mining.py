@@ -44,11 +44,11 @@ from attattr.triggers.tried import CHOOSE, REPORT, SCREEN, Runner, lowest, purpo
 
 TASKS = {"sst2": ("sst2_train", "sst2_dev"), "mnli": ("mnli_train", "mnli_dev_matched")}
 SEED = 0
-DRAWN, COMPARED = 150, 60  # rows drawn to be mined; those that the ways are compared by
-MINED = {"sst2": 150, "mnli": 75}  # rows mined to report: inputs of mnli cost more
+DRAWN, COMPARED = 150, 40  # rows drawn to be mined; those that the ways are compared by
+MINED = {"sst2": 100, "mnli": 75}  # rows mined to report: inputs of mnli cost more
 LONG = 15  # words of a long text
 # rows of a class to screen on, to choose on, to report on
-FIRST, SECOND = (6, 20, 50), (10, 60, 150)
+FIRST, SECOND = (6, 20, 50), (8, 40, 120)
 CHUNK = 15
 MAIN = ("paper", "text", "random, shaped as paper", "random, shaped as text")
 
@@ -97,7 +97,8 @@ def attributions(data: Path, work: Path, task: str, kind: str) -> list[tuple[Exa
 Rows = Sequence[tuple[Example, Attribution]]
 
 
-def mined(rows: Rows, method: str, threshold: float = LEAST) -> list[Pattern]:
+def mined(rows: Rows, method: str, threshold: float | None = None) -> list[Pattern]:
+    threshold = LEAST[method] if threshold is None else threshold
     found = (pattern_of(result, method=method, gold=row.label, row=digest(row)) for row, result in rows)
     return [pattern for pattern in merged(each for each in found if each) if pattern.strength >= threshold]
 
@@ -265,7 +266,8 @@ def ways(data: Path, work: Path, task: str) -> dict[str, Callable[[], tuple[list
         "random, shaped as text": lambda: (twins(mined(some(), "text"), dev, SEED), False),
         "text, union of two": lambda: (mined(some(), "text"), True),
         "random, union of two": lambda: (twins(mined(some(), "text"), dev, SEED), True),
-        "text, log-odds": lambda: (mined(some("log-odds"), "text", 0.0), False),
+        "text, 0.02 and more": lambda: (mined(some(), "text", LEAST["paper"]), False),
+        "text, log-odds": lambda: (mined(some("log-odds"), "text"), False),
         "text, by frequency": lambda: (
             by_frequency(some(), read_examples(data / f"{TASKS[task][0]}.tsv.gz")[0]), False,
         ),

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 import tiny
 from attattr.data.examples import Example
-from attattr.triggers.pattern import Pattern, PatternToken
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "experiments"))
 
@@ -32,7 +31,6 @@ from study import (
     setting,
     trees,
     trigger_readings,
-    triggers,
     universality,
     verdicts,
 )  # fmt: skip
@@ -66,6 +64,11 @@ def hit(labels, share, words=("nobody",), **more):
     }  # fmt: skip
 
 
+def lost(labels, mean):
+    of = {"mean": mean, "interval": [mean - 0.03, mean + 0.03], "n": 100}
+    return {"overall": of, "per_class": dict.fromkeys(labels, of)}
+
+
 def attack(labels, clean=0.8, worst=0.1, universal=0.05, luck=0.5):
     def row(name, share):
         of = hit(labels, share)
@@ -82,7 +85,10 @@ def attack(labels, clean=0.8, worst=0.1, universal=0.05, luck=0.5):
             hit(labels, clean - 0.1, kind="random", about=None),
             *(hit(labels, universal, kind="universal", about=label) for label in labels),
         ],
-        "twins": {
+        "screening_rows": 40, "leans": [],
+        "lost": lost(labels, clean - worst),
+        "luck": {
+            "lost": lost(labels, clean - luck), "ahead": lost(labels, luck - worst),
             "patterns": 9, "overall": [hit(labels, luck, ("pure", "luck"))] * 3,
             "per_class": {label: [hit(labels, luck, ("pure", "luck"))] * 3 for label in labels},
         },
@@ -158,13 +164,13 @@ def units():
         "selecting": {"logit, gold, sum": -0.05},
         "reporting": {"logit, gold, sum": about(-0.04, -0.06, -0.02)},
     }  # fmt: skip
-    made["triggers-mnli"] = attack(("entailment", "neutral", "contradiction"), worst=0.01)
-    made["triggers-sst2"] = attack(("negative", "positive"))
+    made["attack-mnli"] = attack(("entailment", "neutral", "contradiction"), worst=0.01)
+    made["attack-sst2"] = attack(("negative", "positive"))
     ways = {
         trigger_readings.BASE: {"negative": 0.2, "positive": 0.4},
         "logit, predicted class": {"negative": 0.3, "positive": 0.35},
     }
-    made["readings-sst2"] = {
+    made["mining-sst2"] = {
         "seconds": 1.0,
         "ways": {
             name: {
@@ -252,7 +258,7 @@ def test_claims_fail_where_the_numbers_say_so(units):
     units["pruning-rte"] = pruned(attattr=0.55, taylor=0.79)
     units["pruning-rte"]["lost"] = {str(step): about(0.1, 0.05, 0.15) for step in range(1, 6)}
     units["faithfulness-mrpc"] = faithful(about(-0.1, -0.2, -0.05))
-    units["triggers-mnli"] = attack(("entailment", "neutral", "contradiction"), worst=0.7)
+    units["attack-mnli"] = attack(("entailment", "neutral", "contradiction"), worst=0.7)
     units["quadrature-sst2"]["rules"] = {
         name: of | {"error": of["error"] | {"median": 0.3, "p95": 0.5}}
         for name, of in units["quadrature-sst2"]["rules"].items()
@@ -354,7 +360,7 @@ def test_weight_that_goes_with_the_score_in_one_layer_holds_weakly(units):
 
 
 def test_words_that_the_data_explains_are_named(units):
-    units["triggers-mnli"]["per_class"]["entailment"][0] = hit(
+    units["attack-mnli"]["per_class"]["entailment"][0] = hit(
         ("entailment", "neutral", "contradiction"), 0.01, explained_by=["nobody"]
     )
     why = next(c.why for c in claims.every(units) if c.key == "worst")
@@ -369,21 +375,27 @@ def test_words_that_the_data_explains_are_named(units):
 
 def test_a_class_that_luck_turns_over_as_well(units):
     three = ("entailment", "neutral", "contradiction")
-    units["triggers-mnli"] = attack(three, worst=0.05, luck=0.05)
+    units["attack-mnli"] = attack(three, worst=0.05, luck=0.05)
     assert "this easy to turn over" in next(c.why for c in claims.every(units) if c.key == "worst")
+    assert verdict_of(units, "worst", "mnli") == "holds weakly"
+    units["attack-mnli"] = attack(three, worst=0.01, luck=0.15)
+    assert verdict_of(units, "worst", "mnli") == "holds"
+    units["attack-mnli"] = attack(three, worst=0.2, luck=0.15)  # 60 points, and luck costs more
+    assert verdict_of(units, "worst", "mnli") == "does not hold here"
 
 
 def test_a_claim_that_the_mining_fails_and_not_the_model(units):
-    units["triggers-sst2"] = attack(("negative", "positive"), worst=0.6)
+    units["attack-sst2"] = attack(("negative", "positive"), worst=0.6)
     claim = next(c for c in claims.every(units) if c.key == "forty" and c.about == "sst2")
     assert claim.verdict == "does not hold here"
     assert "searched with gradients: negative 75 [72, 78], positive 75 [72, 78]" in claim.why
     assert "can be turned over by that much, but mining does not" in claim.why
-    assert "mining is surely ahead of that luck in no class" in claim.why
+    assert "surely in no class" in claim.why
+    assert "Read as the mean over classes: 20." in claim.why
 
 
 def test_labels_of_another_case_and_models_of_another_grid(units):
-    units["triggers-mnli"] = attack(("ENTAILMENT", "NEUTRAL", "CONTRADICTION"), worst=0.01)
+    units["attack-mnli"] = attack(("ENTAILMENT", "NEUTRAL", "CONTRADICTION"), worst=0.01)
     assert verdict_of(units, "worst", "mnli") == "holds"
     for name in universality.CRITERIA:
         units["importance-mnli"]["importance"][name] = np.ones((12, 12)).tolist()
@@ -495,15 +507,6 @@ def test_other_data_of_the_same_name_do_not_mix(data, tmp_path):
         file.write("sentence1\tsentence2\tlabel\nother\t\tpositive\n")
     with pytest.raises(SystemExit, match="sizes, models or data"):
         run.check(made)
-
-
-def test_a_random_twin_stands_where_the_mined_pattern_does(data, tmp_path):
-    made = Setting(data, tmp_path, QUICK)
-    mined = Pattern((PatternToken(0, 0.25, "dull"), PatternToken(0, 0.75, "film")))
-    (drawn,) = triggers.twin(made, "sst2", mined, seed=1)
-    assert [(t.segment, t.position) for t in drawn.tokens] == [(0, 0.25), (0, 0.75)]
-    assert not {t.token for t in drawn.tokens} & {"dull", "film"}
-    assert triggers.twin(made, "sst2", mined, seed=1) == [drawn]
 
 
 def test_what_cannot_be_measured_does_not_end_the_rest(driver, data, small, tmp_path, capsys):

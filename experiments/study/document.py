@@ -75,7 +75,8 @@ it does not repeat the paper's numbers with the paper's weights.
 - Rows: development sets of {source}. Samples are drawn once, each class with its share; tables say how many.
   Of a development set at most {pool} rows are drawn from (`--full`: all).
 - What is chosen is reported on other rows: heads are ranked on some and pruned on others, patterns are
-  mined in the training set, the worst of them is chosen on one half of the rows and reported on the other.
+  mined in the training set, all screened on some development rows, the worst chosen on more and reported on
+  others.
   The table of other ways to mine, in part 5, picks none, and says so where one of it is named as the best.
 - Intervals are of 95 %: bootstrap over inputs for means, Wilson for accuracies, Student over groups of rows
   for areas between curves of the same rows. They tell what other inputs would change, not other models.

@@ -39,8 +39,9 @@ class Sizes:
     variants: int | None = 100  # rows of the other ways to rank
     faithfulness: int | None = 300
     mined: int | None = 500
-    patterns: int = 50
-    attack: int | None = 500
+    screen: int = 20  # rows of a class that every pattern is tried on
+    choose: int = 60  # rows of a class that the worst are chosen on
+    attack: int | None = 800
     quadrature: int | None = 200
     turns: int = 5
     tokens: int = 128  # of the input whose cost is measured
@@ -50,7 +51,7 @@ FULL = Sizes(
     pool=None, edges=None, effectiveness=None, prune=None, variants=200, faithfulness=None, attack=None,
     quadrature=None,
 )  # fmt: skip
-QUICK = Sizes(24, 4, 4, 6, 8, 2, 4, 3, 8, 3, 12, 3, 1, 16)
+QUICK = Sizes(24, 4, 4, 6, 8, 2, 4, 3, 8, 2, 2, 12, 3, 1, 16)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from study import trigger_readings
@@ -17,15 +16,15 @@ KEPT = ("accuracy", "interval", "n", "per_class", "intervals", "counts")
 
 
 def mined(setting: Setting, task: str) -> list[Any]:
-    """The patterns, kept in the folder as `attattr triggers mine` writes them."""
+    """The paper's patterns, all at or above its threshold, as `attattr triggers mine --method paper` writes
+    them; kept in the folder."""
     from attattr.triggers.mine import mine_triggers
     from attattr.triggers.pattern import read_patterns
 
     path = setting.work / f"patterns-{task}.jsonl"
     if not path.exists():
-        sizes = setting.sizes
         found = mine_triggers(
-            setting.model(task), setting.train(task), top=sizes.patterns, limit=sizes.mined, seed=SEED
+            setting.model(task), setting.train(task), method="paper", limit=setting.sizes.mined, seed=SEED
         )
         write_text(path, "".join(pattern.line() for pattern in found))
     return read_patterns(path)
@@ -37,10 +36,10 @@ def attack(setting: Setting, task: str) -> Facts:
     from attattr.triggers.attack import attack_model
 
     rows = setting.dev(task, setting.sizes.attack)
-    patterns = mined(setting, task)
     found = attack_model(
-        setting.model(task), rows, patterns, words_from=setting.dev(task, None), seed=SEED
-    ).to_json()
+        setting.model(task), rows, mined(setting, task), screen=setting.sizes.screen,
+        choose=setting.sizes.choose, words_from=setting.dev(task, None), seed=SEED,
+    ).to_json()  # fmt: skip
     worst = found["worst"]
 
     def shown(of: Facts) -> Facts:
@@ -65,42 +64,28 @@ def attack(setting: Setting, task: str) -> Facts:
             | {key: of["report"][key] for key in KEPT}
             for of in found["controls"]
         ],
-        "twins": twins(setting, task, rows, patterns),
+        "screening_rows": worst["screening_rows"],
+        "lost": worst["lost"],
+        "luck": luck(found["luck"]),
+        "leans": found["leans"],
         "table": [row._asdict() for row in rows_of(found)],
         "papers": papers(setting, task, rows) if task == "mnli" else None,
     }
 
 
-def twins(setting: Setting, task: str, rows: list[Any], patterns: list[Any]) -> Facts:
-    """The attack with random patterns: as many, each at a mined one's places, of words as frequent. The worst
-    of them are chosen and reported on the same rows, so that mining is compared with luck."""
-    from attattr.triggers.attack import attack_model
-
-    drawn = [pattern for i, each in enumerate(patterns) for pattern in twin(setting, task, each, SEED + i)]
-    worst = attack_model(setting.model(task), rows, drawn, controls=False, seed=SEED).to_json()["worst"]
+def luck(found: Facts) -> Facts:
+    """The worst of as many random patterns, chosen and reported on the same rows."""
 
     def shown(of: Facts) -> Facts:
         return {"tokens": of["tokens"]} | {key: of[key] for key in KEPT}
 
     return {
-        "patterns": len(drawn),
-        "overall": [shown(of) for of in worst["overall"]],
-        "per_class": {label: [shown(of) for of in three] for label, three in worst["per_class"].items()},
+        "patterns": found["patterns"],
+        "overall": [shown(of) for of in found["overall"]],
+        "per_class": {label: [shown(of) for of in three] for label, three in found["per_class"].items()},
+        "lost": found["lost"],
+        "ahead": found["ahead"],
     }
-
-
-def twin(setting: Setting, task: str, pattern: Any, seed: int) -> list[Any]:
-    """A random pattern at this one's places; none where no word is in the vocabulary."""
-    from attattr.errors import InputError
-    from attattr.triggers.controls import random_controls
-    from attattr.triggers.insert import pieces_of
-
-    dev = setting.dev(task, None)
-    for control in random_controls(pattern, dev, seed):
-        with suppress(InputError):
-            pieces_of(control.pattern, setting.model(task).tokenizer, "auto", bool(dev[0].text_pair))
-            return [control.pattern]
-    return []
 
 
 def papers(setting: Setting, task: str, rows: list[Any]) -> Facts:
@@ -110,13 +95,16 @@ def papers(setting: Setting, task: str, rows: list[Any]) -> Facts:
     from attattr.triggers.pattern import Pattern, PatternToken
 
     places = tuple(PatternToken(0, (i + 1) / 3, word) for i, word in enumerate(WORDS))
-    found = attack_model(setting.model(task), rows, [Pattern(places)], controls=False, seed=SEED).to_json()
-    return {"words": WORDS, "clean": {key: found["clean"][key] for key in KEPT}} | {
-        key: found["patterns"][0][key] for key in KEPT
-    }
+    trigger = Pattern(places)
+    found = attack_model(setting.model(task), rows, [trigger], controls=False, seed=SEED)
+    here = {
+        "clean": found.accuracy(found.clean), "attacked": found.accuracy(found.attacked[0].predicted)
+    }  # fmt: skip
+    kept = {name: {key: of[key] for key in KEPT} for name, of in here.items()}
+    return {"words": WORDS, "clean": kept["clean"]} | kept["attacked"]
 
 
-UNITS = {f"triggers-{task}": (attack, task) for task in TASKS} | trigger_readings.UNITS
+UNITS = {f"attack-{task}": (attack, task) for task in TASKS} | trigger_readings.UNITS
 
 
 def section(units: Facts) -> str:
@@ -125,7 +113,7 @@ def section(units: Facts) -> str:
 
     made = ""
     for task in TASKS:
-        found = units.get(f"triggers-{task}")
+        found = units.get(f"attack-{task}")
         if not found:
             continue
         rows = [
@@ -136,7 +124,7 @@ def section(units: Facts) -> str:
             )
             for row in found["table"]
         ]  # fmt: skip
-        drawn = found["twins"]
+        drawn = found["luck"]
         for label, of in {
             None: drawn["overall"][0],
             **{k: v[0] for k, v in drawn["per_class"].items()},
@@ -151,20 +139,21 @@ def section(units: Facts) -> str:
             )  # fmt: skip
         made += (
             f"\n{task}: {found['patterns']} patterns of {found['mined']} training rows in {found['rows']} "
-            f"development rows, chosen on {found['selection_rows']} and reported on the other "
-            f"{found['report_rows']}:\n\n" + table(("trigger", "all", *found["labels"], "gives away"), rows)
+            f"development rows, all screened on {found['screening_rows']}, the best tried on more, chosen on "
+            f"{found['selection_rows']} and reported on the other {found['report_rows']}:\n\n"
+            + table(("trigger", "all", *found["labels"], "gives away"), rows)
         )
     return (
         made
         and f"""## 5. Triggers
 
-`make study PARTS=5`, or `attattr triggers mine` and `attattr triggers attack`
+`make study PARTS=5`, or `attattr triggers mine --method paper` and `attattr triggers attack`
 
 Accuracy in %. *Gives away*: the training data itself ties that word to that label. *Frequent* words are
 counted in the development set with its labels, *universal* ones searched with gradients on the rows that
 the worst is chosen on. *Worst of … random*: as many patterns as were mined, at their places, of random
-words as frequent; chosen and reported as the mined ones are. "Random words" above them stand at the worst
-pattern's places.
+words as frequent; screened, chosen and reported on the same rows. The rule was fixed before these figures:
+[triggers](triggers.md#the-attack).
 {made}{trigger_readings.section(units)}"""
     )
 

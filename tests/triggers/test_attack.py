@@ -330,7 +330,7 @@ def test_no_row_serves_two_purposes_and_classes_keep_their_number():
 
 def test_what_is_not_among_the_best_is_not_tried_any_further(attributor, monkeypatch):
     """One of each class and one of all here: the others of thirty patterns are screened only."""
-    words = [f"w{i}" for i in range(20, 50)]
+    words = [f"w{i}" for i in range(8, 38)]
     monkeypatch.setattr(tried, "FINALISTS", 1)
     found = attack_model(attributor, pairs(60), [pattern((word, 0, 0.5)) for word in words], controls=False)
     stages = [[each.tried[found.purpose == stage] for each in found.attacked] for stage in range(3)]
@@ -454,7 +454,7 @@ def test_a_pattern_speaks_for_the_label_it_was_mined_from_or_turns_inputs_to(att
 
 
 def test_inputs_that_a_pattern_comes_from_do_not_count_for_it(attributor):
-    mined = mine_triggers(attributor, pairs(6), threshold=0)
+    mined = mine_triggers(attributor, pairs(6))
     assert any(pattern.rows for pattern in mined)
     found = attack_model(attributor, pairs(), mined, controls=False)
     plain = evaluate_model(attributor.model, attributor.tokenizer, pairs())

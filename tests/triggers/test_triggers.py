@@ -290,22 +290,20 @@ def test_patterns_are_those_of_dense_attributions_and_say_what_was_predicted(att
 
 
 def test_the_same_seed_gives_the_same_patterns(attributor):
-    first, again, other = (
-        mine_triggers(attributor, pairs(), limit=4, threshold=0, seed=s) for s in (0, 0, 3)
-    )
+    first, again, other = (mine_triggers(attributor, pairs(), limit=4, seed=s) for s in (0, 0, 3))
     assert first == again
     assert {row for p in first for row in p.rows} != {row for p in other for row in p.rows}
 
 
 def test_progress_counts_inputs(attributor):
     told = []
-    mine_triggers(attributor, pairs(4), threshold=0, progress=lambda *facts: told.append(facts))
+    mine_triggers(attributor, pairs(4), progress=lambda *facts: told.append(facts))
     assert told[-1] == (4, 4, "")
     assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
 
 
 def test_weak_patterns_are_left_out_and_that_nothing_was_found_is_said(attributor):
-    every = mine_triggers(attributor, pairs(), threshold=0)
+    every = mine_triggers(attributor, pairs())
     strengths = [p.score + p.second for p in every]
     middle = strengths[len(every) // 2]
     assert mine_triggers(attributor, pairs(), threshold=middle) == [
@@ -347,7 +345,7 @@ def test_mine_writes_one_object_a_line(attributor, run, tmp_path, monkeypatch):
     data.write_text("\n".join(["sentence1\tsentence2\tlabel", *rows]))
     outputs = []
     for source, out in ((data, "a.jsonl"), (run.path, "b.jsonl")):
-        arguments = ["triggers", "mine", source, "--model", "x", "--threshold", "0", "--top", "3", "--out"]
+        arguments = ["triggers", "mine", source, "--model", "x", "--top", "3", "--out"]
         outcome = commands.run(*arguments, tmp_path / out)
         assert outcome.exit_code == 0, outcome.output
         outputs.append([json.loads(line) for line in (tmp_path / out).read_text().splitlines()])
@@ -368,7 +366,7 @@ def test_mine_writes_one_object_a_line(attributor, run, tmp_path, monkeypatch):
 def test_unlabelled_data_can_be_mined():
     attributor = Attributor(tiny.bert(), tiny.tokenizer())
     examples = [Example(e.text, e.text_pair) for e in pairs(4)]
-    found = mine_triggers(attributor, examples, threshold=0)
+    found = mine_triggers(attributor, examples)
     assert {p.gold for p in found} == {None}
     assert {p.label for p in found} <= {"LABEL_0", "LABEL_1", "LABEL_2"}
     assert found[0].label_totals == {}
@@ -383,4 +381,4 @@ def test_numbers_of_classes_are_the_models_names(attributor):
         for i, text in enumerate(["a fine film", "not good", "the film", "bad"])
     ]
     named = [replace(row, label=names[int(row.label)]) for row in rows]
-    assert mine_triggers(attributor, rows, threshold=0) == mine_triggers(attributor, named, threshold=0)
+    assert mine_triggers(attributor, rows) == mine_triggers(attributor, named)

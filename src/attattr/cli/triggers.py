@@ -38,8 +38,12 @@ def mine(
         typer.Option(help="Edges between words of the text, or all edges as in the paper."),
     ] = "text",
     threshold: Annotated[
-        float, typer.Option(help="Leave out patterns whose edges score less together.", metavar="X")
-    ] = 0.02,
+        float | None,
+        typer.Option(
+            help="Leave out patterns whose edges score less together. [default: paper 0.02, text none]",
+            metavar="X",
+        ),
+    ] = None,
     top: Annotated[
         int | None, typer.Option(min=1, help="Only so many of the strongest. [default: all]")
     ] = None,
@@ -102,7 +106,7 @@ def attack(
     ] = 6,
     choose: Annotated[
         int, typer.Option(min=1, help="Rows of a class that the worst are chosen on.", metavar="N")
-    ] = 24,
+    ] = 20,
     json_file: Annotated[
         str | None,
         typer.Option("--json", help="Write the figures there; - for standard output.", metavar="FILE|-"),

@@ -98,7 +98,8 @@ def summary(facts: Mapping[str, Any]) -> str:
     said = (
         f"{len(facts['patterns'])} patterns in {facts['rows']:,} inputs of {facts.get('data', 'the data')}, "
         f"model {facts['model']['name']}. {_screened(worst)}The worst are chosen on "
-        f"{worst['selection_rows']:,} inputs and reported on the other {worst['report_rows']:,}; accuracy in %, with 95 % intervals."
+        f"{worst['selection_rows']:,} inputs and reported on the other {worst['report_rows']:,}; accuracy in "
+        "%, with 95 % intervals."
     )
     if any(pattern["rows_left_out"] for pattern in facts["patterns"]):
         said += " A pattern’s own inputs, those it was mined from, do not count for it."

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from attattr.data.encoding import Encoded
     from attattr.engine.attributor import Attributor
 
-LEAST = 0.02  # of both edges together, by the authors' code
+# of both edges together; 0.02 is in the authors' code, and of all edges: those between words score less
+LEAST = {"paper": 0.02, "text": 0.0}
 CHUNK = 64  # inputs attributed by one call
 
 
@@ -44,7 +45,7 @@ def mine_triggers(
     data: Sequence[Example] | Run,
     *,
     method: str = "text",
-    threshold: float = LEAST,
+    threshold: float | None = None,
     top: int | None = None,
     pieces: bool = False,
     limit: int | None = None,
@@ -65,7 +66,8 @@ def mine_triggers(
 
     Args:
         method: "text": edges between tokens of the text; "paper": all edges, as Hao et al. mine.
-        threshold: patterns whose edges score less together are left out. In units of the probability.
+        threshold: patterns whose edges score less together are left out, in units of the probability; None:
+            0.02 of "paper", none of "text".
         top: only so many of the strongest; None: all.
         data: examples, attributed here; or a run that kept edges of the predicted class.
         pieces: raw vocabulary pieces instead of whole words.
@@ -79,7 +81,8 @@ def mine_triggers(
     """
     asked.attributor(attributor)
     asked.choice(method, "method of mining", MININGS)
-    threshold, seed = asked.number(threshold, "the threshold"), asked.seed(seed)
+    threshold = LEAST[method] if threshold is None else asked.number(threshold, "the threshold")
+    seed = asked.seed(seed)
     top = None if top is None else asked.whole(top, "the number of patterns", 1)
     limit = None if limit is None else asked.whole(limit, "the limit", 1)
     asked.flag(pieces, "pieces")
