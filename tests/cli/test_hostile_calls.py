@@ -334,7 +334,9 @@ def calls(tmp_path_factory) -> dict[str, Call]:
         "open_run": Call(attattr.open_run, {"path": folder / "run"}),
         "mine_triggers": Call(
             attattr.mine_triggers,
-            common | {"data": run, "top": 5, "pieces": False, "limit": None, "seed": 0, "progress": None},
+            common
+            | {"method": "paper", "threshold": 0.0}
+            | {"data": run, "top": 5, "pieces": False, "limit": None, "seed": 0, "progress": None},
         ),
         "read_patterns": Call(attattr.read_patterns, {"path": folder / "p.jsonl"}),
         "attack_model": Call(
@@ -344,6 +346,8 @@ def calls(tmp_path_factory) -> dict[str, Call]:
                 "examples": ROWS,
                 "patterns": [pattern],
                 "insert_into": "auto",
+                "screen": 2,
+                "choose": 2,
                 "controls": False,
                 "words_from": None,
                 "seed": 0,

@@ -56,7 +56,7 @@ VERBS = {
     "faithfulness": (["faithfulness"], "attattr.measure.faithfulness", "measure_faithfulness", 100),
     "rank": (["heads", "rank"], "attattr.heads.importance", "rank_heads", 200),
     "effectiveness": (["heads", "effectiveness"], "attattr.heads.effectiveness", "measure_effectiveness", 60),
-    "attack": (["triggers", "attack"], "attattr.triggers.attack", "attack_model", 100),
+    "attack": (["triggers", "attack"], "attattr.triggers.attack", "attack_model", 200),
 }
 
 

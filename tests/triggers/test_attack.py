@@ -28,7 +28,8 @@ from attattr.measure.accuracy import predict
 from attattr.measure.intervals import bootstrap, wilson
 from attattr.models.loading import ModelInfo
 from attattr.page.triggers import page
-from attattr.report.triggers_table import rows_of
+from attattr.report.trigger_signs import COST_SAID, LEANS_SAID, cost_rows, leaning_rows
+from attattr.report.triggers_table import markdown, rows_of
 from attattr.triggers import tried
 from attattr.triggers.controls import leaks, random_controls, word_controls
 from attattr.triggers.explained import explained
@@ -692,9 +693,32 @@ def test_the_table_has_what_was_reported(attack_file, files):
         outcome = invoke("report", attack_file, "--out", files / f"r.{suffix}")
         assert outcome.exit_code == 0, outcome.output
     lines = (files / "r.md").read_text().splitlines()
-    rows = [line for line in lines if line.startswith("|")]
+    rows = list(itertools.takewhile(lambda line: line.startswith("|"), lines[2:]))
     assert len(rows) == len(table) + 2
     assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
+
+
+def test_what_is_beyond_chance_is_in_the_table_and_on_the_page(attack_file):
+    facts = json.loads(attack_file.read_text())
+    cost, leans = cost_rows(facts), leaning_rows(facts)
+    assert [row[0] for row in cost] == ["all", *LABELS]
+    ahead = facts["luck"]["ahead"]["per_class"]["LABEL_1"]
+    low, high = (100 * end for end in ahead["interval"])
+    said = f"{100 * ahead['mean']:.1f} ({low:.1f}–{high:.1f}, n {ahead['n']})"
+    assert cost[2][3] == said
+    assert len(leans) == len(facts["leans"]) > 0
+    assert f"n {facts['leans'][0]['inserted']['n']})" in leans[0][2]
+    told = Tags()
+    told.feed(page(facts))
+    for text in (markdown(facts), told.text):
+        assert said in text and COST_SAID in text and LEANS_SAID in text and leans[0][3] in text
+
+
+def test_a_file_of_before_has_no_such_tables(attack_file):
+    facts = json.loads(attack_file.read_text())
+    del facts["luck"], facts["leans"], facts["worst"]["lost"]
+    assert cost_rows(facts) == leaning_rows(facts) == []
+    assert "ahead of them" not in markdown(facts) and "Beyond chance" not in page(facts)
 
 
 class Tags(html.parser.HTMLParser):

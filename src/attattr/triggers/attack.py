@@ -165,7 +165,7 @@ def _forwards(patterns: int, gold: np.ndarray, purpose: np.ndarray, controls: bo
     classes = len(np.unique(gold))
     finalists, worst = (min(patterns, k * (classes + 1)) for k in (FINALISTS, WORST))
     each = patterns * screening + finalists * choosing + worst * reporting
-    more = each + reporting * (DRAWS * (classes + 2) + 2 * classes) if controls else 0
+    more = each + reporting * (DRAWS * (classes + 1) + 2 * classes) if controls else 0
     return len(gold) + each + more
 
 
@@ -188,13 +188,14 @@ def _controlled(
         [np.ones(len(found.gold), bool)] * len(lucky), found.gold, found.purpose, "random patterns", "random",
     )  # fmt: skip
     found = replace(found, lucky=tuple(random))
-    leans = []
+    leans, drawn_for = [], {}
     for number in dict.fromkeys(i for about in (None, *found.labels) for i in found.worst(about, k=1)):
         alike = random_controls(found.attacked[number].pattern, words_from, seed)
-        measured = _measured(run, found, alike, insert_into, pair, f"random-{number}")
-        leans.append(leaning(run, found, number, measured, words_from))
+        drawn_for[number] = _measured(run, found, alike, insert_into, pair, f"random-{number}")
+        leans.append(leaning(run, found, number, drawn_for[number], words_from))
     found = replace(found, leans=tuple(each for each in leans if each))
-    return replace(found, controls=tuple(_controls(run, found, words_from, insert_into, pair)))
+    controls = drawn_for[found.worst(k=1)[0]] + _controls(run, found, words_from, insert_into, pair)
+    return replace(found, controls=tuple(controls))
 
 
 def _known(
@@ -227,13 +228,13 @@ def _measured(
 def _controls(
     run: Runner, found: Attack, words_from: Sequence[Example], insert_into: str, pair: bool
 ) -> list[Attacked]:
-    """Other words at the places of the worst pattern, and for each class a universal trigger."""
+    """Frequent words at the places of the worst pattern, and for each class a universal trigger."""
     from attattr.triggers.hotflip import universal_trigger
 
     tokenizer, seed = run.attributor.tokenizer, found.facts["seed"]
     worst = found.attacked[found.worst(k=1)[0]].pattern
     slots = pieces_of(worst, tokenizer, insert_into, pair)
-    planned = word_controls(worst, words_from, seed)
+    planned = [each for each in word_controls(worst, words_from, seed) if each.kind != "random"]
     selecting = found.purpose != REPORT
     for i in np.unique(found.gold[selecting]).tolist():
         run.tell(0, "searching a universal trigger")
