@@ -752,6 +752,8 @@ def test_the_page_is_closed_in_and_escapes_what_it_is_given(attack_file, files, 
         *(of for some in facts["worst"]["per_class"].values() for of in some),
     ]:
         of["per_class"] = {evil: 0.5, **of["per_class"]}
+    for by in (facts["worst"]["lost"], facts["luck"]["lost"], facts["luck"]["ahead"]):
+        by["per_class"][evil] = by["overall"]
     for control in facts["controls"]:
         control["report"]["per_class"] = {evil: 0.5, **control["report"]["per_class"]}
     facts["patterns"][0]["leaks"] = []
