@@ -6,7 +6,7 @@ import { type Columns, columns } from "./columns";
 import type { Data, Units } from "./data";
 import { siteName } from "./data";
 import { along, clipped, h, roving, textWidth } from "./dom";
-import { plain, quantity, signed } from "./format";
+import { count, plain, quantity, signed } from "./format";
 import { covers, type EdgeRef, inWindow, sameEdge, type Store } from "./state";
 
 const WIDE = 30; // pixels that an edge of width 1 takes
@@ -183,16 +183,8 @@ export function graphView(data: Data, store: Store, units: () => Units, sceneOf:
     });
     if (keep) groups.filter(({ ref }) => sameEdge(ref, keep)).node()?.focus();
 
-    ground
-      .selectAll("text.hidden")
-      .data(hidden ? [`${hidden} ${hidden === 1 ? "edge" : "edges"} outside the window`] : [])
-      .join("text")
-      .attr("class", "hidden")
-      .attr("x", left - 8)
-      .attr("y", 12)
-      .text((text) => text);
     drawFront(scene, cols, left, width, y, inside, name, at);
-    drawLegend(scene);
+    drawLegend(scene, hidden);
     canvas.dataset.empty = scene.marks.length ? "" : scene.empty;
     frame.dataset.hidden = String(hidden);
     frame.dataset.edges = String(scene.marks.length - reads.length);
@@ -272,7 +264,7 @@ export function graphView(data: Data, store: Store, units: () => Units, sceneOf:
   }
 
   /** How wide a round number is drawn. */
-  function drawLegend({ unit, scale }: Scene): void {
+  function drawLegend({ unit, scale }: Scene, hidden: number): void {
     const swatch = (kind: string, thick: number) => {
       const line = h("span", { class: `swatch ${kind}`, "aria-hidden": "true" });
       line.style.borderTopWidth = `${thick.toFixed(2)}px`;
@@ -283,6 +275,7 @@ export function graphView(data: Data, store: Store, units: () => Units, sceneOf:
       h("span", { class: "item" }, swatch("plus", thick), `${plain(unit, 6).replace(/\.?0+$/, "")} of the ${quantity(report)}`),
       h("span", { class: "item" }, swatch("minus", thick), "the same, against it"),
       h("span", { class: "item" }, swatch("none", THIN), `under half a percent of that scale, or a ${report.picture ? "patch" : "word"} carried on`),
+      ...(hidden ? [h("span", { class: "item" }, `${count(hidden, "edge")} outside the window`)] : []),
     );
   }
 
