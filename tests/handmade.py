@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from attattr.result.attribution import Attribution
+from attattr.result.generation import REPLY, Generation, Source, Span, Turn
 from attattr.result.values import Axis, Prediction, Site, Target, strongest
 
 
@@ -92,3 +93,27 @@ def pair(**changes) -> Attribution:
         }
         | changes
     )
+
+
+def generation(store: str = "edges", **changes) -> Generation:
+    """A chat of two turns, and a reply of two sentences."""
+    made = Generation(
+        prompt="system: a fine film. user: what is it?",
+        turns=(Turn("system", 8, 20), Turn("user", 27, 38)),
+        reply="fine film. good.",
+        stopped="end",
+        tokens=("fine", " film.", " good."),
+        token_log_probability=np.array([-0.5, -0.25, -1.0]),
+        sources=(Source("first", 8, 20, (2, 3, 4)), Source("second", 27, 38, (6, 7, 8))),
+        spans=(
+            Span("fine film.", 0, 10, (0, 2), -0.75, attribution(store, text=None)),
+            Span("good.", 11, 16, (2, 3), -1.0, attribution(store, text=None)),
+        ),
+        columns=("first", "second", REPLY),
+        score=np.array([[0.75, 0.25, np.nan], [-0.125, 0.0, 0.25]]),
+        effect=np.array([[0.5, 0.125, np.nan], [-0.25, -0.125, 0.125]]),
+        contrast=None,
+        options={"method": "gausslegendre", "n_steps": "auto", "baseline": "zero", "store": store},
+        model={"name": "handmade", "revision": None, "class": "None"},
+    )
+    return replace(made, **changes)

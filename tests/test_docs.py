@@ -34,7 +34,7 @@ def _examples(name: str) -> list[doctest.DocTest]:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings_do_what_they_say(name, tmp_path, monkeypatch):
-    """`result`, `folder` and `np` are there for every example."""
+    """`result`, `generation`, `folder` and `np` are there for every example."""
     monkeypatch.setenv("COLUMNS", "80")
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     said: list[str] = []
@@ -49,7 +49,9 @@ def test_examples_in_docstrings_do_what_they_say(name, tmp_path, monkeypatch):
         if any(not (ADAPTERS / each).is_dir() for each in needed):
             left_out += 1
             continue
-        test.globs |= {"result": handmade.attribution(), "folder": tmp_path, "np": np}
+        test.globs |= {
+            "result": handmade.attribution(), "generation": handmade.generation(), "folder": tmp_path, "np": np
+        }  # fmt: skip
         runner.run(test, out=said.append)
     assert not runner.failures, "".join(said)
     if left_out and not runner.tries:

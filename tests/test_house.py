@@ -22,14 +22,19 @@ FLOORS = (
     ("targets",),
     ("engine",),
     ("measure", "runs"),
-    ("heads", "triggers"),
+    ("generation", "heads", "triggers"),
     ("report",),
     ("page",),
     ("cli",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-# a result shows itself: the one import upwards, inside the functions that do
-SHOWN = {("result.attribution", "page.document"), ("result.several", "page.several")}
+# the imports upwards, inside the functions that do: a result shows itself, an Attributor explains what it writes
+SHOWN = {
+    ("result.attribution", "page.document"),
+    ("result.several", "page.several"),
+    ("result.generation", "page.generation"),
+    ("engine.attributor", "generation.explained"),
+}
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in ROOT.rglob("*.py")

@@ -49,6 +49,10 @@ if TYPE_CHECKING:
     from attattr.result.flow import FlowEdge as FlowEdge
     from attattr.result.flow import FlowSite as FlowSite
     from attattr.result.flow import build_flow as build_flow
+    from attattr.result.generation import Generation as Generation
+    from attattr.result.generation import Source as Source
+    from attattr.result.generation import SourceTable as SourceTable
+    from attattr.result.generation import Span as Span
     from attattr.result.several import Attributions as Attributions
     from attattr.result.tree import AttributionTree as AttributionTree
     from attattr.result.tree import Reach as Reach
@@ -99,6 +103,7 @@ _HOMES = {
     "runs.shard": ("Work",),
     "result.file": ("load",),
     "result.flow": ("Flow", "FlowEdge", "FlowSite", "build_flow"),
+    "result.generation": ("Generation", "Source", "SourceTable", "Span"),
     "result.tree": ("AttributionTree", "Reach", "TreeEdge", "build_tree", "merge_words", "receptive_field"),
     "triggers.mine": ("mine_triggers",),
 }

@@ -84,6 +84,19 @@ def encode(
     return made
 
 
+def encode_text(model: PreTrainedModel, tokenizer: Any, text: str, *, special: bool) -> Encoded:
+    """One whole text, never cut. special: whether the tokenizer puts its special tokens around it; a chat has
+    them in it.
+
+    Raises:
+        InputError: there is no tokenizer, the text is too long or makes no tokens.
+    """
+    encoder = _Encoder(model, tokenizer, truncate=False)
+    if not hasattr(tokenizer, "convert_ids_to_tokens"):
+        return encoder.encode(Example(text))  # says what is missing
+    return encoder._tokens(Example(text), (text,), add_special_tokens=special)
+
+
 def longest_input(model: PreTrainedModel, tokenizer: Any) -> int | None:
     """How many tokens an input may have; None: any number."""
     limits = [_positions(model), getattr(tokenizer, "model_max_length", None)]
@@ -148,14 +161,14 @@ class _Encoder:
         texts = (example.text,) if example.text_pair is None else (example.text, example.text_pair)
         return self._tokens(example, texts)
 
-    def _tokens(self, example: Example, texts: Sequence[str]) -> Encoded:
-        made = self.tokenizer(*texts, verbose=False)
+    def _tokens(self, example: Example, texts: Sequence[str], **options: Any) -> Encoded:
+        made = self.tokenizer(*texts, verbose=False, **options)
         length = len(made["input_ids"])
         truncated = self.longest is not None and length > self.longest
         if truncated:
             if not self.truncate:
                 raise InputError(f"the text has {length} tokens, but the model takes {self.longest} at most")
-            made = self.tokenizer(*texts, truncation=True, max_length=self.longest, verbose=False)
+            made = self.tokenizer(*texts, truncation=True, max_length=self.longest, verbose=False, **options)
         ids = list(made["input_ids"])
         if not ids:
             raise InputError(f"the tokenizer makes no tokens of {example.text!r}")

@@ -30,20 +30,24 @@ from attattr.engine import memory
 from attattr.engine.batch import Batch
 from attattr.engine.batches import check_padding, collating, dense_bytes, length, plan
 from attattr.engine.capture import Capture
+from attattr.engine.integral import Integral
 from attattr.engine.job import Job
 from attattr.engine.options import Options
+from attattr.engine.recording import Call
 from attattr.engine.structure import without_wrapper
 from attattr.errors import ImpossibleError, InputError
 from attattr.models import identity
 from attattr.models.heads import explainable
 from attattr.models.loading import ModelInfo, load
 from attattr.result.attribution import Attribution
+from attattr.result.generation import Generation
 from attattr.result.several import Attributions
 from attattr.targets import kinds
 
 Input = str | tuple[str, str] | Mapping[str, Any] | Example | Encoded
 LONGEST_DENSE = 512  # tokens up to which store="auto" keeps every score
 Then = Callable[[Batch, list[Attribution]], None]
+Seen = Callable[[Call, Integral, list[Encoded]], None]
 
 
 class Attributor:
@@ -199,6 +203,24 @@ class Attributor:
         warn(ordered)
         return ordered[0] if single else ordered
 
+    def attribute_generation(self, prompt: Any, **options: Any) -> Generation:
+        """Why a language model writes what it writes, and which parts of the prompt each span rests on.
+
+        >>> lm = Attributor.from_pretrained("folder/of/a/chat-model")  # doctest: +SKIP
+        >>> made = lm.attribute_generation([{"role": "user", "content": "…"}])  # doctest: +SKIP
+        >>> made.reply, made.spans[0].attribution, made.per_source()  # doctest: +SKIP
+
+        The prompt is a text, taken as it is, or a chat: a list of {"role", "content"}. Options: continuation,
+        max_new_tokens, seed, spans, sources, contrast, progress, and how to attribute, as
+        `generation.explained.attribute_generation` lists them. What is computed: docs/generation.md.
+
+        Raises:
+            InputError: as `attribute`; or as listed there.
+        """
+        from attattr.generation.explained import attribute_generation
+
+        return attribute_generation(self, prompt, **options)
+
     def attributed(
         self,
         examples: Sequence[Example] | Sequence[Encoded],
@@ -210,8 +232,12 @@ class Attributor:
         keep_going: bool = False,
         progress: asked.Progress | None = None,
         then: Then | None = None,
+        seen: Seen | None = None,
     ) -> list[Attribution | ImpossibleError]:
         """As `attribute`, of checked options and without its warnings.
+
+        seen: called with each site's attention call and integral, and the inputs of its batch, while all
+        scores can be had of it.
 
         Where an input cannot be attributed even alone, its error stands in the place of a result. The
         inputs after it are attributed all the same (`keep_going`), or are not there. other: an input, or one
@@ -239,7 +265,7 @@ class Attributor:
             check_padding(capture, [[encoded[i] for i in batch] for batch in batches], collate)
             for number, batch in enumerate(batches):
                 tell = _within(progress, number, len(batches))
-                job = Job(self, capture, options, collate, tell, then or (lambda batch, results: None))
+                job = Job(self, capture, options, collate, tell, then or _nothing, seen or _nothing)
                 found = job.run([encoded[i] for i in batch], [wishes[i] for i in batch])
                 results |= dict(zip(batch, found, strict=True))
                 if not keep_going and any(isinstance(each, ImpossibleError) for each in found):
@@ -255,6 +281,9 @@ class Attributor:
                     f"{error} (a tuple is one target for every input, a difference: give a list for one each)"
                 ) from error
             raise
+
+
+def _nothing(*facts: Any) -> None: ...
 
 
 def _versions(changes: Any) -> Any:

@@ -15,9 +15,10 @@ from attattr.engine.batch import Batch, Collate, beside, opened
 from attattr.engine.batches import length, rows_within_budget
 from attattr.engine.capture import Capture
 from attattr.engine.collect import sites_of
-from attattr.engine.integral import integrate_site
+from attattr.engine.integral import Integral, integrate_site
 from attattr.engine.memory import out_of_memory
 from attattr.engine.options import Options
+from attattr.engine.recording import Call
 from attattr.errors import ImpossibleError, InputError
 from attattr.result.attribution import Attribution
 from attattr.result.values import Site
@@ -37,6 +38,7 @@ class Job:
     collate: Collate
     progress: Progress
     then: Callable[[Batch, list[Attribution]], None]
+    seen: Callable[[Call, Integral, list[Encoded]], None]
 
     def run(
         self, encoded: list[Encoded], wishes: list[kinds.Wish], rows: int | None = None
@@ -86,6 +88,7 @@ class Job:
                 stages=self.options.stages, tol=self.options.tol,
                 baseline=self.options.baseline if other is None else other.site(number),
             )  # fmt: skip
+            self.seen(call, integral, encoded)
             for of, site in zip(
                 sites, sites_of(call, integral, axes, widths, self.options.store), strict=True
             ):

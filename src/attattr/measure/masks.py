@@ -6,7 +6,7 @@ multiplied by 0, and nothing is normalised again. Shapes: L sites, H heads, q qu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -180,17 +180,24 @@ def measure(
         return float(batch.value), under(batch, masks, tell)
 
 
-def under(batch: Batch, masks: Sequence[Mask], tell: asked.Progress) -> np.ndarray:
-    """F of a batch of one input under each mask, (M,). Raises: as `masked_forward`."""
+def under(
+    batch: Batch,
+    masks: Sequence[Mask],
+    tell: asked.Progress,
+    read: Callable[[Any, Tensor], Tensor] | None = None,
+) -> np.ndarray:
+    """F of a batch of one input under each mask, (M,); or what `read` reads from outputs as the objective does
+    F, (M, …). Raises: as `masked_forward`."""
+    read = read or batch.objective
     # a mask of edges holds weights and factors of every head besides what the budget counts
     at_once = max(1, batch.rows_at_once // 2)
-    values: list[float] = []
+    values: list[Any] = []
     for first in range(0, len(masks), at_once):
         some = masks[first : first + at_once]
         repeated = {name: value.repeat_interleave(len(some), 0) for name, value in batch.inputs.items()}
         outputs = masked_forward(batch.capture, batch.recording, repeated, some)
         rows = torch.zeros(len(some), dtype=torch.long, device=batch.value.device)
         with torch.no_grad():
-            values += batch.objective(outputs, rows).tolist()
+            values += read(outputs, rows).tolist()
         tell(len(values), len(masks), "")
     return np.array(values)

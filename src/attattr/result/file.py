@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from attattr import asked
 from attattr.disk.checked import parse
 from attattr.disk.tensors import contents, digest
 from attattr.errors import FileFormatError, MissingFileError
-from attattr.result.attribution import Attribution
-from attattr.result.stored import attribution
-from attattr.result.written import DIGEST, FORMAT_VERSION, KEY
+from attattr.result.stored import attribution, generation
+from attattr.result.written import DIGEST, FORMAT_VERSION, GENERATION, GENERATION_FORMAT_VERSION, KEY
+
+# by the kind that a file names: the version that is read, and how
+KINDS: dict[Any, tuple[str, Callable[..., Any]]] = {
+    None: (FORMAT_VERSION, attribution),
+    GENERATION: (GENERATION_FORMAT_VERSION, generation),
+}
 
 
-def load(path: str | Path) -> Attribution:
-    """Read what `Attribution.save` wrote.
+def load(path: str | Path) -> Any:
+    """Read what `Attribution.save` or `Generation.save` wrote: an `Attribution`, or a `Generation`.
 
     >>> result.save(folder / "fine.attattr")
     >>> load(folder / "fine.attattr").prediction.label
@@ -33,13 +40,14 @@ def load(path: str | Path) -> Attribution:
             if KEY not in metadata:
                 raise FileFormatError(f"'{path}' is a safetensors file, but not one of attattr's results")
             facts = parse(metadata[KEY])
-            if facts["version"] != FORMAT_VERSION:
+            version, read = KINDS[facts["kind"] if "kind" in facts else None]
+            if facts["version"] != version:
                 raise FileFormatError(
-                    f"'{path}' has format {facts['version']}, this attattr reads {FORMAT_VERSION}: upgrade it"
+                    f"'{path}' has format {facts['version']}, this attattr reads {version}: upgrade it"
                 )
             if metadata.get(DIGEST) != digest(metadata[KEY], arrays):
                 raise ValueError("its checksum differs")
-            return attribution(facts, arrays)
+            return read(facts, arrays)
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise FileFormatError(
             f"'{path}' is not a whole attattr result (cut short, damaged or something else): {error}"

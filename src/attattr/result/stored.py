@@ -1,4 +1,4 @@
-"""The facts and arrays of a result's file as an `Attribution`; whatever its methods rely on is checked here.
+"""The facts and arrays of a file as an `Attribution` or a `Generation`; whatever its methods rely on is checked here.
 
 Everything here raises ValueError, and shapes are compared before room is made for an array.
 """
@@ -8,16 +8,17 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, Field
 
 from attattr.disk.checked import shaped
-from attattr.disk.tensors import Stored
+from attattr.disk.tensors import Stored, Whole
 from attattr.result import picture
 from attattr.result.attribution import Attribution
 from attattr.result.counterfactual import Counterfactual
+from attattr.result.generation import Generation, Source, Span, Turn
 from attattr.result.values import Axis, Edges, Prediction, Site, Target
 from attattr.result.written import ARRAYS, EDGES
 
@@ -54,6 +55,29 @@ class _Facts(BaseModel):
     picture: str | None = None  # base64; files from before have none
 
 
+class _SpanFacts(BaseModel):
+    text: str
+    start: Whole
+    end: Whole
+    tokens: tuple[Whole, Whole]
+    log_probability: float
+    attribution: dict[str, Any]
+
+
+class _GenerationFacts(BaseModel):
+    prompt: str
+    turns: tuple[Turn, ...]
+    reply: str
+    stopped: Literal["end", "length", "given"]
+    tokens: tuple[str, ...]
+    sources: tuple[Source, ...]
+    spans: Annotated[list[_SpanFacts], Field(min_length=1)]
+    columns: tuple[str, ...]
+    contrast: _SpanFacts | None
+    options: dict[str, Any]
+    model: dict[str, Any]
+
+
 def attribution(facts: Any, arrays: Mapping[str, Stored]) -> Attribution:
     """The result that a file's JSON and arrays describe.
 
@@ -79,6 +103,32 @@ def attribution(facts: Any, arrays: Mapping[str, Stored]) -> Attribution:
     text = known.picture
     seen = None if text is None else picture.checked(base64.b64decode(text, validate=True))
     return Attribution(**dict(known) | {"sites": tuple(sites), "picture": seen})
+
+
+def generation(facts: Any, arrays: Mapping[str, Stored]) -> Generation:
+    """The generation that a file's JSON and arrays describe. Raises: as `attribution`."""
+    known = shaped(_GenerationFacts, facts)
+    explained = [*known.spans, *([known.contrast] if known.contrast else [])]
+    spans = []
+    for number, span in enumerate(explained):
+        first, end = span.tokens
+        if number < len(known.spans) and not (
+            first < end <= len(known.tokens) and span.start <= span.end <= len(known.reply)
+        ):
+            raise ValueError(f"its span {number} is not in its reply")
+        own = f"{number}."
+        held = {name.removeprefix(own): array for name, array in arrays.items() if name.startswith(own)}
+        spans.append(Span(**dict(span) | {"attribution": attribution(span.attribution, held)}))
+    for part in (*known.turns, *known.sources):
+        if not 0 <= part.start <= part.end <= len(known.prompt):
+            raise ValueError("its turns and sources are not in its prompt")
+    if known.columns[: len(known.sources)] != tuple(source.name for source in known.sources):
+        raise ValueError("its columns are not its sources")
+    shape = (len(known.spans), len(known.columns))
+    sizes = {"token_log_probability": (len(known.tokens),), "score": shape, "effect": shape}
+    found = {name: _read(name, arrays[name], size) for name, size in sizes.items()}
+    own_spans, contrast = tuple(spans[: len(known.spans)]), spans[-1] if known.contrast else None
+    return Generation(**dict(known) | found | {"spans": own_spans, "contrast": contrast})
 
 
 def _held(number: int, arrays: Mapping[str, Stored]) -> set[str]:

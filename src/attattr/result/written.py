@@ -1,6 +1,6 @@
-"""An attribution written: as one file that `file.load` reads again, or as plain JSON values.
+"""An attribution or a generation written: as one file that `file.load` reads again, or as plain JSON values.
 
-Both are described in docs/schema.md. Never pickle: a file from a stranger can be opened.
+They are described in docs/schema.md and docs/generation.md. Never pickle: a file from a stranger can be opened.
 """
 
 from __future__ import annotations
@@ -22,10 +22,15 @@ from attattr.result.values import Axis, Edges
 
 if TYPE_CHECKING:
     from attattr.result.attribution import Attribution
+    from attattr.result.generation import Generation, Span
 
 FORMAT_VERSION = "1"  # of files
 SCHEMA_VERSION = "1"  # of to_json
+GENERATION = "generation"  # the kind of a file that holds one; one of an attribution has none
+GENERATION_FORMAT_VERSION = "1"
+GENERATION_SCHEMA_VERSION = "1"
 ARRAYS = ("scores", "attention", "head_sum", "head_max", "head_abs", "query_sum", "key_sum")
+GENERATION_ARRAYS = ("token_log_probability", "score", "effect")
 EDGES = tuple(field.name for field in fields(Edges))
 KEY, DIGEST = "attattr", "sha256"  # entries of the safetensors metadata
 
@@ -36,29 +41,62 @@ def save(result: Attribution, path: str | Path) -> None:
     Raises:
         OSError: the folder is not there, not writable or full.
     """
+    _write(path, _facts(result) | {"version": FORMAT_VERSION}, _arrays(result))
+
+
+def save_generation(made: Generation, path: str | Path) -> None:
+    """Write a generation: each span's attribution as in a file of its own, its arrays as SPAN.NAME.
+
+    Raises:
+        OSError: the folder is not there, not writable or full.
+    """
+    arrays = {name: getattr(made, name) for name in GENERATION_ARRAYS}
+    spans = []
+    for number, span in enumerate(made.explained):
+        arrays |= {f"{number}.{name}": array for name, array in _arrays(span.attribution).items()}
+        spans.append(vars(span) | {"attribution": _facts(span.attribution)})
+    facts = {
+        "version": GENERATION_FORMAT_VERSION,
+        "kind": GENERATION,
+        **{name: value for name, value in vars(made).items() if name not in (*GENERATION_ARRAYS, "spans")},
+        "turns": [vars(turn) for turn in made.turns],
+        "sources": [vars(source) for source in made.sources],
+        "spans": spans[: len(made.spans)],
+        "contrast": spans[-1] if made.contrast is not None else None,
+    }
+    _write(path, facts, arrays)
+
+
+def _write(path: str | Path, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     path = asked.path(path, "the file of a result")
+    text = json.dumps(facts)
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    files.write(path, to_bytes(arrays, {KEY: text, DIGEST: digest(text, arrays)}))
+
+
+def _arrays(result: Attribution) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
-    sites = []
     for number, site in enumerate(result.sites):
         for name in ARRAYS:
             if getattr(site, name) is not None:
                 arrays[f"{number}.{name}"] = getattr(site, name)
         for name in EDGES if site.edges is not None else ():
             arrays[f"{number}.edges.{name}"] = getattr(site.edges, name)
-        sites.append(
-            {f.name: getattr(site, f.name) for f in fields(site) if f.name not in (*ARRAYS, "edges")}
-        )
-    facts = {f.name: getattr(result, f.name) for f in fields(result)} | {
-        "version": FORMAT_VERSION,
+    return arrays
+
+
+def _facts(result: Attribution) -> dict[str, Any]:
+    sites = [
+        {f.name: getattr(site, f.name) for f in fields(site) if f.name not in (*ARRAYS, "edges")}
+        for site in result.sites
+    ]
+    return {f.name: getattr(result, f.name) for f in fields(result)} | {
         "axes": {name: asdict(axis) for name, axis in result.axes.items()},
         "prediction": asdict(result.prediction),
         "target": asdict(result.target),
         "sites": sites,
         "picture": None if result.picture is None else base64.b64encode(result.picture).decode(),
     }
-    text = json.dumps(facts)
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    files.write(path, to_bytes(arrays, {KEY: text, DIGEST: digest(text, arrays)}))
 
 
 def to_json(result: Attribution, top: int) -> dict[str, Any]:
@@ -106,22 +144,60 @@ def to_json(result: Attribution, top: int) -> dict[str, Any]:
                 for site in result.sites
             ],
             "left_out": list(result.left_out),
-            "edges": [
-                {
-                    "site": edge.site,
-                    "name": edge.name,
-                    "head": edge.head,
-                    "query": edge.query,
-                    "key": edge.key,
-                    "score": edge.score,
-                    "attention": edge.attention,
-                }
-                for edge in result.top_edges(top)
-            ]
-            if has_edges
-            else None,
+            "edges": _edges(result, top) if has_edges else None,
         }
     )
+
+
+def generation_to_json(made: Generation, top: int) -> dict[str, Any]:
+    """See `Generation.to_json`."""
+    return _strict(
+        {
+            "schema_version": GENERATION_SCHEMA_VERSION,
+            "model": dict(made.model),
+            "options": dict(made.options),
+            "prompt": made.prompt,
+            "turns": [vars(turn) for turn in made.turns],
+            "reply": made.reply,
+            "stopped": made.stopped,
+            "tokens": made.tokens,
+            "token_log_probability": made.token_log_probability.tolist(),
+            "value": made.value,
+            "worst_gap": made.worst_gap,
+            "sources": [
+                vars(source) | {"text": made.prompt[source.start : source.end]} for source in made.sources
+            ],
+            "columns": made.columns,
+            "spans": [
+                _span(span, top) | {"score": score, "effect": effect, "correlation": correlation}
+                for span, score, effect, correlation in zip(
+                    made.spans, made.score.tolist(), made.effect.tolist(),
+                    made.per_source().correlation.tolist(), strict=True,
+                )
+            ],
+            "contrast": None if made.contrast is None else _span(made.contrast, top),
+        }
+    )  # fmt: skip
+
+
+def _span(span: Span, top: int) -> dict[str, Any]:
+    result = span.attribution
+    return {
+        "text": span.text,
+        "start": span.start,
+        "end": span.end,
+        "tokens": span.tokens,
+        "log_probability": span.log_probability,
+        "worst_gap": result.worst_gap,
+        "sites": len(result.sites),
+        "not_converged": [site.name for site in result.sites if not site.converged],
+        "edges": _edges(result, top) if all(s.scores is not None or s.edges for s in result.sites) else None,
+    }
+
+
+def _edges(result: Attribution, top: int) -> list[dict[str, Any]]:
+    names = ("site", "name", "head", "query", "key", "score", "attention")
+    return [{name: getattr(edge, name) for name in names} for edge in result.top_edges(top)]
 
 
 def _axis_facts(axis: Axis) -> dict[str, Any]:

@@ -50,12 +50,14 @@ def labels_of(model: PreTrainedModel) -> list[str]:
 
 def parse(target: Any, output: str | None, model: PreTrainedModel, tokenizer: Any) -> Wish:
     """A user's target as a wish, by the model's head (docs/targets.md); a callable F(outputs) -> (batch,)
-    is one for any.
+    is one for any. What is a wish already stays one.
 
     Raises:
         InputError: an unknown label (the message lists the known ones) or output.
     """
     gives = reading(model)
+    if isinstance(target, Wish):
+        return replace(target, head=gives)
     if callable(target):
         output = "value" if output is None else choice(output, "output", OUTPUTS)
         return Wish("callable", (), getattr(target, "__name__", "callable"), output, target, head=gives)

@@ -58,8 +58,9 @@ def placed(wish: Wish, encoded: Encoded, tokenizer: Any) -> Wish:
 
 
 def extend(encoded: Encoded, wish: Wish, tokenizer: Any) -> Encoded:
-    """The input with all tokens of a continuation but the last behind it (teacher forcing)."""
-    added = list(wish.index[:-1]) if wish.kind == "continuation" else []
+    """The input with all tokens of a continuation but the last behind it (teacher forcing), unless they
+    are there and the wish says where."""
+    added = list(wish.index[:-1]) if wish.kind == "continuation" and not wish.at else []
     if not added:
         return encoded
     name, axis = ("input_ids", "input")
@@ -100,7 +101,7 @@ def answered(
     wish: Wish, scores: Tensor, encoded: Encoded, model: PreTrainedModel, tokenizer: Any
 ) -> tuple[Wish, Prediction]:
     steps = len(wish.index) if wish.kind == "continuation" else 1
-    first = read_length(encoded) - steps
+    first = wish.at[0] if wish.at else read_length(encoded) - steps
     prediction = likeliest(scores[first].softmax(-1), tokenizer)
     wish = filled(wish, prediction, first)
     if steps > 1:

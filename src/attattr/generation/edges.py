@@ -1,0 +1,102 @@
+"""The edges by which a source is read: what their scores add up to; and a mask without the source's keys.
+
+An edge counts if its key is of the source and its query is not, or is a position from which the span is
+predicted. An edge within a source only moves what stands at its own positions, which counts where it is read.
+Shapes: B spans, K sources, q queries, k keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from attattr.data.encoding import Encoded
+from attattr.engine.integral import Integral
+from attattr.engine.recording import Call, Recording
+from attattr.errors import UnsupportedModelError
+from attattr.measure.masks import Mask
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One span as an input of the engine."""
+
+    encoded: Encoded
+    sources: Sequence[tuple[str, tuple[int, ...]]]  # the axis and the positions of each source; maybe none
+    axis: str  # that the span is predicted on
+    predicting: range  # positions from which it is
+
+
+@dataclass
+class Sums:
+    """What the edges to each source add up to, site by site, as the engine shows them."""
+
+    spans: Sequence[Asked]
+    found: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)  # span → site → (K,)
+
+    def __call__(self, call: Call, integral: Integral, encoded: list[Encoded]) -> None:
+        query_axis, key_axis = axes_of(call, encoded[0])
+        number = {id(span.encoded): i for i, span in enumerate(self.spans)}
+        which = [number[id(each)] for each in encoded]
+        keys = _members(call, [self.spans[i] for i in which], key_axis, call.key.shape[2])
+        queries = _members(call, [self.spans[i] for i in which], query_axis, call.query.shape[2])
+        for row, i in enumerate(which):
+            if self.spans[i].axis == query_axis:
+                queries[row, :, list(self.spans[i].predicting)] = 0
+        if query_axis != key_axis:
+            queries.zero_()
+        sums = torch.zeros(keys.shape[:2], dtype=integral.mean.dtype, device=keys.device)
+        keys = keys.to(sums)
+        for block, _, scores in integral.attention.scores(integral.mean):
+            read = scores.sum(1) @ keys.transpose(1, 2)  # (B, those queries, K)
+            sums += (read * (1 - queries[:, :, block]).to(read).transpose(1, 2)).sum(1)
+        for row, i in enumerate(which):
+            self.found.setdefault(i, {})[call.name] = sums[row].double().cpu().numpy()
+
+    def score(self) -> np.ndarray:
+        """(B, K), over all sites; NaN where a span has no such source."""
+        every = np.array([np.sum(list(self.found[i].values()), axis=0) for i in range(len(self.spans))])
+        there = np.array([[bool(positions) for _, positions in span.sources] for span in self.spans])
+        return np.where(there, every, np.nan)
+
+
+def axes_of(call: Call, encoded: Encoded) -> tuple[str, str]:
+    """The axes of a call's queries and keys.
+
+    Raises:
+        UnsupportedModelError: they are no tokens.
+    """
+    decoder = "output" if "output" in encoded.axes and call.kind != "encoder_self" else "input"
+    axes = decoder, decoder if call.kind == "decoder_self" else "input"
+    for axis, length in zip(axes, (call.query.shape[2], call.key.shape[2]), strict=True):
+        if length != len(encoded.axes[axis].tokens):
+            raise UnsupportedModelError(
+                f"the attention of {call.name} runs over {length} positions that are not the "
+                f"{len(encoded.axes[axis].tokens)} tokens: no source can be found among them"
+            )
+    return axes
+
+
+def _members(call: Call, spans: Sequence[Asked], axis: str, length: int) -> torch.Tensor:
+    """(B, K, length): 1 where a token on that axis is of the source."""
+    found = torch.zeros(len(spans), len(spans[0].sources), length, device=call.query.device)
+    for row, span in enumerate(spans):
+        for k, (of, positions) in enumerate(span.sources):
+            if of == axis:
+                found[row, k, list(positions)] = 1
+    return found
+
+
+def without(recording: Recording, encoded: Encoded, axis: str, positions: Sequence[int]) -> Mask:
+    """No query looks at these tokens, at any site, in any head."""
+    edges = {}
+    for site, number in enumerate(recording.sites):
+        call = recording.site(number)
+        if axes_of(call, encoded)[1] == axis:
+            kept = torch.ones(call.key.shape[2], device=call.query.device)
+            kept[list(positions)] = 0
+            edges[site] = kept.expand(1, call.query.shape[2], -1)  # a view: takes no room
+    return Mask(edges=edges)

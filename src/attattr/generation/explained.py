@@ -1,0 +1,245 @@
+"""Why a language model wrote what it wrote, span by span, and what it took it from (docs/generation.md).
+
+1. `prompt.read_prompt`       a text or a chat as the model reads it
+2. `reply.written`, `given`   the reply, with the key–value cache
+3. `spans.cut`                the reply in spans, each a row of one call of `Attributor.attributed`:
+                              F is Σ log p of its tokens, given the prompt and the reply before them
+4. `edges.Sums`               what the edges by which each source is read add up to: they nominate
+5. `_effects`                 F without each source: that measures; one forward a source, for all spans
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attattr import asked
+from attattr.data.encoding import Encoded
+from attattr.engine.attributor import warn
+from attattr.engine.batch import opened
+from attattr.engine.batches import collating, rows_within_budget
+from attattr.engine.capture import Capture
+from attattr.engine.options import Options
+from attattr.errors import ImpossibleError, InputError
+from attattr.generation import reply as replies
+from attattr.generation import sources as parts
+from attattr.generation import spans as cutting
+from attattr.generation.edges import Asked, Sums, without
+from attattr.generation.prompt import Prompt, read_prompt
+from attattr.generation.reply import Reply
+from attattr.measure.masks import under
+from attattr.result.attribution import Attribution
+from attattr.result.generation import REPLY, Generation, Source, Span
+from attattr.targets.objective import Wish, checked_logits, in_full
+
+if TYPE_CHECKING:
+    from attattr.engine.attributor import Attributor
+
+MEASURED = 32  # sources up to which each is taken out
+STRONGEST = 16  # of more, so many of each span's strongest
+NEW_TOKENS = 128
+
+
+def attribute_generation(
+    attributor: Attributor,
+    prompt: Any,
+    *,
+    continuation: str | None = None,
+    max_new_tokens: int = NEW_TOKENS,
+    seed: int | None = None,
+    spans: Any = None,
+    sources: Any = None,
+    contrast: str | None = None,
+    method: str = "gausslegendre",
+    n_steps: int | str = "auto",
+    tol: float = 1e-3,
+    baseline: str = "zero",
+    internal_batch_size: int | None = None,
+    store: str = "edges",
+    progress: asked.Progress | None = None,
+) -> Generation:
+    """Why a language model writes what it writes, and which parts of the prompt each span rests on.
+
+    Args:
+        prompt: a text, taken as it is; or a chat, a list of {"role", "content"}, in the model's template.
+        continuation: a reply that is given; None: the model writes one, of at most max_new_tokens, the
+            likeliest token each time, or drawn at random with a seed.
+        spans: "sentence" (None), "whole", "token", or a list of (start, end), characters of the reply.
+        sources: name → a text that stands in the prompt, or (start, end), characters of `Generation.prompt`;
+            None: the turns of a chat; the paragraphs of a text, or of a single turn.
+        contrast: another whole reply: score and effect are differences, F is log p of the reply − log p of it.
+        method, n_steps, tol, baseline, internal_batch_size, store: as of `Attributor.attribute`.
+        progress: called with (done, in all, what is being done).
+
+    Raises:
+        InputError: a model that writes no text, or has no chat template; an empty prompt; a reply of no tokens,
+            or of more than the model takes; sources that overlap or are not in the prompt; an option that
+            cannot be used.
+        UnsupportedModelError: the attention cannot be intercepted, or not cut at tokens.
+    """
+    tell = asked.progress(progress)
+    options = Options(
+        output=None, method=method, n_steps=n_steps, tol=tol, baseline=baseline,
+        internal_batch_size=internal_batch_size, layers=None, store=store,
+    )  # fmt: skip
+    max_new_tokens = asked.whole(max_new_tokens, "max_new_tokens", 1)
+    seed = None if seed is None else asked.seed(seed)
+    if seed is not None and continuation is not None:
+        raise InputError("the continuation is given, and a seed draws one: leave the seed out")
+    spans = spans if spans is not None else "sentence" if contrast is None else "whole"
+    if contrast is not None and spans != "whole":
+        raise InputError("a contrast is another whole reply: it goes with spans='whole'")
+    model, tokenizer = attributor.model, attributor.tokenizer
+    read = read_prompt(model, tokenizer, prompt)
+    found = parts.find(read, sources)
+    other = None if contrast is None else replies.given(model, tokenizer, read, contrast)
+    if continuation is not None:
+        reply = replies.given(model, tokenizer, read, continuation)
+    else:
+        reply = replies.written(model, tokenizer, read, max_new_tokens, seed, tell)
+        if reply.stopped == "length":
+            warnings.warn(
+                f"the reply was cut at {len(reply.ids)} tokens, before the model was done: give more "
+                "max_new_tokens, or a shorter prompt",
+                stacklevel=3,
+            )
+    mine = _explained(attributor, read, reply, spans, found, options, tell)
+    against = None if other is None else _explained(attributor, read, other, "whole", found, options, tell)
+    return _made(attributor, read, reply, found, mine, against, options, seed)
+
+
+@dataclass(frozen=True)
+class _Explained:
+    """A reply's spans; score and effect of each of their sources, (S, N + 1), the last the reply so far."""
+
+    spans: tuple[Span, ...]
+    logs: np.ndarray  # (T,) log p of the reply's tokens
+    score: np.ndarray
+    effect: np.ndarray
+
+
+def _explained(
+    attributor: Attributor, prompt: Prompt, reply: Reply, spans: Any, sources: Sequence[Source],
+    options: Options, tell: asked.Progress,
+) -> _Explained:  # fmt: skip
+    encoded, axis, first = replies.extended(prompt, reply, attributor.tokenizer)
+    places = cutting.cut(reply.text, reply.offsets, spans)
+    rows = [
+        Asked(
+            encoded=replace(encoded),
+            sources=[
+                *(("input", source.tokens) for source in sources),
+                (axis, tuple(range(first + 1, first + 1 + a))),
+            ],
+            axis=axis,
+            predicting=range(first + a, first + b),
+        )
+        for _, _, (a, b) in places
+    ]
+    wishes = [
+        Wish(
+            "continuation", reply.ids[a:b], reply.text[start:end], "log_probability", at=tuple(row.predicting)
+        )
+        for (start, end, (a, b)), row in zip(places, rows, strict=True)
+    ]
+    sums = Sums(rows)
+    results = attributor.attributed(
+        [row.encoded for row in rows], wishes, options, seen=sums,
+        progress=lambda done, total, _: tell(done, total, "attributing"),
+    )  # fmt: skip
+    attributions = _possible(results)
+    warn(attributions)
+    score = sums.score()
+    logs, effect = _effects(attributor, encoded, reply, first, rows, score, options, tell)
+    made = tuple(
+        Span(reply.text[start:end], start, end, (a, b), result.target.value, result)
+        for (start, end, (a, b)), result in zip(places, attributions, strict=True)
+    )
+    return _Explained(made, logs, score, effect)
+
+
+def _possible(results: Sequence[Attribution | ImpossibleError]) -> list[Attribution]:
+    found = []
+    for result in results:
+        if isinstance(result, ImpossibleError):
+            raise result
+        found.append(result)
+    return found
+
+
+def _effects(
+    attributor: Attributor, encoded: Encoded, reply: Reply, first: int, rows: Sequence[Asked], score: np.ndarray,
+    options: Options, tell: asked.Progress,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """log p of the reply's tokens, (T,), and F − F without each source of each span, (S, N + 1)."""
+    model, tokenizer = attributor.model, attributor.tokenizer
+    at = range(first, first + len(reply.ids))
+    wish = Wish("continuation", reply.ids, reply.text, "log_probability", at=tuple(at), head="tokens")
+
+    def read(outputs: Any, _: Tensor) -> Tensor:
+        """log p of each of the reply's tokens, (R, T)."""
+        logs = in_full(checked_logits(outputs)[:, at.start : at.stop]).log_softmax(-1)
+        ids = torch.tensor(reply.ids, device=logs.device)
+        return logs.gather(2, ids.expand(len(logs), -1)[:, :, None])[:, :, 0]
+
+    # the same tokens taken out are one forward, whichever spans ask for it
+    cells: dict[tuple[str, tuple[int, ...]], list[tuple[int, int]]] = {}
+    for s, row in enumerate(rows):
+        for k in _worth_measuring(score[s]):
+            cells.setdefault(row.sources[k], []).append((s, k))
+    with Capture(model) as capture, collating(model, tokenizer, [encoded]) as collate:
+        at_once = options.internal_batch_size or rows_within_budget(model, [encoded])
+        batch, _ = opened(capture, tokenizer, collate, [encoded], [wish], at_once)
+        clean = np.array(read(batch.recording.outputs, batch.value).tolist())[0]
+        masks = [without(batch.recording, encoded, *tokens) for tokens in cells]
+        found = under(batch, masks, lambda done, total, _: tell(done, total, "taking out"), read)
+    effect = np.full(score.shape, np.nan)
+    for logs, asked_by in zip(found, cells.values(), strict=True):
+        for s, k in asked_by:
+            a, b = (place - first for place in (rows[s].predicting.start, rows[s].predicting.stop))
+            effect[s, k] = (clean - logs)[a:b].sum()
+    return clean, effect
+
+
+def _worth_measuring(score: np.ndarray) -> list[int]:
+    """The sources of one span that are taken out: all, or of many the strongest."""
+    there = np.flatnonzero(~np.isnan(score))
+    if len(there) <= MEASURED:
+        return there.tolist()
+    return sorted(there[np.argsort(-np.abs(score[there]), kind="stable")[:STRONGEST]].tolist())
+
+
+def _made(
+    attributor: Attributor, prompt: Prompt, reply: Reply, sources: tuple[Source, ...], mine: _Explained,
+    against: _Explained | None, options: Options, seed: int | None,
+) -> Generation:  # fmt: skip
+    columns = tuple(source.name for source in sources)
+    if not np.isnan(mine.score[:, -1]).all():
+        columns += (REPLY,)
+    score, effect = mine.score[:, : len(columns)], mine.effect[:, : len(columns)]
+    if against is not None:
+        score, effect = score - against.score[:, : len(columns)], effect - against.effect[:, : len(columns)]
+    tokenizer = attributor.tokenizer
+    how = {name: value for name, value in asdict(options).items() if name not in ("output", "layers")}
+    return Generation(
+        prompt=prompt.text,
+        turns=prompt.turns,
+        reply=reply.text,
+        stopped=reply.stopped,
+        tokens=tuple(tokenizer.decode([token]) for token in reply.ids),
+        token_log_probability=mine.logs,
+        sources=sources,
+        spans=mine.spans,
+        columns=columns,
+        score=np.ascontiguousarray(score),
+        effect=np.ascontiguousarray(effect),
+        contrast=None if against is None else against.spans[0],
+        options=how | {"seed": seed},
+        model=attributor.facts,
+    )

@@ -1,0 +1,140 @@
+"""The reply: written by the model, or given; its tokens and the characters of each."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from attattr import asked
+from attattr.data.encoding import Encoded, longest_input
+from attattr.engine.batches import collating
+from attattr.engine.capture import Capture
+from attattr.errors import InputError
+from attattr.generation.prompt import Prompt, offsets_of
+from attattr.models.quiet import quiet
+from attattr.targets import tokens
+from attattr.targets.objective import Wish
+
+
+@dataclass(frozen=True)
+class Reply:
+    text: str
+    ids: tuple[int, ...]
+    offsets: list[tuple[int, int]]
+    stopped: str  # as of result.generation.Generation
+    before: tuple[int, ...] = ()  # tokens that a decoder is made to begin with, behind its start
+
+
+def given(model: Any, tokenizer: Any, prompt: Prompt, text: Any) -> Reply:
+    """A text as the reply.
+
+    Raises:
+        InputError: it has no tokens, or too many behind the prompt.
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise InputError(f"the continuation has to be a text of at least one token, not {asked.shown(text)}")
+    ids, _ = tokens.token(text, model, tokenizer)
+    room = _room(model, tokenizer, prompt)
+    if room is not None and len(ids) > room:
+        raise InputError(
+            f"the continuation has {len(ids)} tokens, and the model takes {room} behind this prompt"
+        )
+    known = offsets_of(tokenizer, text, special=False)
+    if known is not None and len(known) == len(ids) and None not in known:
+        return Reply(text, ids, known, "given")  # type: ignore[arg-type]  # none of them is None
+    return Reply(*_decoded(tokenizer, ids), "given")
+
+
+def written(
+    model: Any, tokenizer: Any, prompt: Prompt, most: int, seed: int | None, tell: asked.Progress
+) -> Reply:
+    """What the model goes on with: its likeliest token each time, or drawn at random with a seed as its own
+    generation config says.
+
+    Raises:
+        InputError: the model has no room behind the prompt, or ends at once.
+    """
+    room = _room(model, tokenizer, prompt)
+    if room is not None and room < 1:
+        raise InputError("the prompt is as long as the model takes, there is no room for a reply: shorten it")
+    most = most if room is None else min(most, room)
+    config = model.generation_config
+    with Capture(model), collating(model, tokenizer, [prompt.encoded]) as collate, quiet():
+        inputs = collate([prompt.encoded])
+        inputs.pop("decoder_input_ids", None)
+        devices = [model.device] if model.device.type == "cuda" else []
+        with torch.random.fork_rng(devices), torch.no_grad():
+            if seed is not None:
+                torch.manual_seed(seed)
+            made = model.generate(
+                **inputs, max_new_tokens=most, num_beams=1, do_sample=seed is not None,
+                pad_token_id=config.pad_token_id if config.pad_token_id is not None else 0,
+                streamer=_Counted(most, tell),
+            )[0].tolist()  # fmt: skip
+    before: tuple[int, ...] = ()
+    if model.config.is_encoder_decoder:
+        forced = config.forced_bos_token_id
+        before = (made[1],) if forced is not None and made[1:2] == [forced] else ()
+        ids = made[1 + len(before) :]
+    else:
+        ids = made[len(prompt.encoded.features["input_ids"]) :]
+    done = _ends(config, tokenizer)
+    stopped = "end" if ids and ids[-1] in done else "length"
+    while ids and ids[-1] in done:
+        ids.pop()
+    if not ids:
+        raise InputError("the model ends its reply at once: give it a continuation, or another prompt")
+    return Reply(*_decoded(tokenizer, tuple(ids)), stopped, before)
+
+
+class _Counted:
+    """transformers tells it each token as it is written."""
+
+    def __init__(self, most: int, tell: asked.Progress):
+        self.most, self.tell, self.count = most, tell, -1  # the prompt comes first
+
+    def put(self, tokens: Any) -> None:
+        self.count += 1
+        self.tell(self.count, self.most, "writing")
+
+    def end(self) -> None: ...
+
+
+def _ends(config: Any, tokenizer: Any) -> set[int]:
+    own = config.eos_token_id if config.eos_token_id is not None else tokenizer.eos_token_id
+    return set(own) if isinstance(own, list | tuple) else {own}
+
+
+def _room(model: Any, tokenizer: Any, prompt: Prompt) -> int | None:
+    """How many tokens the model takes behind the prompt; None: any number."""
+    longest = longest_input(model, tokenizer)
+    if longest is None or model.config.is_encoder_decoder:
+        return longest
+    return longest - len(prompt.encoded.features["input_ids"])
+
+
+def _decoded(tokenizer: Any, ids: tuple[int, ...]) -> tuple[str, tuple[int, ...], list[tuple[int, int]]]:
+    """The text of some tokens, the tokens, and the characters that each adds to it.
+
+    A token that has a part of a character adds none, and the one with the last part all of it.
+    """
+    text = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+    ends = [0]
+    for count in range(1, len(ids) + 1):
+        so_far = tokenizer.decode(ids[:count], clean_up_tokenization_spaces=False)
+        ends.append(max(ends[-1], len(os.path.commonprefix([so_far, text]))))
+    return text, ids, list(zip(ends, ends[1:], strict=False))
+
+
+def extended(prompt: Prompt, reply: Reply, tokenizer: Any) -> tuple[Encoded, str, int]:
+    """The prompt with the reply's tokens but the last behind it; the axis that they are on; and the position
+    from which the first of them is predicted."""
+    encoded, axis = prompt.encoded, "input"
+    if "decoder_input_ids" in encoded.features:
+        axis = "output"
+    whole = Wish("continuation", (*reply.before, *reply.ids), reply.text, "log_probability")
+    encoded = tokens.extend(encoded, whole, tokenizer)
+    return replace(encoded), axis, tokens.read_length(encoded) - len(reply.ids)
