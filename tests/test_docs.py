@@ -50,8 +50,11 @@ def test_examples_in_docstrings_do_what_they_say(name, tmp_path, monkeypatch):
             left_out += 1
             continue
         test.globs |= {
-            "result": handmade.attribution(), "generation": handmade.generation(), "folder": tmp_path, "np": np
-        }  # fmt: skip
+            "result": handmade.attribution(),
+            "generation": handmade.generation(),
+            "folder": tmp_path,
+            "np": np,
+        }
         runner.run(test, out=said.append)
     assert not runner.failures, "".join(said)
     if left_out and not runner.tries:

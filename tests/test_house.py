@@ -28,7 +28,7 @@ FLOORS = (
     ("cli",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-# the imports upwards, inside the functions that do: a result shows itself, an Attributor explains what it writes
+# the imports upwards, inside the functions that do: results show themselves, an Attributor explains replies
 SHOWN = {
     ("result.attribution", "page.document"),
     ("result.several", "page.several"),

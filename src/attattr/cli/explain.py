@@ -111,6 +111,8 @@ def explain(
     inputs = texts.inputs(text)
     other = texts.inputs(baseline_text) if baseline_text else None
     attributor = the_model.for_inputs(inputs).attributor()
+    if attributor.model.can_generate():
+        typer.echo("attattr generate explains what a language model writes, and what it rests on.", err=True)
     with options.progress_bar("", parts=html is not None) as progress:
 
         def telling(what: str) -> Progress:

@@ -102,8 +102,12 @@ def saved_or_made(
             raise InputError(f"'{saved}' is a saved result: it takes no --model")
         options.refuse("is of a model, and a saved result needs none", *options.OPENING)
         from attattr.result.file import load
+        from attattr.result.generation import Generation
 
-        return load(saved)
+        result = load(saved)
+        if isinstance(result, Generation):
+            raise InputError(f"'{saved}' is a saved generation: show it with attattr generate")
+        return result
     inputs = texts.inputs(given)
     attributor = the_model.for_inputs(inputs).attributor()
     if check is not None:

@@ -20,6 +20,7 @@ from attattr.cli.evaluate import evaluate
 from attattr.cli.explain import explain
 from attattr.cli.faithfulness import faithfulness
 from attattr.cli.figure import figure
+from attattr.cli.generate import generate
 from attattr.cli.models import models
 from attattr.cli.run import run
 from attattr.cli.serve import serve
@@ -94,7 +95,7 @@ def _failed(error: object, code: int) -> typer.Exit:
     return typer.Exit(code)
 
 
-VERBS = (explain, run, evaluate, check, models, tree, faithfulness, figure, serve)
+VERBS = (explain, generate, run, evaluate, check, models, tree, faithfulness, figure, serve)
 # verbs of two words: the first, what its help says, and the functions
 GROUPS: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {
     "heads": (

@@ -19,6 +19,8 @@ WORDS = (
     (r"\b(store|output|method|baseline)='(\w+)'", r"--\1 \2"),
     (r"\binternal_batch_size\b", "--batch-size"),
     (r"\bn_steps\b", "--n-steps"),
+    (r"\bmax_new_tokens\b", "--max-new-tokens"),
+    (r"it goes with spans=", "it goes with --spans "),
     (r"(?<![\w-])tol\b", "--tol"),
     (r"\btrust_remote_code\b", "--trust-remote-code"),
 )

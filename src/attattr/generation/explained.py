@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 MEASURED = 32  # sources up to which each is taken out
 STRONGEST = 16  # of more, so many of each span's strongest
 NEW_TOKENS = 128
+LOG = "log_probability"
 
 
 def attribute_generation(
@@ -73,14 +74,15 @@ def attribute_generation(
         spans: "sentence" (None), "whole", "token", or a list of (start, end), characters of the reply.
         sources: name → a text that stands in the prompt, or (start, end), characters of `Generation.prompt`;
             None: the turns of a chat; the paragraphs of a text, or of a single turn.
-        contrast: another whole reply: score and effect are differences, F is log p of the reply − log p of it.
+        contrast: another whole reply: F is log p of the reply − log p of it, score and effect the
+            differences.
         method, n_steps, tol, baseline, internal_batch_size, store: as of `Attributor.attribute`.
         progress: called with (done, in all, what is being done).
 
     Raises:
-        InputError: a model that writes no text, or has no chat template; an empty prompt; a reply of no tokens,
-            or of more than the model takes; sources that overlap or are not in the prompt; an option that
-            cannot be used.
+        InputError: a model that writes no text, or has no chat template; an empty prompt; a reply of no
+            tokens, or of more than the model takes; sources that overlap or are not in the prompt; an option
+            that cannot be used.
         UnsupportedModelError: the attention cannot be intercepted, or not cut at tokens.
     """
     tell = asked.progress(progress)
@@ -174,13 +176,13 @@ def _possible(results: Sequence[Attribution | ImpossibleError]) -> list[Attribut
 
 
 def _effects(
-    attributor: Attributor, encoded: Encoded, reply: Reply, first: int, rows: Sequence[Asked], score: np.ndarray,
-    options: Options, tell: asked.Progress,
+    attributor: Attributor, encoded: Encoded, reply: Reply, first: int, rows: Sequence[Asked],
+    score: np.ndarray, options: Options, tell: asked.Progress,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """log p of the reply's tokens, (T,), and F − F without each source of each span, (S, N + 1)."""
     model, tokenizer = attributor.model, attributor.tokenizer
     at = range(first, first + len(reply.ids))
-    wish = Wish("continuation", reply.ids, reply.text, "log_probability", at=tuple(at), head="tokens")
+    wish = Wish("continuation", reply.ids, reply.text, LOG, at=tuple(at), head="tokens")
 
     def read(outputs: Any, _: Tensor) -> Tensor:
         """log p of each of the reply's tokens, (R, T)."""

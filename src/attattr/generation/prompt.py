@@ -1,4 +1,4 @@
-"""A prompt as the model reads it: a text as it is, or a chat in the tokenizer's template; where its characters are."""
+"""A prompt as the model reads it: a text as it is, or a chat in its template; where its characters are."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def read_prompt(model: Any, tokenizer: Any, given: Any) -> Prompt:
     """A text, or a chat: a list of {"role": …, "content": …}.
 
     Raises:
-        InputError: it is neither, or empty; a model that writes no text; no chat template; more tokens than the
-            model takes.
+        InputError: it is neither, or empty; a model that writes no text; no chat template; more tokens than
+            the model takes.
     """
     if (gives := reading(model)) != "tokens":
         does = DOES.get(gives, "is a classifier")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -125,8 +125,9 @@ def _decoded(tokenizer: Any, ids: tuple[int, ...]) -> tuple[str, tuple[int, ...]
     ends = [0]
     for count in range(1, len(ids) + 1):
         so_far = tokenizer.decode(ids[:count], clean_up_tokenization_spaces=False)
-        ends.append(max(ends[-1], len(os.path.commonprefix([so_far, text]))))
-    return text, ids, list(zip(ends, ends[1:], strict=False))
+        alike = next((i for i, (a, b) in enumerate(zip(so_far, text, strict=False)) if a != b), len(so_far))
+        ends.append(max(ends[-1], min(alike, len(text))))
+    return text, ids, list(pairwise(ends))
 
 
 def extended(prompt: Prompt, reply: Reply, tokenizer: Any) -> tuple[Encoded, str, int]:

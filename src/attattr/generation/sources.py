@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from attattr import asked
@@ -16,12 +17,12 @@ from attattr.result.generation import REPLY, Source
 def find(prompt: Prompt, given: Any) -> tuple[Source, ...]:
     """The sources in the order in which they stand in the prompt.
 
-    given: name → (start, end), characters of the prompt, or a text that stands there once. None: the turns of a
-    chat; of a chat of one turn, or a text, its paragraphs.
+    given: name → (start, end), characters of the prompt, or a text that stands there once. None: the turns
+    of a chat; of a chat of one turn, or a text, its paragraphs.
 
     Raises:
-        InputError: none, one that is not in the prompt, stands there several times or holds no token; two that
-            overlap; a tokenizer that does not say where its tokens stand.
+        InputError: none, one that is not in the prompt, stands there several times or holds no token; two
+            that overlap; a tokenizer that does not say where its tokens stand.
     """
     if prompt.offsets is None:
         raise InputError(
@@ -33,7 +34,7 @@ def find(prompt: Prompt, given: Any) -> tuple[Source, ...]:
     else:
         places = _named(prompt, given)
     places.sort(key=lambda place: place[1])
-    for (one, _, end), (other, start, _) in zip(places, places[1:], strict=False):
+    for (one, _, end), (other, start, _) in pairwise(places):
         if start < end:
             raise InputError(f"the sources '{one}' and '{other}' overlap: no token can be of both")
     groups = tokens_of(prompt.text, prompt.offsets, [(start, end) for _, start, end in places])
@@ -48,8 +49,8 @@ def find(prompt: Prompt, given: Any) -> tuple[Source, ...]:
 def _named(prompt: Prompt, given: Any) -> list[tuple[str, int, int]]:
     if not isinstance(given, Mapping) or not given:
         raise InputError(
-            "the sources are names with the text of each, or its (start, end) in the prompt: {'name': '…'}, not "
-            f"{asked.shown(given)}"
+            "the sources are names with the text of each, or its (start, end) in the prompt: "
+            f"{{'name': '…'}}, not {asked.shown(given)}"
         )
     places = []
     for name, where in given.items():
@@ -64,7 +65,7 @@ def _place(text: str, name: str, where: Any) -> tuple[int, int]:
         count = text.count(where) if where.strip() else 0
         if not count:
             raise InputError(
-                f"the source '{name}' is not in the prompt: its text has to stand there exactly as it is given"
+                f"the source '{name}' is not in the prompt: its text has to stand there as it is given"
             )
         if count > 1:
             raise InputError(
@@ -94,10 +95,14 @@ def _turns(prompt: Prompt) -> list[tuple[str, int, int]]:
 def _paragraphs(prompt: Prompt) -> list[tuple[str, int, int]]:
     """Parted by empty lines; where there is none, the lines."""
     start, end = (prompt.turns[0].start, prompt.turns[0].end) if prompt.turns else (0, len(prompt.text))
-    for what, between in (("paragraph", r"\n[^\S\n]*\n\s*"), ("line", r"\n")):
-        gaps = [match.span() for match in re.finditer(between, prompt.text[start:end])]
-        ends = [start, *(start + place for gap in gaps for place in gap), end]
-        found = [(a, b) for a, b in zip(ends[::2], ends[1::2], strict=True) if prompt.text[a:b].strip()]
-        if len(found) > 1:
-            break
-    return [(f"{what} {number}", a, b) for number, (a, b) in enumerate(found, 1)]
+    found = _parted(prompt.text, start, end, r"\n[^\S\n]*\n\s*")
+    what = "paragraph"
+    if len(found) < 2:
+        what, found = "line", _parted(prompt.text, start, end, r"\n")
+    return [(f"{what} {number}", *place) for number, place in enumerate(found, 1)]
+
+
+def _parted(text: str, start: int, end: int, between: str) -> list[tuple[int, int]]:
+    gaps = [place for match in re.finditer(between, text[start:end]) for place in match.span()]
+    ends = [start, *(start + gap for gap in gaps), end]
+    return [(a, b) for a, b in zip(ends[::2], ends[1::2], strict=True) if text[a:b].strip()]

@@ -186,8 +186,8 @@ def under(
     tell: asked.Progress,
     read: Callable[[Any, Tensor], Tensor] | None = None,
 ) -> np.ndarray:
-    """F of a batch of one input under each mask, (M,); or what `read` reads from outputs as the objective does
-    F, (M, …). Raises: as `masked_forward`."""
+    """F of a batch of one input under each mask, (M,); or what `read` has in the objective's place, (M, …).
+    Raises: as `masked_forward`."""
     read = read or batch.objective
     # a mask of edges holds weights and factors of every head besides what the budget counts
     at_once = max(1, batch.rows_at_once // 2)

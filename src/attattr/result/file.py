@@ -40,7 +40,8 @@ def load(path: str | Path) -> Any:
             if KEY not in metadata:
                 raise FileFormatError(f"'{path}' is a safetensors file, but not one of attattr's results")
             facts = parse(metadata[KEY])
-            version, read = KINDS[facts["kind"] if "kind" in facts else None]
+            kind = facts["kind"] if isinstance(facts, dict) and "kind" in facts else None
+            version, read = KINDS[kind]
             if facts["version"] != version:
                 raise FileFormatError(
                     f"'{path}' has format {facts['version']}, this attattr reads {version}: upgrade it"

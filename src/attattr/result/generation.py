@@ -1,4 +1,4 @@
-"""What a language model wrote, span by span, and from which parts of its prompt. Plain numpy, as attributions are."""
+"""What a language model wrote, span by span, and from which parts of its prompt. Plain numpy."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class SourceTable:
 
     @property
     def correlation(self) -> np.ndarray:
-        """(S,) Spearman's rank correlation of score and effect over a span's sources; NaN of fewer than three."""
+        """(S,) Spearman's, of score and effect over a span's sources; NaN of fewer than three of them."""
         return np.array([_spearman(*pair) for pair in zip(self.score, self.effect, strict=True)])
 
     def strongest(self, span: int) -> int | None:
@@ -98,7 +98,7 @@ class SourceTable:
 
 @dataclass(frozen=True)
 class Generation:
-    """What a language model wrote after a prompt, and where it took it from: `Attributor.attribute_generation`.
+    """What a language model wrote after a prompt, and where it took it from.
 
     >>> generation.reply, [span.text for span in generation.spans]  # `generation`: made by hand
     ('fine film. good.', ['fine film.', 'good.'])
@@ -106,10 +106,11 @@ class Generation:
     >>> table.sources, table.effect[0].tolist()
     (('first', 'second', 'reply so far'), [0.5, 0.125, nan])
 
-    prompt: as the model read it, a chat in its template. turns: of a chat. stopped: "end", the model was done;
-    "length", it was cut; "given". token_log_probability: (T,), of the reply's tokens. columns: names of the
-    sources, and `REPLY` where there is more than one span; score, effect: (spans, columns). contrast: the
-    reply that was compared with; then score and effect are differences, of the reply without the contrast.
+    Of `Attributor.attribute_generation`. prompt: as the model read it, a chat in its template. turns: of a
+    chat. stopped: "end", the model was done; "length", it was cut; "given". token_log_probability: (T,), of
+    the reply's tokens. columns: names of the sources, and `REPLY` where there is more than one span; score,
+    effect: (spans, columns). contrast: the reply that it was compared with; then score and effect are
+    differences, of the reply and the contrast.
     """
 
     prompt: str
@@ -170,7 +171,7 @@ class Generation:
         written.save_generation(self, path)
 
     def to_json(self, top: int = 10) -> dict[str, Any]:
-        """The facts as plain JSON values (schema: docs/generation.md), with the `top` strongest edges of a span.
+        """The facts as plain JSON values (docs/generation.md), with each span's `top` strongest edges.
 
         >>> generation.to_json()["spans"][0]["effect"]
         [0.5, 0.125, None]

@@ -1,4 +1,4 @@
-"""The facts and arrays of a file as an `Attribution` or a `Generation`; whatever its methods rely on is checked here.
+"""The facts and arrays of a file as an `Attribution` or a `Generation`; what methods rely on is checked.
 
 Everything here raises ValueError, and shapes are compared before room is made for an array.
 """

@@ -1,6 +1,6 @@
 """An attribution or a generation written: as one file that `file.load` reads again, or as plain JSON values.
 
-They are described in docs/schema.md and docs/generation.md. Never pickle: a file from a stranger can be opened.
+They are described in docs/schema.md and docs/generation.md. Never pickle: a stranger's file can be opened.
 """
 
 from __future__ import annotations
