@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,11 @@ CHAT = [
 TEXT = "\n\n".join(DOCUMENTS.values())
 
 
-def tokenizer(template: str | None = TEMPLATE) -> Any:
+def tokenizer(template: str | None = TEMPLATE, more: Sequence[str] = ()) -> Any:
     """Words, behind a [CLS] that it puts first itself, as Llama's does; the template writes one, too."""
     from tokenizers import processors
 
-    made = tiny.tokenizer(bert=False)
+    made = tiny.tokenizer(bert=False, more=more)
     made.add_special_tokens({"bos_token": "[CLS]"})
     made.backend_tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A", special_tokens=[("[CLS]", 2)]
@@ -46,8 +47,8 @@ def byte_tokenizer() -> Any:
     return t.PreTrainedTokenizerFast(tokenizer_object=made)
 
 
-def folder(path: Path, model: Any = None) -> Path:
+def folder(path: Path, model: Any = None, tokens: Any = None) -> Path:
     """A folder as a hub has it, in float32."""
     (tiny.llama() if model is None else model).float().save_pretrained(path)
-    tokenizer().save_pretrained(path)
+    (tokens or tokenizer()).save_pretrained(path)
     return path

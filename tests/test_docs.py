@@ -14,6 +14,7 @@ import pytest
 import transformers as t
 
 import attattr
+import chats
 import handmade
 import tiny
 
@@ -161,6 +162,24 @@ def test_the_examples_of_every_head_run(tmp_path, monkeypatch):
                 9,
             )
     assert set(kinds) - {"stsb"} < found.keys() and found["result"].target.kind == "similarity"
+
+
+@pytest.mark.filterwarnings("ignore:the reply was cut", "ignore:.*less exact than asked for")
+def test_the_example_of_generated_text_runs(tmp_path, monkeypatch):
+    """That of docs/generation.md, on a tiny random chat model that knows the page's words."""
+    (block,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "generation.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    tokenizer = chats.tokenizer(more=sorted(set(re.findall(r"[A-Za-z]+|[.?]", block))))
+    model = tiny.gpt2()
+    model.resize_token_embeddings(len(tokenizer))
+    chats.folder(tmp_path / "lm", model, tokenizer)
+    monkeypatch.chdir(tmp_path)
+    found: dict = {}
+    exec(block, found)
+    assert found["table"].sources[:2] == ("atlas", "diary") and found["again"].reply == found["made"].reply
+    assert [span.text for span in found["given"].spans] == ["Ada", "lives", "in", "Italy", "."]
+    assert found["other"].contrast.text == "Ada lives in Rome ."
 
 
 def test_the_modules_in_the_architecture_exist():

@@ -16,11 +16,10 @@ WORDS = (
         r"--method \1 needs a number: --n-steps 64",
     ),
     (r"use the uniform baseline", "use --baseline uniform"),
-    (r"\b(store|output|method|baseline)='(\w+)'", r"--\1 \2"),
+    (r"\b(store|output|method|baseline|spans)='(\w+)'", r"--\1 \2"),
     (r"\binternal_batch_size\b", "--batch-size"),
     (r"\bn_steps\b", "--n-steps"),
     (r"\bmax_new_tokens\b", "--max-new-tokens"),
-    (r"it goes with spans=", "it goes with --spans "),
     (r"(?<![\w-])tol\b", "--tol"),
     (r"\btrust_remote_code\b", "--trust-remote-code"),
 )
