@@ -7,17 +7,19 @@ Shapes: B spans, K sources, q queries, k keys.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from attattr.data.encoding import Encoded
 from attattr.engine.integral import Integral
 from attattr.engine.recording import Call, Recording
 from attattr.errors import UnsupportedModelError
 from attattr.measure.masks import Mask
+from attattr.result.generation import Source
 
 
 @dataclass(frozen=True)
@@ -38,21 +40,10 @@ class Sums:
     found: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)  # span → site → (K,)
 
     def __call__(self, call: Call, integral: Integral, encoded: list[Encoded]) -> None:
-        query_axis, key_axis = axes_of(call, encoded[0])
         number = {id(span.encoded): i for i, span in enumerate(self.spans)}
         which = [number[id(each)] for each in encoded]
-        keys = _members(call, [self.spans[i] for i in which], key_axis, call.key.shape[2])
-        queries = _members(call, [self.spans[i] for i in which], query_axis, call.query.shape[2])
-        for row, i in enumerate(which):
-            if self.spans[i].axis == query_axis:
-                queries[row, :, list(self.spans[i].predicting)] = 0
-        if query_axis != key_axis:
-            queries.zero_()
-        sums = torch.zeros(keys.shape[:2], dtype=integral.mean.dtype, device=keys.device)
-        keys = keys.to(sums)
-        for block, _, scores in integral.attention.scores(integral.mean):
-            read = scores.sum(1) @ keys.transpose(1, 2)  # (B, those queries, K)
-            sums += (read * (1 - queries[:, :, block]).to(read).transpose(1, 2)).sum(1)
+        blocks = ((queries, scores) for queries, _, scores in integral.attention.scores(integral.mean))
+        sums = read_from(call, [self.spans[i] for i in which], blocks)
         for row, i in enumerate(which):
             self.found.setdefault(i, {})[call.name] = sums[row].double().cpu().numpy()
 
@@ -61,6 +52,46 @@ class Sums:
         every = np.array([np.sum(list(self.found[i].values()), axis=0) for i in range(len(self.spans))])
         there = np.array([[bool(positions) for _, positions in span.sources] for span in self.spans])
         return np.where(there, every, np.nan)
+
+
+def asked_of(
+    encoded: Encoded, axis: str, first: int, places: Sequence[tuple[int, int]], sources: Sequence[Source]
+) -> list[Asked]:
+    """The spans of a reply, each with an `encoded` of its own, and with the reply so far as its last source.
+
+    axis, first: on which the reply is, and the position that predicts its first token. places: the number of
+    each span's first token in the reply, and of the one behind its last.
+    """
+    given = [("input", source.tokens) for source in sources]
+    return [
+        Asked(
+            encoded=replace(encoded),
+            sources=[*given, (axis, tuple(range(first + 1, first + 1 + a)))],
+            axis=axis,
+            predicting=range(first + a, first + b),
+        )
+        for a, b in places
+    ]
+
+
+def read_from(call: Call, spans: Sequence[Asked], blocks: Iterable[tuple[slice, Tensor]]) -> Tensor:
+    """(B, K): what some numbers of edges add up to, over the edges of one site by which each source is read.
+
+    blocks: queries, and the numbers of their edges (B, H, those queries, k).
+    """
+    query_axis, key_axis = axes_of(call, spans[0].encoded)
+    keys = _members(call, spans, key_axis, call.key.shape[2])
+    outside = torch.ones(*keys.shape[:2], call.query.shape[2], device=keys.device)
+    if query_axis == key_axis:
+        outside -= keys
+        for row, span in enumerate(spans):
+            if span.axis == query_axis:
+                outside[row, :, list(span.predicting)] = 1
+    sums = torch.zeros(keys.shape[:2], device=keys.device)
+    for queries, numbers in blocks:
+        read = numbers.sum(1) @ keys.to(numbers).transpose(1, 2)  # (B, those queries, K)
+        sums = sums + (read * outside[:, :, queries].to(read).transpose(1, 2)).sum(1)
+    return sums
 
 
 def axes_of(call: Call, encoded: Encoded) -> tuple[str, str]:
@@ -80,7 +111,7 @@ def axes_of(call: Call, encoded: Encoded) -> tuple[str, str]:
     return axes
 
 
-def _members(call: Call, spans: Sequence[Asked], axis: str, length: int) -> torch.Tensor:
+def _members(call: Call, spans: Sequence[Asked], axis: str, length: int) -> Tensor:
     """(B, K, length): 1 where a token on that axis is of the source."""
     found = torch.zeros(len(spans), len(spans[0].sources), length, device=call.query.device)
     for row, span in enumerate(spans):

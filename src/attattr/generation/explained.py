@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +30,7 @@ from attattr.errors import ImpossibleError, InputError
 from attattr.generation import reply as replies
 from attattr.generation import sources as parts
 from attattr.generation import spans as cutting
-from attattr.generation.edges import Asked, Sums, without
+from attattr.generation.edges import Asked, Sums, asked_of, without
 from attattr.generation.prompt import Prompt, read_prompt
 from attattr.generation.reply import Reply
 from attattr.measure.masks import under
@@ -132,18 +132,7 @@ def _explained(
 ) -> _Explained:  # fmt: skip
     encoded, axis, first = replies.extended(prompt, reply, attributor.tokenizer)
     places = cutting.cut(reply.text, reply.offsets, spans)
-    rows = [
-        Asked(
-            encoded=replace(encoded),
-            sources=[
-                *(("input", source.tokens) for source in sources),
-                (axis, tuple(range(first + 1, first + 1 + a))),
-            ],
-            axis=axis,
-            predicting=range(first + a, first + b),
-        )
-        for _, _, (a, b) in places
-    ]
+    rows = asked_of(encoded, axis, first, [tokens for *_, tokens in places], sources)
     wishes = [
         Wish(
             "continuation", reply.ids[a:b], reply.text[start:end], "log_probability", at=tuple(row.predicting)
