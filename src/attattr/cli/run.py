@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -41,6 +41,20 @@ def run(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Ray workers, each with a model of its own.")] = 2,
     batch_size: options.Rows = None,
+    generate: Annotated[
+        bool,
+        typer.Option(
+            "--generate",
+            help='DATA has prompts ("prompt" or "messages"; perhaps "reply", "sources"): what a language '
+            "model writes, and what it rests on, as for `attattr generate`.",
+        ),
+    ] = False,
+    spans: Annotated[
+        Literal["whole", "sentence", "token"], typer.Option(help="Of --generate: what replies are cut into.")
+    ] = "sentence",
+    max_new_tokens: Annotated[
+        int, typer.Option(min=1, help="Of --generate: the longest reply.", metavar="N")
+    ] = 128,
 ) -> None:
     """Attribute every row of DATA into tables in a folder; started again, it goes on where it ended.
 
@@ -52,6 +66,13 @@ def run(
         options.refuse("goes with --engine ray", "ray_address", "workers")
     n_nodes = options.steps(method, n_steps)
     options.tolerance(tol)
+    if generate:
+        options.refuse("does not go with --generate", *NOT_GENERATED)
+        how = {"method": method, "n_steps": n_nodes, "tol": tol, "baseline": baseline}
+        how |= {"internal_batch_size": batch_size, "spans": spans, "max_new_tokens": max_new_tokens}
+        _generated(the_data, the_model, out, how)
+        return
+    options.refuse("goes with --generate", "spans", "max_new_tokens")
     options.check_files({"--out": out}, [the_data.data, the_model.model], folders=("--out",))
     if engine == "ray":
         from attattr.runs.ray import check_installed
@@ -98,6 +119,30 @@ def run(
     if not made.complete:
         typer.echo("Stopped. Start the same command again to go on.", err=True)
         raise typer.Exit(130)
+
+
+NOT_GENERATED = (
+    "target", "store", "output", "shard_size", "strict", "engine", "ray_address", "workers", "text_columns",
+    "label_column",
+)  # fmt: skip
+
+
+def _generated(the_data: options.TheData, the_model: options.TheModel, out: str, how: dict[str, Any]) -> None:
+    options.check_files({"--out": out}, [the_data.data, the_model.model], folders=("--out",))
+    if the_data.limit is None:
+        options.refuse("draws rows, and without --limit none are drawn", "seed")
+    from attattr.data.examples import drawn
+    from attattr.generation.many import explain_prompts, read_prompts
+
+    rows = drawn(read_prompts(the_data.data, the_data.split), the_data.limit, the_data.seed)
+    attributor = the_model.attributor()
+    with options.progress_bar("explaining") as progress:
+        done, left_out = explain_prompts(attributor, rows, out, progress=progress, **how)
+    typer.echo(f"{out}: {done:,} replies in spans.parquet and sources.parquet")
+    if left_out:
+        typer.echo(f"{left_out:,} prompts could not be explained; left_out.jsonl says why")
+    if not done:
+        raise AttAttrError("not one prompt could be explained")
 
 
 def _show(made: Run) -> None:

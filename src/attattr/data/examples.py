@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from attattr import asked
 from attattr.data import tables
@@ -23,6 +23,7 @@ SINGLES = ("sentence", "sentence1", "text", "review", "content", "premise", "que
 LABELS = ("label_text", "label", "gold_label", "labels", "class")
 IDS = ("id", "idx", "pairID", "guid")
 UNLABELLED = {"-1", "-1.0"}
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ def read_examples(
     return drawn(examples, limit, seed), problems
 
 
-def drawn(examples: list[Example], limit: int | None, seed: int) -> list[Example]:
+def drawn(examples: list[T], limit: int | None, seed: int) -> list[T]:
     """So many of them, drawn at random, in their order; all where there are no more, or limit is None."""
     if limit is None or limit >= len(examples):
         return examples

@@ -1,0 +1,89 @@
+"""attattr run --generate: many prompts into tables, gone on with where it ended."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+import attattr
+import chats
+import commands
+import tiny
+from attattr import InputError
+from attattr.generation import many
+from attattr.generation.many import explain_prompts, read_prompts
+
+ROWS = [
+    {"messages": chats.CHAT, "reply": "good film. bad man", "sources": chats.DOCUMENTS, "id": "first"},
+    {"prompt": chats.TEXT, "sources": {"one": "nowhere"}, "reply": "good"},
+    {"prompt": chats.TEXT},
+]
+
+
+@pytest.fixture
+def data(tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in ROWS), encoding="utf-8")
+    return path
+
+
+@pytest.mark.filterwarnings("ignore:the reply was cut")
+def test_prompts_become_tables_and_a_stopped_run_goes_on(data, tmp_path, monkeypatch):
+    lm = attattr.Attributor(tiny.gpt2(), chats.tokenizer())
+    rows = read_prompts(str(data))
+    assert [row.line for row in rows] == [1, 2, 3] and rows[2].reply is None
+    how = {"n_steps": 2, "spans": "sentence", "max_new_tokens": 3}
+    computed: list[int] = []
+    explained = many._explained
+
+    def counted(lm, number, row, options):
+        if len(computed) == 2:
+            computed.append(-1)
+            raise KeyboardInterrupt
+        computed.append(number)
+        return explained(lm, number, row, options)
+
+    monkeypatch.setattr(many, "_explained", counted)
+    with pytest.raises(KeyboardInterrupt):
+        explain_prompts(lm, rows, tmp_path / "out", **how)
+    assert not (tmp_path / "out" / "spans.parquet").exists()
+    assert explain_prompts(lm, rows, tmp_path / "out", **how) == (2, 1)
+    assert computed == [0, 1, -1, 2]
+    spans = pq.read_table(tmp_path / "out" / "spans.parquet").to_pylist()
+    assert [(span["row"], span["text"]) for span in spans[:2]] == [(0, "good film."), (0, "bad man")]
+    assert spans[0]["id"] == "first" and spans[0]["stopped"] == "given" and spans[-1]["stopped"] == "length"
+    cells = pq.read_table(tmp_path / "out" / "sources.parquet").to_pylist()
+    made = lm.attribute_generation(
+        chats.CHAT, continuation="good film. bad man", sources=chats.DOCUMENTS, n_steps=2
+    )
+    expected = made.per_source().rows()
+    assert [(c["span"], c["source"]) for c in cells[: len(expected)]] == [
+        (c["span"], c["source"]) for c in expected
+    ]
+    assert [c["effect"] for c in cells[: len(expected)]] == pytest.approx([c["effect"] for c in expected])
+    told = json.loads((tmp_path / "out" / "left_out.jsonl").read_text(encoding="utf-8"))
+    assert told["line"] == 2 and "the source 'one' is not in the prompt" in told["reason"]
+    with pytest.raises(InputError, match="holds what is done of another call: its options"):
+        explain_prompts(lm, rows, tmp_path / "out", **how | {"spans": "whole"})
+
+
+def test_the_command(data, tmp_path):
+    folder = chats.folder(tmp_path / "lm", tiny.gpt2())
+    words = ["run", data, "--generate", "--model", folder, "--out", tmp_path / "out", "--n-steps", 2]
+    done = commands.run(*words, "--max-new-tokens", 2)
+    assert done.exit_code == 0, done.stderr
+    assert "2 replies in spans.parquet" in done.stdout and "1 prompts could not be explained" in done.stdout
+    for more, said in (
+        (["--target", "gold"], "--target does not go with --generate"),
+        (["--spans", "word"], "'word' is not one of"),
+    ):
+        refused = commands.run(*words, *more)
+        assert refused.exit_code == 2 and said in refused.stderr
+    plain = commands.run("run", data, "--model", folder, "--out", tmp_path / "x", "--spans", "token")
+    assert plain.exit_code == 2 and "--spans goes with --generate" in plain.stderr
+    other = tmp_path / "texts.jsonl"
+    other.write_text('{"text": "a"}\n')
+    refused = commands.run("run", other, "--generate", "--model", folder, "--out", tmp_path / "x")
+    assert refused.exit_code == 2 and "has no column 'prompt' or 'messages', but text" in refused.stderr
