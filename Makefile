@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c const
 
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test test-slow test-ui ui bench sweep study lint check clean
+.PHONY: demo test test-slow test-ui ui bench sweep study truth lint check clean
 
 demo: $(VENV)/.installed  ## explain an NLI pair and a film-review sentence
 	$(BIN)/attattr explain "A woman is playing the violin on a crowded street." "Nobody is making music."
@@ -36,6 +36,9 @@ sweep: $(VENV)/.installed-dev  ## every model type of transformers: docs/models.
 
 study: $(VENV)/.installed-dev  ## the paper's claims measured: docs/study.md (hours; resumes; PARTS=1,3 for some)
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python experiments/study.py $(if $(PARTS),--parts $(PARTS))
+
+truth: $(VENV)/.installed-dev  ## methods against models whose true edges are known: docs/truth.md (half an hour; resumes)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python experiments/truth.py
 
 lint: $(VENV)/.installed-dev  ## style, format, types
 	$(BIN)/ruff check .
