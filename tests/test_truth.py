@@ -16,13 +16,13 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 from attattr import Attributor
 from attattr.measure.masks import Mask, measure
 
-EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
-sys.path.append(str(EXPERIMENTS))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "experiments"))
 
 from truth import contestants, document, run, scoring, shapley
 from truth.families import FAMILIES, METHODS
 from truth.model import CompiledForSequenceClassification, compiled
 
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 EVERY = [(name, norm) for name in FAMILIES for norm in (False, True)]
 
 
@@ -38,8 +38,8 @@ def test_the_model_answers_right(name, norm):
         inputs = [family.draw(rng, length) for _ in range(20)]
         given = [family.ids(one.tokens, one.second) for one in inputs]
         with torch.no_grad():
-            logits = model(**{key: torch.tensor([each[key] for each in given]) for key in given[0]}).logits
-        assert logits.argmax(-1).tolist() == [one.label for one in inputs]
+            outputs = model(**{key: torch.tensor([each[key] for each in given]) for key in given[0]})
+        assert outputs.logits.argmax(-1).tolist() == [one.label for one in inputs]
 
 
 @pytest.mark.parametrize(("name", "norm"), EVERY)
@@ -187,7 +187,7 @@ def test_the_document_follows_from_the_numbers():
 
 
 def test_the_document_in_the_repository_is_of_its_numbers():
-    path = EXPERIMENTS.parent / "docs" / "truth.json"
+    path = DOCS / "truth.json"
     if not path.exists():
         pytest.skip("not measured yet")
     results = json.loads(path.read_text(encoding="utf-8"))

@@ -131,13 +131,12 @@ def _setting(results: Facts) -> str:
 
 `experiments/truth/model.py` is a plain pre-norm encoder with ReLU, registered with transformers as a config
 and a model class; attattr treats it as any other, by its public API. Its weights are written, not trained: a
-head looks at a token by a given rule, and writes given features of it. Every model answers its inputs without error (the tests
-ask).
+head looks at a token by a given rule, and writes given features of it. Every model answers its inputs without
+error (the tests ask).
 
 **True and inert.** Taking an edge out sets its weight to 0, nothing else. An edge is *inert* if taking it out
 changes the probability of the predicted class by nothing, whatever other edges were taken out before; every
-other edge is
-*true*. So the two edges of “or” are true, though either can go; and so are those that cancel each other.
+other edge is *true*. So the two edges of “or” are true, though either can go; and so are those that cancel each other.
 Without LayerNorm this is exact (the tests measure 1e-5 at most). With LayerNorm whatever a head writes makes
 the stream longer and the logits a little smaller, so nothing is quite inert: true are the same edges, and all
 others together, whichever true ones are there, move the probability by less than 0.1, the true ones together
