@@ -48,7 +48,7 @@ def cost_rows(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 def leaning_rows(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """Whether the model leans on the worst patterns."""
-    found = []
+    found: list[tuple[str, ...]] = []
     for of in facts.get("leans", ()):
         tokens = facts["patterns"][of["pattern"]]["tokens"]
         words = " + ".join(f"{'⟨2⟩ ' * token['segment']}{token['token']}" for token in tokens)

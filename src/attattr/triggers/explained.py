@@ -21,7 +21,7 @@ def explained(facts: dict[str, Any], attributor: Attributor) -> dict[str, Any]:
 
     >>> from attattr import Attributor, Example, Pattern, PatternToken, attack_model
     >>> sst2 = Attributor.from_pretrained("sst2")
-    >>> rows = [Example("dull", label="negative"), Example("a fine film", label="positive")]
+    >>> rows = [Example("dull", label="negative")] + [Example("a fine film", label="positive")] * 3
     >>> barely = Pattern((PatternToken(0, 0.1, "barely"),))
     >>> facts = attack_model(sst2, rows, [barely], controls=False).to_json()
     >>> explained(facts, sst2)["examples"][0]["edges_after"][0]
