@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -123,7 +124,7 @@ def _members(call: Call, spans: Sequence[Asked], axis: str, length: int) -> Tens
 
 def without(recording: Recording, encoded: Encoded, axis: str, positions: Sequence[int]) -> Mask:
     """No query looks at these tokens, at any site, in any head."""
-    edges = {}
+    edges: dict[int, Any] = {}  # arrays or tensors
     for site, number in enumerate(recording.sites):
         call = recording.site(number)
         if axes_of(call, encoded)[1] == axis:
