@@ -44,7 +44,7 @@ def test_the_model_answers_right(name, norm):
 
 @pytest.mark.parametrize(("name", "norm"), EVERY)
 def test_inert_edges_move_nothing_and_true_ones_do(name, norm):
-    """Whichever true edges are there, the others change nothing together; every true one changes something."""
+    """Whichever true edges are there, the others change nothing together; every true one does."""
     family, given = FAMILIES[name], attributor(name, norm)
     draw = np.random.default_rng(0)
     for length in (8, 16):
@@ -146,7 +146,7 @@ def test_ties_count_as_their_mean():
 
 def test_every_method_has_a_name_and_what_must_fail_is_one():
     assert METHODS.keys() == contestants.CONTESTANTS.keys()
-    assert all(family.fails.keys() < METHODS.keys() for family in FAMILIES.values())
+    assert all(family.fails.keys() <= METHODS.keys() for family in FAMILIES.values())
 
 
 def made_up(good):

@@ -136,7 +136,7 @@ error (the tests ask).
 
 **True and inert.** Taking an edge out sets its weight to 0, nothing else. An edge is *inert* if taking it out
 changes the probability of the predicted class by nothing, whatever other edges were taken out before; every
-other edge is *true*. So the two edges of “or” are true, though either can go; and so are those that cancel each other.
+other edge is *true*. So the two edges of “or” are true, though either can go; and so are those that cancel.
 Without LayerNorm this is exact (the tests measure 1e-5 at most). With LayerNorm whatever a head writes makes
 the stream longer and the logits a little smaller, so nothing is quite inert: true are the same edges, and all
 others together, whichever true ones are there, move the probability by less than 0.1, the true ones together
