@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,7 @@ def write(results: Facts, out: Path) -> None:
 
 def text(results: Facts) -> str:
     parts = [_head(results), _answer(results), _setting(results), _theory(), _results(results)]
-    return "\n".join([*parts, _predictions(results), *filter(None, [_shapley(results)])])
+    return "\n".join([*parts, _predictions(results), _shapley(results)])
 
 
 def verdict(of: Facts) -> str:
@@ -49,17 +48,7 @@ def _inputs(results: Facts) -> list[str]:
 
 def _head(results: Facts) -> str:
     machine = results["machine"]
-    counts = {
-        (of["zero"][AP]["n"]) for kind in results["ranked"].values() for of in kind.values()
-    }  # fmt: skip
-    least, most = min(counts), max(counts)
-    planned = sum(count for _, count in results["setting"]["sizes"]["inputs"])
-    inputs = f"{least}" if least == most else f"{least} to {most}"
-    short = (
-        f"\n**Not finished:** {inputs} of {planned} inputs a family are in; `make truth` goes on.\n"
-        if least < planned or not all(results["shapley"].values())
-        else ""
-    )
+    inputs = sum(count for _, count in results["setting"]["sizes"]["inputs"])
     return f"""# Is it there? Methods against known truth
 
 Written by `make truth` from [truth.json](truth.json), never by hand. Where nobody knows which edges a model
@@ -67,7 +56,7 @@ uses, each method is its own judge ([the study](study.md) among them). Here the 
 so that it is known, and attattr can lose. {inputs} inputs of each family, {", ".join(_inputs(results))}
 tokens; torch {machine["torch"]}, transformers {machine["transformers"]}, attattr {machine["attattr"]},
 {machine["machine"]}, {machine["threads"]} thread, {results["seconds"] / 60:.0f} minutes on a shared machine.
-{short}"""
+"""
 
 
 def _answer(results: Facts) -> str:
@@ -209,20 +198,14 @@ def _results(results: Facts) -> str:
     made.append("### The other measures, means over the families\n")
     made.append(table(("method", *(f"{what}, {NAMES[k]}" for k in NAMES for what in others)), rows))
     lengths = [length for length, _ in results["setting"]["sizes"]["inputs"]]
-    rows = [(METHODS[m], *_by_length(results, m, len(lengths))) for m in METHODS]
+    rows = [(METHODS[m], *(f"{mean:.2f}" for mean in _by_length(results, m))) for m in METHODS]
     made.append("### By length: average precision, means over the families without LayerNorm\n")
     made.append(table(("method", *(f"{length} tokens" for length in lengths)), rows))
     return "## What was measured\n\n" + "\n".join(made)
 
 
-def _by_length(results: Facts, method: str, count: int) -> Iterator[str]:
-    for place in range(count):
-        known = [
-            of[method]["by length"][place]
-            for of in results["ranked"]["plain"].values()
-            if len(of[method]["by length"]) > place
-        ]
-        yield f"{np.mean(known):.2f}" if known else "–"
+def _by_length(results: Facts, method: str) -> np.ndarray:
+    return np.mean([of[method]["by length"] for of in results["ranked"]["plain"].values()], axis=0)
 
 
 def _predictions(results: Facts) -> str:
@@ -253,21 +236,12 @@ Not foreseen, and yet not found: {rest}.
 
 
 def _shapley(results: Facts) -> str:
-    rows = []
+    rows: list[tuple] = []
     for kind, name in NAMES.items():
         of = list(results["shapley"][kind].values())
-        if of:
-            rows += [
-                (
-                    METHODS[m],
-                    name,
-                    len(of),
-                    *(f"{np.mean([e[m][what] for e in of]):.2f}" for what in ("Spearman", "top")),
-                )
-                for m in METHODS
-            ]
-    if not rows:
-        return ""
+        for method in METHODS:
+            agree = (f"{np.mean([e[method][what] for e in of]):.2f}" for what in ("Spearman", "top"))
+            rows.append((METHODS[method], name, len(of), *agree))
     best = [e["shapley"][AP] for kind in NAMES for e in results["shapley"][kind].values()]
     sizes = results["setting"]["sizes"]
     return f"""## Beside Shapley values

@@ -68,17 +68,15 @@ def measure(work: Path, sizes: Sizes, out: Path) -> None:
     with opened(Resume(work), facts, 0) as units, warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*less exact than asked for")  # at the kinks of the ReLU
         warnings.filterwarnings("ignore", "all scores of .* are 0")
-        try:
-            for length, count in sizes.inputs:
-                for family, kind, attributor in _models():
-                    name = f"{family.name.replace(' ', '_')}-{kind}-{length}"
-                    made = units.get(name, lambda: ranked(attributor, family, length, count))  # noqa: B023
-                    found[kind][family.name].append(made)
-                    print(f"{name} {made['seconds']:.0f} s", flush=True)
+        for length, count in sizes.inputs:
             for family, kind, attributor in _models():
-                tiny[kind][family.name] = _tiny(units, family, kind, attributor, sizes)
-        finally:  # stopped, it has what there is until then
-            write_json(out / "truth.json", gathered(facts, found, tiny))
+                name = f"{family.name.replace(' ', '_')}-{kind}-{length}"
+                made = units.get(name, lambda: ranked(attributor, family, length, count))  # noqa: B023
+                found[kind][family.name].append(made)
+                print(f"{name} {made['seconds']:.0f} s", flush=True)
+        for family, kind, attributor in _models():
+            tiny[kind][family.name] = _tiny(units, family, kind, attributor, sizes)
+    write_json(out / "truth.json", gathered(facts, found, tiny))
 
 
 def gathered(facts: Facts, found: dict, tiny: dict) -> Facts:
@@ -89,7 +87,7 @@ def gathered(facts: Facts, found: dict, tiny: dict) -> Facts:
         "schema_version": SCHEMA_VERSION, "machine": machine(), "setting": facts,
         "seconds": sum(part["seconds"] for part in parts),
         "ranked": {
-            kind: {name: summed(parts) for name, parts in of.items() if parts} for kind, of in found.items()
+            kind: {name: summed(parts) for name, parts in of.items()} for kind, of in found.items()
         },
         "shapley": tiny,
     }  # fmt: skip
