@@ -96,19 +96,19 @@ def _sentence(results: Facts) -> str:
         names = [f"“{name}”" for name, said in found[method].items() if said != "finds"]
         return ", ".join(names) or "none"
 
-    best = max(METHODS, key=lambda m: sum(v == "finds" for v in (*plain[m].values(), *norm[m].values())))
-    return f"""- **Attention weights do not say which edges matter**: they find them in
-  {counted("attention")}, and times ‖value‖ in {counted("norm")}.
+    counts = {m: [*plain[m].values(), *norm[m].values()].count("finds") for m in METHODS}
+    best = " and ".join(METHODS[m] for m, count in counts.items() if count == max(counts.values()))
+    return f"""- **Attention weights** find the true edges in {counted("attention")}, times ‖value‖ in {counted("norm")}.
 - **AttAttr from zero finds them in {counted("zero")}**, with LayerNorm in
   {sum(v == "finds" for v in norm["zero"].values())}. It loses {lost("zero", plain)} without LayerNorm,
   {lost("zero", norm)} with.
 - One gradient (gradient × attention) loses {lost("gradient", plain)} without LayerNorm,
   {lost("gradient", norm)} with.
 - Exact removal of each edge loses {lost("removal", plain)} without LayerNorm,
-  {lost("removal", norm)} with. What it misses are edges that stand in for each other.
+  {lost("removal", norm)} with. It cannot see edges that stand in for each other.
 - The baseline decides what can be seen: from uniform attention {lost("uniform", plain)} are lost, from a
   counterfactual input {lost("other", plain)}: heads that look alike in both ([baselines](baselines.md)).
-- Over both kinds of models the most families are found by: {METHODS[best]}. Where edges in *different layers*
+- Over both kinds of models the most is found by {best}. Where edges in *different layers*
   stand in for each other, integrating one layer at a time cannot see it."""
 
 
