@@ -98,7 +98,8 @@ def _sentence(results: Facts) -> str:
 
     counts = {m: [*plain[m].values(), *norm[m].values()].count("finds") for m in METHODS}
     best = " and ".join(METHODS[m] for m, count in counts.items() if count == max(counts.values()))
-    return f"""- **Attention weights** find the true edges in {counted("attention")}, times ‖value‖ in {counted("norm")}.
+    return f"""- **Attention weights** find the true edges in {counted("attention")},
+  times ‖value‖ in {counted("norm")}.
 - **AttAttr from zero finds them in {counted("zero")}**, with LayerNorm in
   {sum(v == "finds" for v in norm["zero"].values())}. It loses {lost("zero", plain)} without LayerNorm,
   {lost("zero", norm)} with.
