@@ -21,7 +21,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,8 @@ def attributions(data: Path, work: Path, task: str, kind: str) -> list[tuple[Exa
         part = range(first, min(first + CHUNK, len(rows)))
         if all(paths[i].exists() for i in part):
             continue
-        chunk, options = [rows[i] for i in part], {}
+        chunk = [rows[i] for i in part]
+        options: dict[str, Any] = {}
         if kind == "log-odds":
             order = np.argsort(-predict(attributor.model, attributor.tokenizer, chunk), 1)
             options = {
@@ -288,12 +289,17 @@ def unit(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def compared(data: Path, work: Path, task: str, names: Sequence[str] = ()) -> dict[str, Any]:
     """What the ways of these names cost on the first part; without any, all of them."""
-    bench = Bench(data, task)
-    return {
-        name: unit(work / f"{task}-first-{name}.json", lambda make=make: bench.cost(make()[0], 0, make()[1]))
-        for name, make in ways(data, work, task).items()
-        if not names or name in names
-    }
+    bench, found = Bench(data, task), {}
+    for name, make in ways(data, work, task).items():
+        if names and name not in names:
+            continue
+
+        def cost(make: Callable[[], tuple[list[Pattern], bool]] = make) -> dict[str, Any]:
+            patterns, union = make()
+            return bench.cost(patterns, 0, union)
+
+        found[name] = unit(work / f"{task}-first-{name}.json", cost)
+    return found
 
 
 def reported(data: Path, work: Path, task: str, method: str) -> dict[str, Any]:
@@ -301,7 +307,7 @@ def reported(data: Path, work: Path, task: str, method: str) -> dict[str, Any]:
     patterns = mined(attributions(data, work, task, "probability"), method)
     lists = {method: patterns, "random": twins(patterns, bench.every, SEED)}
     return {
-        name: unit(work / f"{task}-second-{name}.json", lambda of=of: bench.cost(of, 1))
+        name: unit(work / f"{task}-second-{name}.json", partial(bench.cost, of, 1))
         for name, of in lists.items()
     }
 

@@ -87,7 +87,7 @@ def _clean(attributor: Attributor, inputs: Sequence[Any]) -> Any:
 
 def _integrated(attributor: Attributor, inputs: Sequence[Any], baseline: Any) -> Scores:
     results = attributor.attribute(list(inputs), baseline=baseline)
-    return [[site.scores for site in result.sites] for result in results]
+    return [[np.asarray(site.scores) for site in result.sites] for result in results]
 
 
 def each(attributor: Attributor, inputs: Sequence[Any]) -> Any:

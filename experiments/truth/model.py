@@ -169,13 +169,11 @@ def compiled(plan: Plan) -> CompiledForSequenceClassification:
     segments = [_vector(names, {name: 1.0}) for name in ("first text", "second text")]
     _twofold(model.segments.weight, torch.stack(segments))
     for block, layer in zip(model.layers, plan.layers, strict=True):
-        _heads(block.attention, plan, layer)  # type: ignore[arg-type]
+        _heads(block.attention, plan, layer)
     last = model.layers[-1]
     for number, (reads, writes) in enumerate(plan.units):
-        last.up.weight[number, :m] = _vector(names, reads)  # type: ignore[union-attr,operator]
-        last.down.weight[:, number] = torch.cat(  # type: ignore[union-attr,operator]
-            [_vector(names, writes), -_vector(names, writes)]
-        )
+        last.up.weight[number, :m] = _vector(names, reads)
+        last.down.weight[:, number] = torch.cat([_vector(names, writes), -_vector(names, writes)])
     lifted = _vector(names, dict.fromkeys(plan.lifts, 1.0))
     for label, sign in enumerate((-1, 1)):
         model.classifier.weight[label, :m] = sign * _vector(names, plan.reads) + lifted
@@ -194,8 +192,8 @@ def _heads(attention: CompiledAttention, plan: Plan, heads: Sequence[Head]) -> N
         if head.shift is not None:  # a turn of the query's angle
             c, s = names["cos"], names["sin"]
             cos, sin = math.cos(head.shift * TURN), math.sin(head.shift * TURN)
-            for query, key, weight in ((c, c, cos), (c, s, sin), (s, c, -sin), (s, s, cos)):
-                look[query, key] += plan.sharpness * weight
+            for here, there, weight in ((c, c, cos), (c, s, sin), (s, c, -sin), (s, s, cos)):
+                look[here, there] += plan.sharpness * weight
         attention.q_proj.weight[rows, :m] = look.T
         attention.k_proj.weight[rows, :m] = torch.eye(m, dtype=torch.float64)
         attention.v_proj.weight[rows, :m] = write.T

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,7 +150,7 @@ def test_what_is_quantised_is_placed_while_it_is_loaded():
     assert asked.keywords(Quantised) == {"dtype": "auto", "device_map": {"": torch.device("cpu")}}
     assert not asked.is_whole(Quantised)
     assert "device_map" not in asked.keywords(object)
-    model = torch.nn.Linear(1, 1)
+    model: Any = torch.nn.Linear(1, 1)
     model.config = Quantised
     model.to = None  # would be an error
     asked.settled(model)
@@ -185,7 +187,7 @@ def test_weights_rounded_by_torchao(folder, unmoved):
 def test_weights_rounded_by_bitsandbytes(folder, unmoved, bits):
     there = str(folder / "in" / "here")
     try:
-        import bitsandbytes  # noqa: F401
+        importlib.import_module("bitsandbytes")
     except ImportError:
         with pytest.raises(loading.ModelError, match=r"cannot be loaded: .*bitsandbytes"):
             load(there, quantize=bits)

@@ -23,7 +23,7 @@ def same(one: attattr.Generation, other: attattr.Generation) -> None:
         elif name not in ("spans", "contrast"):
             assert there == value, name
     for span, there in zip(one.explained, other.explained, strict=True):
-        assert replace(span, attribution=None) == replace(there, attribution=None)  # type: ignore[arg-type]
+        assert replace(span, attribution=None) == replace(there, attribution=None)
         for site, again in zip(span.attribution.sites, there.attribution.sites, strict=True):
             np.testing.assert_array_equal(site.key_sum, again.key_sum)
             assert site.completeness_gap == again.completeness_gap

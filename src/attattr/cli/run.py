@@ -68,7 +68,7 @@ def run(
     options.tolerance(tol)
     if generate:
         options.refuse("does not go with --generate", *NOT_GENERATED)
-        how = {"method": method, "n_steps": n_nodes, "tol": tol, "baseline": baseline}
+        how: dict[str, Any] = {"method": method, "n_steps": n_nodes, "tol": tol, "baseline": baseline}
         how |= {"internal_batch_size": batch_size, "spans": spans, "max_new_tokens": max_new_tokens}
         _generated(the_data, the_model, out, how)
         return

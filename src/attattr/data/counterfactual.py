@@ -48,7 +48,7 @@ def beside(
     try:
         examples = [as_inputs([each])[0] for each in given]
         whole = [_completed(o, e, model, tokenizer) for o, e in zip(examples, encoded, strict=True)]
-        others = encode(model, tokenizer, whole, truncate=truncate, pair=pair)  # type: ignore[arg-type]
+        others = encode(model, tokenizer, whole, truncate=truncate, pair=pair)
     except InputError as error:
         raise InputError(f"of the baseline: {error}") from error
     for number, (one, other) in enumerate(zip(encoded, others, strict=True)):

@@ -188,7 +188,7 @@ class Attributor:
             layers = asked.listed(layers, object, "layers")
         named = baseline is None or counterfactual.is_named(baseline)  # Options refuse None
         options = Options(
-            output, method, n_steps, tol, baseline if named else "zero", internal_batch_size,
+            output, method, n_steps, tol, baseline if named else "zero", internal_batch_size,  # type: ignore[arg-type]
             None if layers is None else tuple(layers), store,
         )  # fmt: skip
         results = self.attributed(

@@ -51,16 +51,16 @@ def strongest(
         among.append(fine)
     best = int(np.argmax([top.max(initial=-np.inf) for top in tops]))
     head = int(tops[best].argmax())
-    top, edges = float(tops[best][head]), sites[best].edges
-    if not top > 0 or (segments is not None and any(site.missed > top for site in sites)):
+    highest, edges = float(tops[best][head]), sites[best].edges
+    if not highest > 0 or (segments is not None and any(site.missed > highest for site in sites)):
         return []
     own = np.flatnonzero((edges.head == head) & among[best])
     own = own[np.argsort(-edges.score[own], kind="stable")][:2]
     found = [(int(edges.query[i]), int(edges.key[i]), float(edges.score[i])) for i in own]
-    found = [edge for edge in found if edge[2] >= SECOND * top]
-    if not found or found[0][2] < top * (1 - 1e-5):
+    found = [edge for edge in found if edge[2] >= SECOND * highest]
+    if not found or found[0][2] < highest * (1 - 1e-5):
         return []
-    return [] if len(found) < 2 and sites[best].missed >= SECOND * top else found
+    return [] if len(found) < 2 and sites[best].missed >= SECOND * highest else found
 
 
 def edges_of(site: Site, n: int) -> tuple[Edges, bool]:

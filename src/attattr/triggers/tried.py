@@ -141,7 +141,7 @@ def search(
         rows = np.flatnonzero(purpose == stage)
         if len(rows) and chosen:
             shares, shortened = run([pieces[i] for i in chosen], rows, what, f"{part}-{stage}")
-            found[np.ix_(chosen, rows)] = shares
+            found[np.ix_(np.array(chosen), rows)] = shares
             cut[chosen] += shortened
 
     def attacked() -> list[Attacked]:
