@@ -5,12 +5,15 @@ Needs Debian's chromium and Playwright; skips, saying so, without them.
 
 from __future__ import annotations
 
+import json
+import re
 import socket
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tiny
@@ -257,3 +260,164 @@ def test_a_server_that_ended_is_told_in_a_sentence(page):
     ask(page, "single", "the film")
     page.get_by_text("The server does not answer: is it still running?").wait_for()
     page.said.clear()  # Chromium's own words on the broken connection
+
+
+def words(frame) -> tuple[str, str]:
+    """The first word of a report, and what is read of the edge that is pointed at or pinned."""
+    return frame.locator(".chip").nth(1).inner_text(), frame.locator(".details h2").inner_text()
+
+
+def pin_row(frame, number: int) -> None:
+    frame.locator(".edge-list tbody tr").nth(number).dispatch_event("click")
+    frame.locator(".details .shares").wait_for()
+
+
+ALL_SAID = """addEventListener("DOMContentLoaded", () => {
+  window.said = "";
+  new MutationObserver(() => (window.said += document.querySelector(".status")?.textContent ?? ""))
+    .observe(document.body, {childList: true, subtree: true, characterData: true});
+});"""  # for what is gone again soon
+
+
+def test_the_address_holds_what_is_asked_pinned_and_taken_out(page, browser, running):
+    ask(page, "single", "the film is good")
+    frame = report_of(page)
+    pin_row(frame, 2)
+    chosen = words(frame)
+    page.locator(".offers .add").first.click()
+    before = shown(page)
+    link = page.url
+    assert all(part in link for part in ("#model=single", "text=the+film+is+good", "pinned=", "out="))
+
+    page.reload()  # the result is held: nothing is explained again
+    frame = report_of(page)
+    frame.locator(".details .shares").wait_for()
+    assert words(frame) == chosen and shown(page) == before and page.url == link
+
+    ask(page, "single", "good film")
+    page.locator("iframe").nth(0).wait_for()
+    page.wait_for_url(re.compile(r"#model=single&text=good\+film$"))
+    assert words(report_of(page))[0] == "good"
+    page.go_back()
+    page.locator(".chips .chip").wait_for()
+    assert page.get_by_label("Text", exact=True).input_value() == "the film is good"
+    assert words(report_of(page)) == chosen and shown(page) == before
+
+    context = browser.new_context()
+    other = context.new_page()
+    other.add_init_script(ALL_SAID)
+    explained: list[str] = []
+    other.on("request", lambda request: explained.append(request.url))
+    other.goto(link)
+    frame = report_of(other)
+    frame.locator(".details .shares").wait_for()
+    assert words(frame) == chosen and shown(other) == before and other.url == link
+    assert sum(url.endswith("/api/explain") for url in explained) == 1
+    assert "explaining again what the address asks for" in other.evaluate("window.said")
+    context.close()
+
+
+@EMBEDDED
+def test_an_address_that_cannot_be_asked_is_ignored_with_a_sentence(page):
+    for fragment, said in {
+        "section": "The address names no text to explain here",
+        "model=single&text=+": "The address names no text to explain here",
+        "model=%3Cimg%20src=x%3E&text=a": "the model “<img src=x>”, which is not offered here",
+        "model=mnli&text=a&text=b&target=maybe": "the class “maybe”, which mnli does not have",
+        "model=sst2&text=a&text=b": "The address has two texts, and sst2 takes one",
+    }.items():
+        page.evaluate("fragment => { location.hash = fragment; }", fragment)
+        note = page.locator(".status .note", has_text=said)
+        note.wait_for()
+        assert note.inner_text().endswith(": it is ignored.")
+        assert page.locator("iframe, img").count() == 0 and page.locator(".welcome").is_visible()
+
+
+def test_what_an_address_cannot_hold_is_told(page):
+    ask(page, "single", "the film is good " * 600)
+    page.get_by_text("The texts are too long for the address (8,000 characters)").wait_for(timeout=SECONDS)
+    assert "#" not in page.url
+    report_of(page)
+    page.reload()
+    report_of(page)
+    assert page.get_by_label("Text", exact=True).input_value().startswith("the film is good the film")
+
+
+def test_a_double_click_on_explain_does_not_cancel(page):
+    page.get_by_label("Model").select_option("single")
+    page.get_by_label("Text", exact=True).fill("the film is good")
+    page.locator(".send").dblclick()
+    assert report_of(page).locator(".heads g.cell").count() == 6
+    assert "Cancelled" not in page.locator(".status").inner_text()
+
+
+def test_two_reports_are_drawn_to_one_scale_and_pointed_at_together(page):
+    ask(page, "single", "the film is good")
+    report_of(page)
+    page.get_by_role("button", name="Compare").click()
+    second = page.get_by_role("region", name="Second result")
+    second.get_by_label("Text", exact=True).fill("good the film")
+    second.get_by_role("button", name="Explain").click()
+    page.wait_for_url(re.compile("2.text=good"))
+    left, right = report_of(page), report_of(page, 1)
+    row = page.get_by_role("region", name="Differences")
+    row.locator(".class").first.wait_for()
+    facts = [json.loads(page.frames[n].locator("#data").text_content()) for n in (1, 2)]
+
+    # classes: both probabilities, and how far apart they are
+    for each in row.locator(".class").all():
+        label = each.locator("bdi").inner_text()
+        a, b = ({p["label"]: p["value"] for p in fact["prediction"]}[label] for fact in facts)
+        by = round(100 * (b - a), 1)
+        sign = "−" if by < 0 else "+" if by > 0 else ""
+        expected = f"{100 * a:.1f} % | {100 * b:.1f} % ({sign}{abs(by):.1f} points)"
+        assert each.locator(".numbers").inner_text() == expected
+
+    # one scale: the strongest head of both is the only one that is drawn full
+    sums = [[v for site in fact["sites"] for v in site["head_sum"]] for fact in facts]
+    full = max(abs(v) for one in sums for v in one)
+    for frame, values in ((left, sums[0]), (right, sums[1])):
+        drawn = frame.locator(".cell .fill").evaluate_all(
+            "all => all.map(e => Number(e.getAttribute('fill-opacity')))"
+        )
+        share = np.abs(values) / full
+        np.testing.assert_allclose(drawn, np.where(share < 0.005, 0, 0.06 + 0.94 * share**0.8), atol=6e-4)
+
+    # pointed at together: the same token, wherever it stands there
+    left.locator(".chip", has_text="film").hover()
+    right.locator(".chip.key", has_text="film").wait_for()
+    button = row.get_by_role("button").first
+    button.hover()
+    for frame in (left, right):
+        frame.locator(".details .shares").wait_for()
+    query, key = button.locator("bdi").all_inner_texts()
+    assert words(left)[1] == words(right)[1] == f"{query} attends to {key}"
+    button.click()
+    assert page.url.count("pinned=") == 2
+
+    page.get_by_role("button", name="One result").click()
+    assert row.is_hidden() and "2.text" not in page.url
+    page.go_back()
+    report_of(page, 1)
+    row.locator(".class").first.wait_for()
+
+
+def test_on_a_phone_the_form_folds_and_the_sheet_takes_out(browser, running):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(f"{running[1]}/#model=single&text=the+film+is+good")
+    frame = report_of(page)
+    assert not page.get_by_label("Text", exact=True).is_visible()
+    asked = page.get_by_role("button", name="single the film is good Change")
+    assert asked.bounding_box()["height"] >= 32
+    pin_row(frame, 1)
+    sheet = frame.get_by_role("dialog", name="The chosen edge")
+    box = sheet.bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["y"] + box["height"] <= 844
+    sheet.get_by_role("button", name="Take out").tap()
+    page.locator(".chips .chip").wait_for()
+    assert len(shown(page)) == 3 and "out=" in page.url
+    asked.tap()
+    assert page.get_by_label("Text", exact=True).is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    context.close()

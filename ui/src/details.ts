@@ -4,7 +4,7 @@ import { siteName } from "./data";
 import { h } from "./dom";
 import { apart, flowOf } from "./flow";
 import { count, plain, quantity, signed } from "./format";
-import type { EdgeRef, Store } from "./state";
+import { type EdgeRef, sameEdge, type Store } from "./state";
 
 const SHOWN = 6;
 
@@ -60,10 +60,20 @@ export function detailsView(data: Data, store: Store, open: (site: number, head:
           }),
         ),
       ),
-      store.state.pinned && !store.state.hover
-        ? h("button", { type: "button", class: "quiet", click: () => store.set({ pinned: null }) }, "Unpin")
-        : h("p", { class: "note" }, "Click the edge to keep it here."),
+      h(
+        "div",
+        { class: "acts" },
+        h("button", { type: "button", class: "takes-out", click: () => takeOut(edge) }, "Take out"),
+        sameEdge(edge, store.state.pinned)
+          ? h("button", { type: "button", class: "quiet", click: () => store.set({ pinned: null }) }, "Unpin")
+          : h("p", { class: "note" }, "Click the edge to keep it here."),
+      ),
     );
+  }
+
+  /** Asks the page around the report, which has the model; it marks the report with `takes-out` if it can. */
+  function takeOut(edge: EdgeRef): void {
+    frame.dispatchEvent(new CustomEvent("attattr-takeout", { detail: edge, bubbles: true }));
   }
 
   function whyApart({ site, head, query, key }: EdgeRef): string | null {

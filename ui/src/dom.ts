@@ -1,4 +1,5 @@
 // Elements without innerHTML: text only ever becomes a text node.
+export { along, roving } from "./roving";
 
 type Value = string | number | boolean | null | undefined | ((event: never) => void);
 type Child = Node | string | null | undefined | false;
@@ -89,32 +90,4 @@ export function choice<T extends string>(
   };
   show(value);
   return Object.assign(group, { show });
-}
-
-/** One tab stop for many marks: the arrow keys move between them, in the order `next` says. */
-export function roving(
-  container: Element,
-  selector: string,
-  next: (marks: Element[], at: number, key: string) => number | null,
-): void {
-  const marks = () => [...container.querySelectorAll<HTMLElement | SVGElement>(selector)];
-  container.addEventListener("keydown", (event) => {
-    const { key } = event as KeyboardEvent;
-    const all = marks();
-    const at = all.indexOf(event.target as SVGElement);
-    if (at < 0) return;
-    const to = next(all, at, key);
-    if (to === null) return;
-    event.preventDefault();
-    const mark = all[Math.max(0, Math.min(all.length - 1, to))];
-    for (const each of all) each.setAttribute("tabindex", each === mark ? "0" : "-1");
-    mark?.focus();
-  });
-}
-
-/** Arrow keys along a list. */
-export function along(marks: Element[], at: number, key: string): number | null {
-  const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[key];
-  if (step) return at + step;
-  return key === "Home" ? 0 : key === "End" ? marks.length - 1 : null;
 }

@@ -1,7 +1,7 @@
 // The strongest edges as a table, to filter and to sort.
 import type { Data } from "./data";
 import { siteName } from "./data";
-import { h } from "./dom";
+import { h, roving } from "./dom";
 import { plain, signed, strength } from "./format";
 import { type EdgeRef, sameEdge, type Store } from "./state";
 
@@ -116,12 +116,13 @@ export function edgesView(data: Data, store: Store): HTMLElement {
   const refs = new WeakMap<Element, EdgeRef>();
   function line(row: Row): HTMLElement {
     const bar = h("span", { class: row.score < 0 ? "meter minus" : "meter" });
-    bar.style.setProperty("--w", `${(56 * Math.abs(row.score)) / (largest || 1)}px`);
-    bar.style.setProperty("--s", (0.35 + 0.65 * strength(row.score, largest)).toFixed(2));
+    const most = Math.max(largest, store.state.scale?.edge ?? 0);
+    bar.style.setProperty("--w", `${(56 * Math.abs(row.score)) / (most || 1)}px`);
+    bar.style.setProperty("--s", (0.35 + 0.65 * strength(row.score, most)).toFixed(2));
     const element = h(
       "tr",
       {
-        tabindex: 0,
+        tabindex: -1,
         pointerenter: () => store.set({ hover: row.ref }),
         pointerleave: () => store.set({ hover: null }),
         focus: () => store.set({ hover: row.ref }),
@@ -154,13 +155,8 @@ export function edgesView(data: Data, store: Store): HTMLElement {
     h("table", {}, h("thead", {}, h("tr", {}, ...heads)), body),
     more,
   );
-  body.addEventListener("keydown", (event) => {
-    const target = event.target as HTMLElement;
-    if (event.key === "Enter") target.click();
-    if (event.key === "ArrowDown") (target.nextElementSibling as HTMLElement | null)?.focus();
-    if (event.key === "ArrowUp") (target.previousElementSibling as HTMLElement | null)?.focus();
-  });
-  store.on(["window", "unit"], () => draw(PAGE));
+  roving(body, "tr");
+  store.on(["window", "unit", "scale"], () => draw(PAGE));
   store.on(["pinned"], paint);
   return frame;
 }

@@ -3,7 +3,7 @@ import { scaleLinear } from "d3-scale";
 import { select } from "d3-selection";
 import type { Data } from "./data";
 import { siteName } from "./data";
-import { clipped, h, textWidth } from "./dom";
+import { clipped, h, roving, textWidth } from "./dom";
 import { plain, quantity, signed } from "./format";
 import type { EdgeRef, Store } from "./state";
 
@@ -120,15 +120,7 @@ function scatter(title: string, points: Point[], store: Store, noun: string): HT
         told.textContent = usual;
         store.set({ hover: null });
       })
-      .on("click", (_, p) => store.set({ head: p.head, ...(p.ref ? { pinned: p.ref } : {}) }))
-      .on("keydown", function (event: KeyboardEvent) {
-        const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-        const to = step && marks.nodes()[marks.nodes().indexOf(this) + step];
-        if (to) {
-          event.preventDefault();
-          to.focus();
-        }
-      });
+      .on("click", (_, p) => store.set({ head: p.head, ...(p.ref ? { pinned: p.ref } : {}) }));
 
     // names of those that stand out, where there is room
     const placed: [number, number, number][] = [];
@@ -149,6 +141,7 @@ function scatter(title: string, points: Point[], store: Store, noun: string): HT
     return `${name}${where ? `, ${where}` : ""}: score ${signed(score)}, taken out ${signed(effect)}`;
   }
 
+  roving(svg.node()!, "path.point");
   store.on(["theme"], draw);
   new ResizeObserver(draw).observe(frame);
   return frame;

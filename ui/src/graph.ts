@@ -7,7 +7,7 @@ import type { Data, Units } from "./data";
 import { siteName } from "./data";
 import { along, clipped, h, roving, textWidth } from "./dom";
 import { count, plain, quantity, signed } from "./format";
-import { covers, type EdgeRef, inWindow, sameEdge, type Store } from "./state";
+import { covers, type EdgeRef, inWindow, type Scale, sameEdge, type Store } from "./state";
 
 const WIDE = 30; // pixels that an edge of width 1 takes
 const THIN = 0.75; // and at least
@@ -56,6 +56,13 @@ export interface Scene {
 /** Width in pixels: in proportion to the score, for all views alike. */
 export const thickness = (width: number) => (width ? Math.max(THIN, WIDE * width) : THIN);
 
+/** A scene on the scale that it has in common with another report. */
+function onScale(scene: Scene, common: Scale | null): Scene {
+  if (!common?.flow) return scene;
+  const { flow: scale, unit } = common;
+  return { ...scene, scale, unit, marks: scene.marks.map((mark) => ({ ...mark, width: (mark.width * scene.scale) / scale })) };
+}
+
 const curve = linkVertical<unknown, readonly [number, number]>();
 
 export function graphView(data: Data, store: Store, units: () => Units, sceneOf: () => Scene): HTMLElement {
@@ -76,7 +83,7 @@ export function graphView(data: Data, store: Store, units: () => Units, sceneOf:
   }
 
   function draw(): void {
-    const scene = sceneOf();
+    const scene = onScale(sceneOf(), store.state.scale);
     const level = units();
     const width = canvas.clientWidth || 900;
     const height = canvas.clientHeight || 520;
@@ -156,12 +163,7 @@ export function graphView(data: Data, store: Store, units: () => Units, sceneOf:
         return group
           .on("pointerenter focus", (_, { ref }) => store.set({ hover: ref }))
           .on("pointerleave blur", () => store.set({ hover: null }))
-          .on("click", (_, { ref }) => pin(ref))
-          .on("keydown", (event: KeyboardEvent, { ref }) => {
-            if (event.key !== "Enter" && event.key !== " ") return;
-            event.preventDefault();
-            pin(ref);
-          });
+          .on("click", (_, { ref }) => pin(ref));
       })
       .order()
       .attr("aria-label", (mark) => label(mark, scene, mark))
@@ -308,7 +310,7 @@ export function graphView(data: Data, store: Store, units: () => Units, sceneOf:
   }
 
   roving(edgeLayer.node()!, "g.edge", along);
-  store.on(["unit", "mode", "threshold", "count", "shown", "window", "theme"], draw);
+  store.on(["unit", "mode", "threshold", "count", "shown", "window", "theme", "scale"], draw);
   store.on(["hover", "pinned", "marked"], paint);
   new ResizeObserver(draw).observe(canvas);
   return frame;

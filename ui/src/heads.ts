@@ -4,6 +4,7 @@ import type { Data } from "./data";
 import { siteName } from "./data";
 import { h, roving, textWidth } from "./dom";
 import { plain, signed, strength } from "./format";
+import { FINGER, fingers } from "./sheet";
 import type { State, Store } from "./state";
 
 interface Cell {
@@ -40,14 +41,16 @@ export function headView(data: Data, store: Store, open: (site: number, head: nu
     const rows = report.sites.map((_, site) => siteName(report, site).replace("layer ", ""));
     const left = 10 + Math.max(16, ...rows.map((name) => textWidth(name, 11)));
     const top = 16;
-    const step = Math.min(44, (width - left) / most);
-    const high = Math.max(7, Math.min(step, 24, 250 / sites));
+    const least = fingers() ? FINGER : 0;
+    const step = Math.max(least, Math.min(44, (width - left) / most));
+    const high = Math.max(7, least, Math.min(step, 24, 250 / sites));
     const { measure } = store.state;
     const values = cells.map(({ site, head }) => headValue(data, measure, site, head));
-    const largest = Math.max(0, ...values.map((value) => Math.abs(value ?? 0)));
+    const largest = Math.max(store.state.scale?.[measure] ?? 0, ...values.map((value) => Math.abs(value ?? 0)));
     const y = (site: number) => top + (sites - 1 - site) * high;
     const height = top + sites * high + 4;
-    svg.attr("width", width).attr("height", height).attr("viewBox", `0 0 ${width} ${height}`);
+    const whole = Math.max(width, left + most * step);
+    svg.attr("width", whole).attr("height", height).attr("viewBox", `0 0 ${whole} ${height}`);
     const every = Math.ceil(16 / step);
     svg
       .selectAll("text.head")
@@ -78,12 +81,7 @@ export function headView(data: Data, store: Store, open: (site: number, head: nu
         return group
           .on("pointerenter focus", (_, cell) => tell(cell))
           .on("pointerleave blur", () => tell(null))
-          .on("click", (_, { site, head }) => open(site, head))
-          .on("keydown", (event: KeyboardEvent, { site, head }) => {
-            if (event.key !== "Enter" && event.key !== " ") return;
-            event.preventDefault();
-            open(site, head);
-          });
+          .on("click", (_, { site, head }) => open(site, head));
       })
       .attr("transform", ({ site, head }) => `translate(${left + head * step},${y(site)})`)
       .attr("aria-label", (cell, i) => `${siteName(report, cell.site)}, head ${cell.head}: ${said(values[i]!)}`)
@@ -135,7 +133,7 @@ export function headView(data: Data, store: Store, open: (site: number, head: nu
     const to = cells.findIndex((each) => each.site === cell.site + move[0]! && each.head === cell.head + move[1]!);
     return to < 0 ? at : to;
   });
-  store.on(["measure", "theme"], () => {
+  store.on(["measure", "theme", "scale"], () => {
     draw();
     tell(null);
   });

@@ -1,9 +1,9 @@
 // One head: attribution and attention weight side by side, and the edges on which they disagree most.
 import type { Data } from "./data";
 import { siteName } from "./data";
-import { clipped, h, palette } from "./dom";
+import { clipped, h, palette, roving } from "./dom";
 import { plain, signed, strength } from "./format";
-import type { Store } from "./state";
+import { type EdgeRef, sameEdge, type Store } from "./state";
 
 const SHOWN = 8;
 const NS = "http://www.w3.org/2000/svg";
@@ -47,8 +47,8 @@ export function disagreements(
 export function matrixView(data: Data, store: Store): HTMLElement {
   const { report } = data;
   const title = h("p", { class: "which", "aria-live": "polite" });
-  const told = h("p", { class: "told" });
-  const pictures = h("div", { class: "pictures" });
+  const told = h("p", { class: "told", "aria-live": "polite" });
+  const pictures = h("div", { class: "pictures", role: "group", "aria-label": "Cells of this head" });
   const list = h("tbody");
   const columns = ["token → attends to", "score", "attention"].map((name) => h("th", { scope: "col" }, name));
   const beside = h(
@@ -60,6 +60,9 @@ export function matrixView(data: Data, store: Store): HTMLElement {
   );
   const frame = h("div", { class: "matrix" }, title, h("div", { class: "side-by-side" }, pictures, beside), told);
   let turn = 0;
+  let at: [number, number] | null = null; // the cell that was pointed at last
+  let point: (i: number, j: number) => void = () => {};
+  let cells: [Span, Span] = [[0, 0], [0, 0]];
   let frames: ((i: number | null, j: number | null) => void)[] = [];
 
   /** The edge that is pointed at elsewhere, framed here. */
@@ -89,15 +92,20 @@ export function matrixView(data: Data, store: Store): HTMLElement {
     const apart = disagreements(scores, attention, width, facts.queries);
     const [q0, q1] = range(facts.query_axis, queries.tokens.length);
     const [k0, k1] = range(facts.key_axis, width);
+    cells = [[q0, q1], [k0, k1]];
+    at = null;
+    pictures.tabIndex = 0;
+    point = (i, j) => {
+      at = [i, j];
+      const cell = i * width + j;
+      const about = near(i, j);
+      told.textContent = `${queries.names[i]} (${i}) attends to ${keys.names[j]} (${j}): score ${about}${signed(scores[cell])}, attention ${about}${plain(attention[cell])}`;
+      store.set({ hover: { site, head, query: [i], key: [j] } });
+    };
     const own = frame.clientWidth > 900 ? frame.clientWidth - 330 : frame.clientWidth;
     const side = Math.max(Math.min(300, own || 300), Math.min(520, own / 2 - 24));
     const picture = (values: Float32Array, name: string, hue: "sign" | "grey") =>
-      drawn(values, width, [q0, q1], [k0, k1], side, name, hue, queries.names, keys.names, apart, (i, j) => {
-        const cell = i * width + j;
-        const about = near(i, j);
-        told.textContent = `${queries.names[i]} (${i}) attends to ${keys.names[j]} (${j}): score ${about}${signed(scores[cell])}, attention ${about}${plain(attention[cell])}`;
-        store.set({ hover: { site, head, query: [i], key: [j] } });
-      });
+      drawn(values, width, [q0, q1], [k0, k1], side, name, hue, queries.names, keys.names, apart, point);
     const both = [picture(scores, "Attribution", "sign"), picture(attention, "Attention weight", "grey")];
     pictures.replaceChildren(...both.map(({ figure }) => figure));
     frames = both.map(({ place }) => place);
@@ -108,7 +116,7 @@ export function matrixView(data: Data, store: Store): HTMLElement {
         const ref = { site, head, query: [query], key: [key] };
         return h(
           "tr",
-          { tabindex: 0, pointerenter: () => store.set({ hover: ref }), pointerleave: () => store.set({ hover: null }), focus: () => store.set({ hover: ref }), blur: () => store.set({ hover: null }) },
+          { tabindex: -1, click: () => pin(ref), pointerenter: () => store.set({ hover: ref }), pointerleave: () => store.set({ hover: null }), focus: () => store.set({ hover: ref }), blur: () => store.set({ hover: null }) },
           h("td", { class: "pair" }, h("bdi", {}, queries.names[query]!), " → ", h("bdi", {}, keys.names[key]!)),
           h("td", { class: `number ${score < 0 ? "minus" : "plus"}` }, `${near(query, key)}${signed(score)}`),
           h("td", { class: "number" }, `${near(query, key)}${plain(weight)}`),
@@ -127,7 +135,30 @@ export function matrixView(data: Data, store: Store): HTMLElement {
     return [level.members[first]![0]!, level.members[end - 1]!.at(-1)! + 1];
   }
 
+  function pin(ref: EdgeRef): void {
+    store.set({ pinned: sameEdge(store.state.pinned, ref) ? null : ref });
+  }
+
+  function pinCell(): void {
+    const [site, head] = store.state.head;
+    if (at) pin({ site, head, query: [at[0]], key: [at[1]] });
+  }
+
+  /** From cell to cell by the arrow keys, beginning at the first that is shown. */
+  function keyed(event: KeyboardEvent): void {
+    const [down, right] = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key] ?? [0, 0];
+    const [[q0, q1], [k0, k1]] = cells;
+    if (event.key === "Enter" || event.key === " ") pinCell();
+    else if (down || right) point(...(at ? ([within(at[0] + down!, q0, q1), within(at[1] + right!, k0, k1)] as const) : ([q0, k0] as const)));
+    else return;
+    event.preventDefault();
+  }
+
+  pictures.addEventListener("keydown", keyed);
+  pictures.addEventListener("blur", () => store.set({ hover: null }));
   pictures.addEventListener("pointerleave", () => store.set({ hover: null }));
+  pictures.addEventListener("click", (event) => event.target instanceof HTMLCanvasElement && pinCell());
+  roving(list, "tr");
   store.on(["head", "window", "theme"], () => void draw());
   store.on(["hover", "pinned"], paint);
   new ResizeObserver(() => void draw()).observe(frame);
@@ -135,6 +166,10 @@ export function matrixView(data: Data, store: Store): HTMLElement {
 }
 
 type Span = [number, number];
+
+function within(value: number, first: number, end: number): number {
+  return Math.max(first, Math.min(end - 1, value));
+}
 
 function drawn(
   values: Float32Array, width: number, [q0, q1]: Span, [k0, k1]: Span, side: number, name: string, hue: "sign" | "grey",
@@ -186,12 +221,14 @@ function drawn(
     ring.setAttribute("r", String(Math.max(4, cell * 0.62)));
     svg.append(ring);
   }
-  canvas.addEventListener("pointermove", (event) => {
+  const over = (event: PointerEvent) => {
     const box = canvas.getBoundingClientRect();
     const i = q0 + Math.floor(((event.clientY - box.top) / box.height) * height);
     const j = k0 + Math.floor(((event.clientX - box.left) / box.width) * wide);
     if (i >= q0 && i < q1 && j >= k0 && j < k1) point(i, j);
-  });
+  };
+  canvas.addEventListener("pointermove", over);
+  canvas.addEventListener("pointerdown", over); // a tap does not move
   const stack = h("div", { class: "stack" }, canvas, svg);
   stack.style.padding = `${margin}px 0 0 ${margin}px`;
   const mark = document.createElementNS(NS, "rect");

@@ -149,9 +149,6 @@ export function pictureView(data: Data, store: Store, picture: Picture): HTMLEle
 
   roving(svg, ".patch", (marks, at, key) => (key === "ArrowDown" ? at + columns : key === "ArrowUp" ? at - columns : along(marks, at, key)));
   roving(svg, ".edge", along);
-  svg.addEventListener("keydown", (event) => {
-    if (event.key === "Enter") event.target!.dispatchEvent(new MouseEvent("click"));
-  });
   store.on(["layer", "theme"], veils);
   store.on(["lines", "head"], () => void draw());
   store.on(["hover", "pinned", "marked"], paint);

@@ -11,10 +11,12 @@ import { plain, quantity } from "./format";
 import { edgesScene, flowOf, flowScene, shareSaid } from "./flow";
 import { graphView } from "./graph";
 import { headView } from "./heads";
+import { keepInAddress, link } from "./link";
 import { matrixView } from "./matrix";
 import { overviewView } from "./overview";
 import { pictureView } from "./picture";
 import { headline, predictionView, summaryView } from "./prediction";
+import { sheetView } from "./sheet";
 import { Store } from "./state";
 import { tokenView } from "./tokens";
 import { leastThreshold } from "./tree-build";
@@ -26,8 +28,8 @@ const SCENES = { flow: flowScene, tree: treeScene, edges: edgesScene } as const;
 const LINES = [["strongest", "Strongest edges"], ["head", "One head"], ["none", "None"]] as const;
 const UNITS = [["words", "Words"], ["tokens", "Tokens"]] as const;
 
-/** Shows a report in `root`; what is returned takes it away again. */
-export function mount(root: HTMLElement, report: Report): () => void {
+/** Shows a report in `root`, its view `inAddress` where the page is nothing else; what is returned takes it away again. */
+export function mount(root: HTMLElement, report: Report, inAddress = false): () => void {
   const data = prepare(report);
   const strongest = report.edges?.site.length ? ([report.edges.site[0]!, report.edges.head[0]!] as const) : ([0, 0] as const);
   const unit = report.words ? "words" : "tokens";
@@ -46,6 +48,7 @@ export function mount(root: HTMLElement, report: Report): () => void {
     hover: null,
     pinned: null,
     marked: [],
+    scale: null,
     window: [0, data[unit].n],
   });
   const units = () => data[store.state.unit];
@@ -73,6 +76,7 @@ export function mount(root: HTMLElement, report: Report): () => void {
   store.on(["measure"], () => measure.show(store.state.measure));
   const heads = view("heads", headView(data, store, open));
   const effects = effectsView(data, store);
+  const details = view("details", detailsView(data, store, open));
 
   const first = h(
     "div",
@@ -100,7 +104,7 @@ export function mount(root: HTMLElement, report: Report): () => void {
         "aside",
         {},
         h("section", { "aria-label": "Layers and heads" }, heading("Layers × heads", heads), measure, heads),
-        h("section", { "aria-label": "Details" }, view("details", detailsView(data, store, open))),
+        h("section", { "aria-label": "Details" }, details),
       ),
     ),
   );
@@ -246,6 +250,8 @@ export function mount(root: HTMLElement, report: Report): () => void {
     );
   }
 
+  page.append(sheetView(store, details));
+  link(page, data, store);
   root.replaceChildren(page);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const print = matchMedia("print");
@@ -263,10 +269,12 @@ export function mount(root: HTMLElement, report: Report): () => void {
   window.addEventListener("afterprint", after);
   window.addEventListener("keydown", unpin);
   look();
+  const leave = inAddress ? keepInAddress(page, data) : () => {};
   function unpin(event: KeyboardEvent): void {
     if (event.key === "Escape") store.set({ pinned: null, marked: [] });
   }
   return () => {
+    leave();
     window.removeEventListener("keydown", unpin);
     window.removeEventListener("beforeprint", before);
     window.removeEventListener("afterprint", after);

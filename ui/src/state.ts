@@ -8,6 +8,17 @@ export interface EdgeRef {
   key: number[];
 }
 
+export interface Scale {
+  words: number[]; // of each layer, the largest of what attending to one gave
+  tokens: number[];
+  flow: number; // what width 1 stands for in the graph, and what its legend shows
+  unit: number;
+  edge: number; // of the list
+  attribution: number; // of heads
+  attention: number;
+  effect: number;
+}
+
 export interface State {
   unit: "tokens" | "words";
   mode: "flow" | "tree" | "edges";
@@ -27,6 +38,8 @@ export interface State {
   pinned: EdgeRef | null;
   /** positions that are looked at, or found by the search */
   marked: number[];
+  /** the largest of this report and of one that it is compared with: both are drawn with it */
+  scale: Scale | null;
   /** first unit and one behind the last */
   window: readonly [number, number];
 }

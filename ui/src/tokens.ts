@@ -1,12 +1,14 @@
 // The text itself: each word on a ground as strong as what attending to it gave in the chosen layer.
 import { flowOf } from "./flow";
 import type { Data, Units } from "./data";
-import { wordEffects } from "./data";
+import { effectsOf, wordEffects } from "./data";
 import { h, legible, over, palette } from "./dom";
 import { signed, strength } from "./format";
+import { reveal } from "./sheet";
 import type { Store } from "./state";
 
 const NAMES = ["paper", "ink", "soft", "plus", "minus"] as const;
+const HEM = 30; // pixels at the foot of a long text that fade
 
 interface Chip {
   axis: number;
@@ -37,27 +39,26 @@ export function tokenView(data: Data, store: Store, units: () => Units): HTMLEle
   function draw(): void {
     colours = palette(frame, ...NAMES);
     const level = units();
-    const [first, end] = store.state.window;
-    const site = report.sites[store.state.layer];
+    const { window: [first, end], unit, layer, scale } = store.state;
     chips = [];
     const lines: HTMLElement[] = [];
     let segment: number | null = null;
     let line: HTMLElement | null = null;
-    const values = site?.key_axis === 0 ? wordEffects(report, store.state.layer, level.members) : null;
-    const largest = Math.max(0, ...(values ?? []).map(Math.abs));
+    const values = effectsOf(report, layer, level);
+    const largest = Math.max(scale?.[unit][layer] ?? 0, ...(values ?? []).map(Math.abs));
     let group: HTMLElement | null = null;
-    for (let unit = first; unit < end; unit++) {
-      const own = level.segments[unit]!;
+    for (let at = first; at < end; at++) {
+      const own = level.segments[at]!;
       if (!line || (own !== null && segment !== null && own !== segment)) {
         line = h("p", { dir: "auto" });
         lines.push(line);
         group = null;
       }
       segment = own ?? segment;
-      if (!group || !level.joined[unit]) {
+      if (!group || !level.joined[at]) {
         line.append(" ", (group = h("span", { class: "whole" }))); // what belongs together is not parted by a line's end
       }
-      group.append(chip(0, level.members[unit]!, level.names[unit]!, values?.[unit] ?? null, largest, level.special[unit]!));
+      group.append(chip(0, level.members[at]!, level.names[at]!, values?.[at] ?? null, largest, level.special[at]!));
     }
     report.axes.slice(1).forEach((facts, k) => lines.push(other(k + 1, facts.name)));
     frame.replaceChildren(...lines);
@@ -116,14 +117,7 @@ export function tokenView(data: Data, store: Store, units: () => Units): HTMLEle
       element.classList.toggle("key", key);
       if (key) far ??= element;
     }
-    if (far && !far.matches(":hover")) reveal(far);
-  }
-
-  /** A long text scrolls inside its frame to what is found or pointed at elsewhere. */
-  function reveal(element: HTMLElement): void {
-    if (!box.classList.contains("long") || box.classList.contains("whole")) return;
-    const [outer, inner] = [frame.getBoundingClientRect(), element.getBoundingClientRect()];
-    if (inner.top < outer.top || inner.bottom > outer.bottom - 30) frame.scrollTop += inner.top - outer.top - 28;
+    if (far && !far.matches(":hover, :focus")) reveal(frame, far, box.classList.contains("long") ? HEM : 0);
   }
 
   frame.addEventListener("keydown", (event) => {
@@ -136,7 +130,7 @@ export function tokenView(data: Data, store: Store, units: () => Units): HTMLEle
     next.element.focus();
   });
 
-  store.on(["unit", "window", "layer", "theme"], draw);
+  store.on(["unit", "window", "layer", "theme", "scale"], draw);
   store.on(["hover", "pinned", "marked"], paint);
   new ResizeObserver(measure).observe(frame);
   return box;

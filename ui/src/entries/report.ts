@@ -2,4 +2,4 @@
 import { mount } from "../report";
 
 const text = document.getElementById("data")!.textContent!;
-mount(document.getElementById("attattr")!, JSON.parse(text));
+mount(document.getElementById("attattr")!, JSON.parse(text), window.parent === window);

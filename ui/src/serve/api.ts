@@ -60,6 +60,15 @@ export function without(
   return stream("/api/without", question, tell, signal);
 }
 
+/** Whether the server has a result still. */
+export async function held(id: string): Promise<boolean> {
+  try {
+    return (await fetch(`/results/${encodeURIComponent(id)}`, { method: "HEAD" })).ok;
+  } catch {
+    return false; // what comes next says so
+  }
+}
+
 /** The last line of an answer; the ones before it are told. Aborting the signal ends the work too. */
 async function stream<T>(path: string, question: object, tell: (news: Working) => void, signal: AbortSignal): Promise<T> {
   const answer = await fetch(path, {

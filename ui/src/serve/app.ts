@@ -1,23 +1,14 @@
-// The page of the local server: one side with a question and its report, or two beside each other.
+// The page of the local server: one side with a question and its report, or two beside each other; its address says what.
 import "./serve.css";
+import { Foreign, LONGEST } from "../address";
 import { h } from "../dom";
-import { aborted, explain, models as askModels, said, type Model, type Working } from "./api";
-import { questionForm, type Question } from "./form";
-import { takeOutStrip } from "./takeout";
+import { models as askModels, said, type Model } from "./api";
+import { comparison } from "./compare";
+import { fragmentOf, wantedOf, type Entry, type Wanted } from "./links";
+import { sideView, type Side } from "./side";
 
-const EXAMPLES: [model: string, ...texts: string[]][] = [
-  ["mnli", "A woman is playing the violin on a crowded street.", "Nobody is making music."],
-  ["sst2", "The plot is thin, but the two leads are so charming that I left smiling."],
-  ["mrpc", "The company cut its forecast on Monday.", "On Monday the firm lowered its outlook."],
-];
 const RIVALS: Record<string, string> = { mnli: "snli", snli: "mnli", rte: "mnli", mrpc: "rte" };
-
-interface Side {
-  element: HTMLElement;
-  read(): Question;
-  ask(question: Question): void;
-  close(): void;
-}
+const TOO_LONG = `The texts are too long for the address (${LONGEST.toLocaleString("en")} characters): reload and Back bring them back in this tab, a link to it does not. “Save report” can be sent.`;
 
 export async function start(root: HTMLElement): Promise<void> {
   let models: Model[];
@@ -30,104 +21,102 @@ export async function start(root: HTMLElement): Promise<void> {
   const compare = h("button", { type: "button", class: "compare", "aria-pressed": "false", click: () => toggle() }, "Compare");
   const sides = h("main", { class: "sides" });
   const bar = h("header", {}, h("h1", {}, "attattr"), h("p", {}, "Which attention edges made this prediction?"), compare);
-  const first = side(models, "First");
+  const tooLong = h("p", { class: "too-long note", role: "status", hidden: true }, TOO_LONG);
+  const both = comparison(
+    (side, change) => all()[side]?.show(change),
+    () => changed(true),
+  );
+  const first = side("First", 0);
   let second: Side | null = null;
+  let later: ReturnType<typeof setTimeout> | undefined;
   sides.append(first.element);
-  root.replaceChildren(bar, sides);
+  root.replaceChildren(bar, tooLong, both.element, sides);
+  addEventListener("popstate", () => restore());
+  restore();
+
+  function all(): Side[] {
+    return second ? [first, second] : [first];
+  }
+
+  function side(name: string, number: number): Side {
+    return sideView(models, name, {
+      changed,
+      reported: () => both.set(all().map((each) => each.report())),
+      told: (news) => both.told(number, news),
+    });
+  }
 
   function toggle(): void {
     if (second) {
-      second.close();
-      second = null;
-    } else {
-      const { model, texts, target } = first.read();
-      second = side(models, "Second");
-      sides.append(second.element);
-      const rival = RIVALS[model];
-      second.ask({ model: rival && models.some(({ name }) => name === rival) ? rival : model, texts, target: rival ? null : target });
+      single();
+      changed(true);
+      return;
     }
+    const { model, texts, target } = first.read();
+    const rival = RIVALS[model];
+    beside().ask({ model: rival && models.some(({ name }) => name === rival) ? rival : model, texts, target: rival ? null : target });
+  }
+
+  function beside(): Side {
+    second ??= side("Second", 1);
+    sides.append(second.element);
+    toggled();
+    return second;
+  }
+
+  function single(): void {
+    second?.close();
+    second = null;
+    both.set([]);
+    toggled();
+  }
+
+  function toggled(): void {
     root.classList.toggle("comparing", !!second);
     compare.setAttribute("aria-pressed", String(!!second));
     compare.textContent = second ? "One result" : "Compare";
   }
-}
 
-function side(models: Model[], name: string): Side {
-  const form = questionForm(models, () => void send(), () => turn?.abort());
-  const status = h("div", { class: "status", role: "status" });
-  const place = h("div", { class: "place" }, welcome());
-  const element = h("section", { class: "side", "aria-label": `${name} result` }, form.element, status, place);
-  let turn: AbortController | null = null;
-
-  function welcome(): HTMLElement {
-    const offered = EXAMPLES.filter(([model]) => models.some((each) => each.name === model));
-    return h(
-      "div",
-      { class: "welcome" },
-      h("p", {}, "Type a text, or try one of these:"),
-      ...offered.map(([model, ...texts]) =>
-        h(
-          "button",
-          {
-            type: "button",
-            click: () => {
-              form.fill({ model, texts, target: null });
-              void send();
-            },
-          },
-          h("b", {}, model),
-          ...texts.map((text) => h("span", {}, text)),
-        ),
-      ),
-    );
+  /** Writes what is shown into the address and the history; steps are taken back one by one. */
+  function changed(step: boolean): void {
+    clearTimeout(later);
+    const write = () => {
+      const shown = all().filter((each) => each.wanted());
+      const fragment = fragmentOf(shown.map((each) => each.wanted()!));
+      const entry: Entry = { fragment, made: shown.map((each) => each.made()) };
+      const fits = fragment.length <= LONGEST;
+      const place = fragment && fits ? `#${fragment}` : location.pathname + location.search;
+      tooLong.hidden = fits;
+      if (step && fragment !== kept()?.fragment) history.pushState(entry, "", place);
+      else history.replaceState(entry, "", place);
+    };
+    if (step) write();
+    else later = setTimeout(write, 200); // a slider moves often
   }
 
-  async function send(): Promise<void> {
-    turn?.abort(); // an example may be clicked while another is worked at
-    const mine = (turn = new AbortController());
-    const text = h("span", {}, "asking");
-    const bar = h("progress", { "aria-label": "Progress" });
-    form.working(true);
-    status.replaceChildren(bar, text);
+  /** Shows what the address asks for. */
+  function restore(): void {
+    clearTimeout(later);
+    const entry = kept();
+    let wanted: Wanted[];
+    const fragment = entry?.fragment ?? location.hash.slice(1);
     try {
-      const made = await explain(form.read(), (news) => tell(news, bar, text), mine.signal);
-      if (turn !== mine) return;
-      const address = `/results/${encodeURIComponent(made.id)}`;
-      const frame = h("iframe", { title: `Report: ${made.label}`, src: address });
-      const save = h("a", { class: "save", href: address, download: "attattr-report.html" }, "Save report");
-      const strip = takeOutStrip(made.id, frame);
-      strip.append(save);
-      place.replaceChildren(strip, frame);
-      document.title = `${made.label} · attattr`;
-      status.replaceChildren(...made.notes.map((note) => h("p", { class: "note" }, note)));
+      wanted = fragment ? wantedOf(fragment, models) : [];
     } catch (error) {
-      if (turn !== mine) return;
-      status.replaceChildren(h("p", aborted(error) ? { class: "note" } : { class: "error" }, aborted(error) ? "Cancelled." : said(error)));
+      if (!(error instanceof Foreign)) throw error;
+      first.say(`${error.message}: it is ignored.`);
+      return;
     }
-    form.working(false);
+    tooLong.hidden = fragment.length <= LONGEST;
+    if (wanted.length < 2) single();
+    if (wanted[0]) void first.open(wanted[0], entry?.made[0] ?? null);
+    else first.clear();
+    if (wanted[1]) void beside().open(wanted[1], entry?.made[1] ?? null);
   }
-
-  return {
-    element,
-    read: form.read,
-    ask(question) {
-      form.fill(question);
-      if (question.texts[0]) void send();
-    },
-    close() {
-      turn?.abort();
-      element.remove();
-    },
-  };
 }
 
-function tell({ state, ahead, what, done, total }: Working, bar: HTMLProgressElement, text: HTMLElement): void {
-  if (state === "waiting") {
-    bar.removeAttribute("value");
-    text.textContent = `busy: ${ahead} ${ahead === 1 ? "request is" : "requests are"} ahead of this one`;
-  } else if (state === "working") {
-    if (done) Object.assign(bar, { max: total, value: done });
-    else bar.removeAttribute("value");
-    text.textContent = total && total > 1 ? `${what}, ${done} of ${total}` : what!;
-  }
+/** What was kept with this entry of the history, if it is ours. */
+function kept(): Entry | null {
+  const { state } = history;
+  return typeof state?.fragment === "string" && Array.isArray(state.made) ? state : null;
 }

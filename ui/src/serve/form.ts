@@ -14,6 +14,8 @@ export interface Form {
   fill(question: Question): void;
   /** While it works, the button cancels. */
   working(now: boolean): void;
+  /** On small screens only a line that says what was asked, until it is touched. */
+  fold(now: boolean): void;
 }
 
 export function questionForm(models: Model[], send: () => void, cancel: () => void): Form {
@@ -25,11 +27,15 @@ export function questionForm(models: Model[], send: () => void, cancel: () => vo
   const target = h("select", { "aria-label": "What to explain" });
   const first = textBox("Text");
   const second = textBox("Second text");
-  const button = h("button", { type: "submit", class: "send" }, "Explain");
+  const button = h("button", { type: "submit", class: "send", click: (event: MouseEvent) => {
+    if (event.detail > 1) event.preventDefault(); // the second half of a double click means nothing of its own
+  } }, "Explain");
+  const asked = h("button", { type: "button", class: "asked", "aria-expanded": "false", click: () => unfold() });
   let isWorking = false;
   const element = h(
     "form",
     { autocomplete: "off" },
+    asked,
     h("div", { class: "pickers" }, picker, target),
     first,
     second,
@@ -60,6 +66,12 @@ export function questionForm(models: Model[], send: () => void, cancel: () => vo
   function grow(box: HTMLTextAreaElement): void {
     box.style.height = "auto";
     box.style.height = `${Math.min(box.scrollHeight + 2, 132)}px`;
+  }
+
+  function unfold(): void {
+    element.classList.remove("folded");
+    for (const box of [first, second]) grow(box);
+    first.focus();
   }
 
   function model(): Model {
@@ -101,6 +113,11 @@ export function questionForm(models: Model[], send: () => void, cancel: () => vo
       isWorking = now;
       button.textContent = now ? "Cancel" : "Explain";
       button.classList.toggle("cancel", now);
+    },
+    fold(now) {
+      const texts = [first.value, second.hidden ? "" : second.value].filter(Boolean);
+      asked.replaceChildren(h("b", {}, picker.value), " ", h("bdi", {}, texts.join(" / ")), h("span", { class: "change" }, "Change"));
+      element.classList.toggle("folded", now);
     },
   };
 }

@@ -1,51 +1,61 @@
 // Edges and heads that are taken out of a result, and where that moves the prediction.
+import { edgeOf, edgeText, Foreign, headOf } from "../address";
+import { siteName, type Data } from "../data";
 import { h } from "../dom";
+import type { EdgeRef, State } from "../state";
 import { aborted, said, without, type Change, type Edge } from "./api";
-import type { Report } from "../types";
 
 interface Out {
   name: string;
-  id: string;
+  id: string; // as it stands in the address
   edge?: Edge;
-  head?: [number, number];
+  head?: readonly [number, number];
 }
 
-/** A strip above a report's frame, which reads from it what is pinned. */
-export function takeOutStrip(id: string, frame: HTMLIFrameElement): HTMLElement {
+export interface Strip {
+  element: HTMLElement;
+  /** Offers what is pinned or chosen in the report. */
+  offer(state: State): void;
+  take(edge: EdgeRef): void;
+  /** What is out, as it stands in the address. */
+  out(): string[];
+  /** Takes out what an address says, and puts the rest back. */
+  restore(ids: string[]): void;
+}
+
+/** A strip above a report, of the result `id`; `changed` when something was taken out or put back by hand. */
+export function takeOutStrip(id: string, data: Data, changed: () => void): Strip {
   const offers = h("span", { class: "offers" });
   const chips = h("span", { class: "chips" });
   const moved = h("span", { class: "moved", role: "status" });
-  const strip = h("section", { class: "takeout", "aria-label": "Take out" }, offers, chips, moved);
+  const element = h("section", { class: "takeout", "aria-label": "Take out" }, offers, chips, moved);
   let out: Out[] = [];
+  let seen: State | null = null;
   let turn: AbortController | null = null;
 
-  frame.addEventListener("load", () => {
-    const inside = frame.contentDocument;
-    const data = inside?.getElementById("data");
-    if (!inside || !data) return;
-    const report: Report = JSON.parse(data.textContent!);
-    // the report's own listeners come first
-    const look = () => setTimeout(() => offer(pinned(inside, report), chosenHead(inside)));
-    inside.addEventListener("click", look);
-    inside.addEventListener("keyup", look);
-    look();
-  });
-
-  function offer(edge: Out | null, head: Out | null): void {
-    const wanted = [edge, head].filter((each) => each !== null && !out.some(({ id }) => id === each.id)) as Out[];
+  function offer(): void {
+    const state = seen;
+    if (!state) return;
+    const all = [state.pinned && ofEdge(data, state.pinned), ofHead(data, state.head)];
+    const wanted = all.filter((each) => each !== null && !out.some(({ id }) => id === each.id)) as Out[];
     offers.replaceChildren(
       ...wanted.map((each) =>
         h(
           "button",
-          { type: "button", class: "add", "aria-label": `Take out ${each.name}`, click: () => put([...out, each]) },
+          { type: "button", class: "add", "aria-label": `Take out ${each.name}`, click: () => byHand([...out, each]) },
           "Take out ",
           h("bdi", {}, each.name),
         ),
       ),
-      ...(edge || out.some((each) => each.edge)
+      ...(state.pinned || out.some((each) => each.edge)
         ? []
         : [h("span", { class: "hint" }, "Pin an edge in the graph or the list, or choose a head, to take it out.")]),
     );
+  }
+
+  function byHand(next: Out[]): void {
+    put(next);
+    changed();
   }
 
   function put(next: Out[]): void {
@@ -58,15 +68,15 @@ export function takeOutStrip(id: string, frame: HTMLIFrameElement): HTMLElement 
             type: "button",
             class: "chip",
             "aria-label": `Put back ${each.name}`,
-            click: () => put(out.filter(({ id }) => id !== each.id)),
+            click: () => byHand(out.filter(({ id }) => id !== each.id)),
           },
           h("bdi", {}, each.name),
           " ×",
         ),
       ),
-      ...(out.length > 1 ? [h("button", { type: "button", class: "all", click: () => put([]) }, "put all back")] : []),
+      ...(out.length > 1 ? [h("button", { type: "button", class: "all", click: () => byHand([]) }, "put all back")] : []),
     );
-    if (frame.contentDocument) frame.contentDocument.dispatchEvent(new Event("keyup")); // offer anew
+    offer();
     void measure();
   }
 
@@ -79,7 +89,7 @@ export function takeOutStrip(id: string, frame: HTMLIFrameElement): HTMLElement 
     const mine = (turn = new AbortController());
     moved.classList.add("stale");
     const edges = out.flatMap(({ edge }) => edge ?? []);
-    const heads = out.flatMap(({ head }) => (head ? [head] : []));
+    const heads = out.flatMap(({ head }) => (head ? [[...head] as [number, number]] : []));
     try {
       const change = await without({ id, edges, heads }, () => {}, mine.signal);
       moved.replaceChildren(...shown(change));
@@ -90,33 +100,49 @@ export function takeOutStrip(id: string, frame: HTMLIFrameElement): HTMLElement 
     moved.classList.remove("stale");
   }
 
-  return strip;
+  return {
+    element,
+    offer(state) {
+      const same = seen?.pinned === state.pinned && seen.head === state.head;
+      seen = state;
+      if (!same) offer();
+    },
+    take(edge) {
+      const each = ofEdge(data, edge);
+      if (!out.some(({ id }) => id === each.id)) byHand([...out, each]);
+    },
+    out: () => out.map((each) => each.id),
+    restore(ids) {
+      if (String(ids) === String(out.map((each) => each.id))) return;
+      try {
+        put(ids.map((text) => ofAddress(data, text)));
+      } catch (error) {
+        if (!(error instanceof Foreign)) throw error;
+        put([]);
+        moved.replaceChildren(h("span", { class: "error" }, `${error.message}: nothing is taken out.`));
+      }
+    },
+  };
 }
 
-/** The edge that is pinned in a report: in its drawing, which carries its data, or in its list, by rank. */
-function pinned(inside: Document, report: Report): Out | null {
-  const mark = inside.querySelector('.graph g.edge[aria-pressed="true"]') as (Element & { __data__?: { ref: Edge } }) | null;
-  const row = inside.querySelector(".edge-list tr.pinned td");
-  let edge = mark?.__data__?.ref;
-  if (!edge && row && report.edges) {
-    const at = Number(row.textContent) - 1;
-    const { site, head, query, key } = report.edges;
-    edge = { site: site[at]!, head: head[at]!, query: [query[at]!], key: [key[at]!] };
-  }
-  if (!edge) return null;
-  const { site, head, query, key } = edge;
-  const facts = report.sites[site]!;
-  const word = (axis: number, positions: number[]) => positions.map((i) => report.axes[axis]!.names[i]).join("");
-  const where = head === null ? `layer ${site}, all heads` : `layer ${site}, head ${head}`;
+const HEAD = "head.";
+
+function ofAddress(data: Data, text: string): Out {
+  return text.startsWith(HEAD) ? ofHead(data, headOf(text.slice(HEAD.length), data))! : ofEdge(data, edgeOf(text, data));
+}
+
+function ofEdge(data: Data, ref: EdgeRef): Out {
+  const { site, head, query, key } = ref;
+  const facts = data.report.sites[site]!;
+  const word = (axis: number, positions: number[]) => positions.map((position) => data.name(axis, position)).join("");
+  const where = `${siteName(data.report, site)}, ${head === null ? "all heads" : `head ${head}`}`;
   const name = `${word(facts.query_axis, query)} → ${word(facts.key_axis, key)} (${where})`;
-  return { name, id: `${site},${head},${query},${key}`, edge: { site, head, query: [...query], key: [...key] } };
+  return { name, id: edgeText(ref), edge: { site, head, query: [...query], key: [...key] } };
 }
 
-function chosenHead(inside: Document): Out | null {
-  const cell = inside.querySelector(".heads g.cell.chosen") as (Element & { __data__?: { site: number; head: number } }) | null;
-  if (!cell?.__data__) return null;
-  const { site, head } = cell.__data__;
-  return { name: `layer ${site}, head ${head}`, id: `head ${site},${head}`, head: [site, head] };
+function ofHead(data: Data, [site, head]: readonly [number, number]): Out | null {
+  if (!data.report.sites[site]) return null;
+  return { name: `${siteName(data.report, site)}, head ${head}`, id: `${HEAD}${site}.${head}`, head: [site, head] };
 }
 
 const CLASSES = 4; // shown at most
