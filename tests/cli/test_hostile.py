@@ -107,6 +107,21 @@ figure heads.attattr --out x.svg --kind matrix
 figure heads.attattr --out x.svg --kind heads --attention
 figure cut.attattr --out x.svg
 figure r.attattr --out none/no/x.svg
+generate
+generate word
+generate word --model m
+generate word --chat nope.json --model m
+generate --chat nope.json --model m
+generate --chat bad.jsonl --model m
+generate word --source a --model m
+generate word --source a=nope --model m
+generate word --spans word --model m
+generate r.attattr
+generate cut.attattr
+generate nope.attattr
+generate word --model m --json none/no/x.json
+run t.tsv --generate --model m --out new
+run t.tsv --spans token --model m --out new
 evaluate
 evaluate t.tsv
 evaluate nope.tsv --model m

@@ -266,6 +266,7 @@ def test_one_file_by_two_names(old):
 # verb, its arguments less the outputs, its outputs. One argument a space; the files are those of `there`.
 VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "explain": ("text --model m", ("--json", "--save", "--html")),
+    "generate": ("text --model m", ("--json", "--save", "--html")),
     "run": ("t.tsv --model m", ("--out",)),
     "evaluate": ("t.tsv --model m", ("--json",)),
     "models": ("", ("--json",)),
