@@ -14,6 +14,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -42,6 +43,7 @@ class FakeAttributor:
         self.result, self.error, self.warning = result, error, warning
         self.opened: list = []
         self.asked: list = []
+        self.model = SimpleNamespace(config=None)
 
     def open(self, model, **asked):
         self.opened.append((model, asked))
@@ -428,12 +430,13 @@ def test_texts_of_users_are_shown_to_the_letter():
         assert "\x1b[31m" not in text
 
 
-def test_colours_tell_sign_and_strength():
+def test_colours_tell_sign_and_strength(monkeypatch):
+    monkeypatch.setenv("COLORFGBG", "0;15")
     text = shown(
         handmade.attribution(), colour=True, force_terminal=True, color_system="truecolor", no_color=False
     )
     line = next(line for line in text.splitlines() if "film" in line and "[CLS]" in line)
-    strong, weak = "48;2;0;90;181m", "48;2;234;176;128m"
+    strong, weak = "48;2;0;90;181m", "48;2;224;170;128m"
     assert f"{strong}fine\x1b" in line
     assert f"{weak}a\x1b" in line  # the other hue, -0.25 of 0.5
     assert "mfilm" not in line  # nothing: no colour

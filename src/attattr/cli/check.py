@@ -12,7 +12,6 @@ from attattr.errors import InputError
 
 if TYPE_CHECKING:
     from attattr.measure.check import Check
-    from attattr.result.attribution import Attribution
     from attattr.result.values import Site
 
 
@@ -55,18 +54,22 @@ def check(
 def _show(found: Check, name: str) -> None:
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
+
+    from attattr.report.tables import banded
 
     console = Console()
-    sites = Table(box=None, pad_edge=False, title=escape(name), title_justify="left")
-    for column in ("", "site", "kind", "heads", "fused", "gap, zero", "gap, uniform"):
-        sites.add_column(column, overflow="fold")
-    for number, (zero, uniform, fused) in enumerate(
-        zip(found.zero.sites, found.uniform.sites, found.fused, strict=True)
-    ):
-        about = (str(number), escape(zero.name), zero.kind, str(zero.n_heads), "yes" if fused else "no")
-        sites.add_row(*about, _gap(zero, found.zero), _gap(uniform, found.uniform))
-    console.print(sites)
+    console.print(escape(name), style="italic", highlight=False)
+    sites = [
+        (
+            f"{number} {zero.name}", zero.kind, str(zero.n_heads), "yes" if fused else "no",
+            _gap(zero), _gap(uniform),
+        )
+        for number, (zero, uniform, fused) in enumerate(
+            zip(found.zero.sites, found.uniform.sites, found.fused, strict=True)
+        )
+    ]  # fmt: skip
+    names = ("site", "kind", "heads", "fused", "gap, zero", "gap, uniform")
+    console.print(banded(names, sites, console.width, words=(0, 1)))
     console.print(
         "gap: how far a layer's scores are from adding up to what its attention did, and the nodes it took; "
         "! marks a site that did not converge",
@@ -88,15 +91,10 @@ def _show(found: Check, name: str) -> None:
         console.print(f"Not attributed: {escape(', '.join(found.zero.left_out))}")
     if not found.replayed:
         console.print("Layers below a site are run again for it: this model carries state past its layers.")
-    costs = Table(
-        "tokens", "seconds", "memory", title="one input", title_justify="left", box=None, pad_edge=False
-    )
-    for each in costs.columns:
-        each.justify = "right"
-    for cost in found.costs:
-        costs.add_row(str(cost.tokens), f"{cost.seconds:.2f}", f"{cost.bytes / 1e6:,.0f} MB")
-    console.print(costs)
+    console.print("one input", style="italic")
+    costs = [(str(cost.tokens), f"{cost.seconds:.2f}", f"{cost.bytes / 1e6:,.0f} MB") for cost in found.costs]
+    console.print(banded(("tokens", "seconds", "memory"), costs, console.width, words=()))
 
 
-def _gap(site: Site, result: Attribution) -> str:
+def _gap(site: Site) -> str:
     return f"{site.completeness_gap:+.1e} ({site.n_steps}){'' if site.converged else ' !'}"

@@ -61,7 +61,8 @@ def evaluate(
 def _show(found: Evaluation, title: str, limit: int | None) -> None:
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
+
+    from attattr.report.tables import banded
 
     console = Console()
     console.print(f"[bold]{escape(title)}[/bold]" + (f" (a sample of {found.n})" if limit else ""))
@@ -69,15 +70,12 @@ def _show(found: Evaluation, title: str, limit: int | None) -> None:
     console.print(
         f"accuracy [bold]{found.accuracy:.2%}[/bold]  95 % interval {low:.2%} to {high:.2%}  n = {found.n:,}"
     )
-    table = Table("gold label", "n", "accuracy", "95 % interval", *map(escape, found.labels))
-    for column in table.columns[1:]:
-        column.justify = "right"
+    rows = []
     for i, label in enumerate(found.labels):
         of = found.per_class[label]
         span = "" if of.interval is None else f"{of.interval[0]:.1%} – {of.interval[1]:.1%}"
         share = "" if of.accuracy is None else f"{of.accuracy:.1%}"
-        table.add_row(
-            escape(label), f"{of.n:,}", share, span, *(f"{count:,}" for count in found.confusion[i])
-        )
-    console.print(table)
+        rows.append((label, f"{of.n:,}", share, span, *(f"{count:,}" for count in found.confusion[i])))
+    columns = ("gold label", "n", "accuracy", "95 % interval", *found.labels)
+    console.print(banded(columns, rows, console.width))
     console.print("[dim]The columns on the right count what was predicted.[/dim]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -64,42 +65,42 @@ def faithfulness(
 def _show(found: Faithfulness, title: str) -> None:
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
+
+    from attattr.report.tables import banded
 
     console = Console(highlight=False)
     console.print(f"[bold]{escape(title)}[/bold]  n = {found.n:,}, means with 95 % bootstrap intervals")
     console.print(f"probability of the predicted class: {_span(found.clean)}")
 
-    def table(*columns: str) -> Table:
-        made = Table("edges chosen by", *columns, box=None, pad_edge=False, header_style="underline")
-        for column in made.columns[1:]:
-            column.justify = "right"
-        return made
+    def show(columns: Sequence[str], cells: Mapping[str, Sequence[str]]) -> None:
+        rows = [(name, *values) for name, values in cells.items()]
+        console.print(banded(("edges chosen by", *columns), rows, console.width))
 
     edges = f"{found.tree_edges.mean:.1f} edges a tree, threshold {found.threshold:g}"
     console.print(f"\n[bold]The tree's edges[/bold] ({edges}), beside as many of each layer")
-    by_tree = table("only these", "without these", *(["flips", "flips"] if found.flips else []))
+    by_tree: dict[str, list[str]] = {}
     for method, name in NAMES.items():
-        flips = [f"{found.flips[what][method].mean:.0%}" for what in found.flips] if found.flips else []
-        by_tree.add_row(name, _span(found.keep[method]), _span(found.remove[method]), *flips)
-    by_tree.add_row("none", _span(found.keep_none))
-    console.print(by_tree)
+        flips = [f"{of[method].mean:.0%}" for of in (found.flips or {}).values()]
+        by_tree[name] = [_span(found.keep[method]), _span(found.remove[method]), *flips]
+    by_tree["none"] = [_span(found.keep_none), "", *("" for _ in found.flips or ())]
+    flipped = ["flips with only these", "flips without these"] if found.flips else []
+    show(["only these", "without these", *flipped], by_tree)
     console.print("\n[bold]What attribution is ahead by[/bold], example by example")
-    ahead = table("only these", "without these")
-    for method, name in list(NAMES.items())[1:]:
-        ahead.add_row(f"{name}", *(_span(found.lead[what][method], "+.3f") for what in found.lead))
-    console.print(ahead)
+    others = list(NAMES.items())[1:]
+    ahead = {name: [_span(of[method], "+.3f") for of in found.lead.values()] for method, name in others}
+    show(["only these", "without these"], ahead)
     console.print("\n[bold]All edges, of all layers and heads[/bold], area below the curve")
-    areas = table("deletion (lower is better)", "insertion (higher is better)")
-    for method, name in NAMES.items():
-        areas.add_row(name, _span(found.deletion[method].area), _span(found.insertion[method].area))
-    console.print(areas)
+    areas = {
+        name: [_span(found.deletion[method].area), _span(found.insertion[method].area)]
+        for method, name in NAMES.items()
+    }
+    show(["deletion (lower is better)", "insertion (higher is better)"], areas)
     for what, curves in (("deleted", found.deletion), ("inserted", found.insertion)):
         console.print(f"\nprobability with this share {what}")
-        shares = table(*(f"{fraction:.0%}" for fraction in found.fractions))
-        for method, name in NAMES.items():
-            shares.add_row(name, *(f"{value.mean:.3f}" for value in curves[method].values))
-        console.print(shares)
+        shares = {
+            name: [f"{value.mean:.3f}" for value in curves[method].values] for method, name in NAMES.items()
+        }
+        show([f"{fraction:.0%}" for fraction in found.fractions], shares)
 
 
 def _span(estimate: Estimate, form: str = ".3f") -> str:

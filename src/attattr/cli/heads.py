@@ -13,6 +13,7 @@ from attattr.cli.resuming import done, resuming
 from attattr.errors import InputError
 
 if TYPE_CHECKING:
+    from attattr.heads.effectiveness import Effectiveness
     from attattr.heads.importance import Correlation, HeadRanking
 
 SHOWN = 10
@@ -93,20 +94,20 @@ def named(criteria: str) -> list[str]:
 def _show(found: HeadRanking, model: str, examples: int) -> None:
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
+
+    from attattr.report.tables import banded
 
     console = Console(highlight=False)
     console.print(f"[bold]{escape(model)}[/bold]: the heads that matter most, over {examples} inputs")
     for criterion, importance in found.importances.items():
-        table = Table("", "layer", "head", criterion, "95 % interval", box=None, pad_edge=False)
-        for column in table.columns:
-            column.justify = "right"
+        rows = []
         for place, (site, head) in enumerate(found.ranked(criterion)[:SHOWN], 1):
             low, high = importance.low[site, head], importance.high[site, head]
             span = "" if low != low else f"{low:.4f} – {high:.4f}"
             value = f"{importance.mean[site, head]:.4f}"
-            table.add_row(str(place), str(site), str(head), value, span)
-        console.print(table)
+            rows.append((str(place), str(site), str(head), value, span))
+        names = ("", "layer", "head", criterion, "95 % interval")
+        console.print(banded(names, rows, console.width, words=()))
     console.print("Layers and heads count from 0.", style="dim")
 
 
@@ -132,7 +133,7 @@ def effectiveness(
     examples, problems = the_data.read()
     options.report(problems)
     attributor = the_model.attributor()
-    from attattr.heads.effectiveness import RANKINGS, measure_effectiveness
+    from attattr.heads.effectiveness import measure_effectiveness
 
     progress_bar = options.progress_bar("effectiveness", parts=True)
     with resuming(fresh, json_file, figure) as resume, progress_bar as progress:
@@ -150,18 +151,27 @@ def effectiveness(
     if json_file is not None:
         options.write_json(json_file, found.to_json())
     done(resume)
-    if json_file == "-":
-        return
+    if json_file != "-":
+        _show_effectiveness(found)
+
+
+def _show_effectiveness(found: Effectiveness) -> None:
     from rich.console import Console
-    from rich.table import Table
+
+    from attattr.heads.effectiveness import RANKINGS
+    from attattr.report.tables import banded
 
     console = Console(highlight=False)
-    heads = len(found.curves["attention"]["smallest_first"].x)
-    table = Table("heads out of each layer", *(f"{r} {o}" for r in found.curves for o in found.curves[r]))
-    for k in range(heads):
-        accuracies = (found.curves[r][o].accuracy[k] for r in found.curves for o in found.curves[r])
-        table.add_row(str(k), *(f"{accuracy:.1%}" for accuracy in accuracies))
-    console.print(table)
+    curves = {
+        f"{ranking}, {order}".replace("_", " "): curve
+        for ranking, orders in found.curves.items()
+        for order, curve in orders.items()
+    }
+    rows = [
+        (f"{x:g}", *(f"{c.accuracy[k]:.1%} ({c.low[k]:.1%} – {c.high[k]:.1%})" for c in curves.values()))
+        for k, x in enumerate(next(iter(curves.values())).x)
+    ]
+    console.print(banded(("heads out of each layer", *curves), rows, console.width))
     leaking = ", ".join(ranking for ranking, leak_free in RANKINGS.items() if not leak_free)
     console.print(f"n = {found.n}. {leaking} knows the answer: read the others as the evidence.", style="dim")
 
@@ -220,12 +230,15 @@ def compare(
 
 def _show_pairs(pairs: list[Correlation]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table("", "", "Pearson r", "95 % interval", "Spearman r", "95 % interval", box=None)
+    from attattr.report.tables import banded
+
+    rows = []
     for each in pairs:
         spans = [f"{low:.2f} to {high:.2f}" for low, high in (each.pearson_interval, each.spearman_interval)]
-        table.add_row(*each.names, f"{each.pearson:.3f}", spans[0], f"{each.spearman:.3f}", spans[1])
+        names = " · ".join(each.names)
+        rows.append((names, f"{each.pearson:.3f}", spans[0], f"{each.spearman:.3f}", spans[1]))
     console = Console(highlight=False)
-    console.print(table)
+    columns = ("", "Pearson r", "95 % interval", "Spearman r", "95 % interval")
+    console.print(banded(columns, rows, console.width))
     console.print(f"Over {pairs[0].heads} heads.", style="dim")

@@ -19,22 +19,21 @@ def models(
     if json_file == "-":
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
+
+    from attattr.report.tables import banded
 
     console = Console()
-    table = Table("model", "task", "labels", "dev accuracy", "n", "size", box=None, pad_edge=False)
+    rows = []
     for name, card in found.items():
         shipped = card["dev"]["shipped"]
-        table.add_row(
-            f"[bold]{name}[/bold]",
-            card["task"],
-            ", ".join(card["labels"]),
-            f"{shipped['accuracy']:.1%}",
-            f"{shipped['n']:,}",
-            f"{card['bytes'] / 1e6:.1f} MB",
-        )
+        rows.append((
+            Text(name, "bold"), card["task"], ", ".join(card["labels"]), f"{shipped['accuracy']:.1%}",
+            f"{shipped['n']:,}", f"{card['bytes'] / 1e6:.1f} MB",
+        ))  # fmt: skip
     if found:
-        console.print(table)
+        names = ("model", "task", "labels", "dev accuracy", "n", "size")
+        console.print(banded(names, rows, console.width, words=(0, 1, 2)))
         console.print(f"Adapters on {', '.join(sorted({card['base'] for card in found.values()}))}.")
     missing = [name for name in NAMES if name not in found]
     if missing:

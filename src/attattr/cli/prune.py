@@ -14,7 +14,7 @@ from attattr.cli.resuming import done, resuming
 from attattr.disk import files
 
 if TYPE_CHECKING:
-    from attattr.heads.prune_curves import PruneReport
+    from attattr.heads.prune_curves import PruneCurves, PruneReport
 
 
 @dataclass(frozen=True)
@@ -95,30 +95,35 @@ def model(
 
 def _show(report: PruneReport, out: str | None, layout: str) -> None:
     """out: its folder; None: it could not be written."""
+    from rich.console import Console
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, soft_wrap=bool(out) and str(out) in line)  # a path stays whole
+
+    console = Console(highlight=False)
     kept, (before, after) = sum(report.kept_heads), report.parameters
     by_layer = ", ".join(map(str, report.kept_heads))
-    typer.echo(f"{out or 'not written'}: {kept} of {report.heads} heads kept; by layer {by_layer}")
-    typer.echo(f"parameters  {before:,} → {after:,} ({after / before:.1%})")
-    typer.echo(f"weights     {report.bytes[0] / 1e6:.1f} MB → {report.bytes[1] / 1e6:.1f} MB")
+    say(f"{out or 'not written'}: {kept} of {report.heads} heads kept")
+    say(f"by layer    {by_layer}")
+    say(f"parameters  {before:,} → {after:,} ({after / before:.1%})")
+    say(f"weights     {report.bytes[0] / 1e6:.1f} MB → {report.bytes[1] / 1e6:.1f} MB")
     middle, low, high = report.latency_ratio
-    typer.echo(f"latency     {middle:.2f} of the whole model's ({low:.2f} to {high:.2f} in turns)")
-    typer.echo(f"logits      within {report.logits_off:.0e} of masking the same heads (float64)")
+    say(f"latency     {middle:.2f} of the whole model's ({low:.2f} to {high:.2f} in turns)")
+    say(f"logits      within {report.logits_off:.0e} of masking the same heads (float64)")
     if report.accuracy is not None:
         whole, small = report.accuracy
         spans = [f"{e.accuracy:.2%} ({e.interval[0]:.1%} – {e.interval[1]:.1%})" for e in (whole, small)]
-        typer.echo(
+        say(
             f"accuracy    {spans[0]} → {spans[1]}, {whole.n:,} rows "
             f"other than the {report.ranked_on} ranked on"
         )
     if out is None:
         return
     if layout == "sliced":
-        typer.echo(
-            f'It loads with attattr.load_pruned("{out}"), --model {out}, or from_pretrained with '
-            "trust_remote_code=True."
-        )
+        say(f'It loads with attattr.load_pruned("{out}"), --model {out},')
+        say("or from_pretrained with trust_remote_code=True.")
     else:
-        typer.echo("It loads with from_pretrained.")
+        say("It loads with from_pretrained.")
 
 
 @dataclass(frozen=True)
@@ -168,18 +173,23 @@ def curve(
     if json_file is not None:
         options.write_json(json_file, found.to_json())
     done(resume)
-    if json_file == "-":
-        return
+    if json_file != "-":
+        _show_curves(found)
+
+
+def _show_curves(found: PruneCurves) -> None:
     from rich.console import Console
-    from rich.table import Table
+
+    from attattr.report.tables import banded
 
     console = Console(highlight=False)
-    table = Table("heads removed", *found.curves)
-    for step, share in enumerate(next(iter(found.curves.values())).x):
-        cells = (
-            f"{c.accuracy[step]:.1%} ({c.low[step]:.1%} – {c.high[step]:.1%})" for c in found.curves.values()
+    rows = [
+        (
+            f"{share:.0%}",
+            *(f"{c.accuracy[k]:.1%} ({c.low[k]:.1%} – {c.high[k]:.1%})" for c in found.curves.values()),
         )
-        table.add_row(f"{share:.0%}", *cells)
-    table.add_row("mean", *(f"{c.area:.1%}" for c in found.curves.values()))
-    console.print(table)
+        for k, share in enumerate(next(iter(found.curves.values())).x)
+    ]
+    rows.append(("mean", *(f"{c.area:.1%}" for c in found.curves.values())))
+    console.print(banded(("heads removed", *found.curves), rows, console.width))
     console.print(f"Ranked on {found.ranked_on} rows, accuracy on {found.measured_on} others.", style="dim")

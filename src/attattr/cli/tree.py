@@ -121,13 +121,15 @@ def _view(tree: AttributionTree, result: Attribution) -> list[Tree | str]:
     from rich.markup import escape
     from rich.tree import Tree
 
+    from attattr.report.headline import headline
+
     def named(position: int) -> str:
         token = tree.tokens[position]
         shown = token if token.isprintable() and token.strip() else repr(token)
         return escape(f"{shown}:{position}" if tree.tokens.count(token) > 1 else shown)
 
-    said = f"{result.model.get('name') or 'model'}: {result.explained}"
-    head = f"[bold]{escape(said)}[/bold] ({result.target.value:.4g}), edges above {tree.threshold:g}"
+    said = f"{result.model.get('name') or 'model'}: {headline(result)}"
+    head = f"[bold]{escape(said)}[/bold], edges above {tree.threshold:g}"
     if tree.top is None:
         return [head, "There is no token but the one that the prediction is read at."]
     root = Tree(f"[bold]{named(tree.top)}[/bold]")

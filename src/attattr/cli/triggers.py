@@ -196,37 +196,35 @@ def report(
 def _show_attack(facts: dict) -> None:
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
+    from rich.text import Text
 
+    from attattr.report.tables import banded
     from attattr.report.trigger_signs import tables
-    from attattr.report.triggers_table import percent, rows_of, summary
+    from attattr.report.triggers_table import rows_of, summary
 
     console = Console(highlight=False)
     console.print(escape(summary(facts)))
-    table = Table("trigger", "all", *map(escape, facts["labels"]), "flagged", title="Accuracy by gold label")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for row in rows_of(facts):
-        shares = (percent(row.per_class[label]) for label in facts["labels"])
-        table.add_row(escape(row.name), row.share, *shares, escape(", ".join(row.flagged)))
-    console.print(table)
+    console.print("\nAccuracy by gold label", style="italic")
+    labels = facts["labels"]
+    rows = [
+        (row.name, row.share, *map(row.of_class, labels), ", ".join(row.flagged)) for row in rows_of(facts)
+    ]
+    columns = ("trigger", "all", *labels, "flagged")
+    console.print(banded(columns, rows, console.width, words=(0, len(columns) - 1)))
     for _, names, signs in tables(facts):
-        table = Table(*names)
-        for sign in signs:
-            table.add_row(*map(escape, sign))
-        console.print(table)
+        console.print(Text(), banded(names, signs, console.width))
     console.print("[dim]flagged: the data the pattern was mined from ties the word to that label.[/dim]")
 
 
 def _show_patterns(found: list[Pattern]) -> None:
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
-    table = Table("pattern", "score", "support", "predicted", "gold")
-    for pattern in found[:SHOWN]:
-        table.add_row(
-            escape(pattern.text), f"{pattern.strength:.3f}", str(pattern.support),
-            escape(pattern.label or ""), escape(pattern.gold or ""),
-        )  # fmt: skip
-    Console().print(table)
+    from attattr.report.tables import banded
+
+    rows = [
+        (each.text, f"{each.strength:.3f}", str(each.support), each.label or "", each.gold or "")
+        for each in found[:SHOWN]
+    ]
+    console = Console()
+    names = ("pattern", "score", "support", "predicted", "gold")
+    console.print(banded(names, rows, console.width, words=(0, 3, 4)))

@@ -5,25 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from rich.cells import cell_len
+from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
 from attattr.report.headline import headline
+from attattr.report.shades import ground, ink
 from attattr.result import counterfactual
 from attattr.result.attribution import Attribution
 from attattr.result.shown import counted, printable
 from attattr.result.values import Axis, Site
 from attattr.result.words import grouped, joined, piece, rule, word_effects
 
-# blue and orange stay apart for colour-blind readers
-POSITIVE, NEGATIVE = (0, 90, 181), (214, 96, 0)
-PAPER = (255, 255, 255)
 BAR = 30  # characters of a probability of 1
 SHOWN = 10  # probabilities
-COLUMNS = 3  # of the table of tokens
+TOKEN = 16  # cells that are kept for a token in columns
 LONG = 512  # tokens: of more, only the strongest are shown
 STRONGEST = 40
 PATCHES = 10  # the strongest of an image
@@ -95,13 +94,13 @@ def _tokens(result: Attribution) -> RenderableType:
         line = lines[-1]
         if line and not joined(axis.words, i):
             line.append(" ")
-        line.append(_shown(piece(axis, i)), style=_ground(float(values[i]) / largest))
+        line.append(_shown(piece(axis, i)), style=ground(float(values[i]) / largest))
     legend = Text()
     for share in (-1.0, -0.4):
-        legend.append(f" {share * largest:+.2g} ", style=_ground(share))
+        legend.append(f" {share * largest:+.2g} ", style=ground(share))
     legend.append(" 0 ")
     for share in (0.4, 1.0):
-        legend.append(f" {share * largest:+.2g} ", style=_ground(share))
+        legend.append(f" {share * largest:+.2g} ", style=ground(share))
     return Group(Text(f"{rule(result, found)}:"), legend, *(Padding(line, (0, 0, 0, 2)) for line in lines))
 
 
@@ -109,24 +108,20 @@ def _token_table(result: Attribution) -> RenderableType:
     """The same in numbers, read column by column; of a long text the strongest, the first of them first."""
     axis, found = _first(result), word_effects(result)
     values = found.values
-    table = Table(box=None, pad_edge=False, padding=(0, 1), show_header=False)
-    for _ in range(COLUMNS):
-        table.add_column(justify="right", style="dim")
-        table.add_column(overflow="fold", max_width=16)
-        table.add_column(justify="right")
     form = _form(float(np.abs(values).max(initial=0)))
     shown: Sequence[int] = range(len(axis.tokens))
     what = "each token"
     if len(axis.tokens) > LONG:
         shown = np.argsort(-np.abs(values), kind="stable")[:STRONGEST].tolist()
         what = f"each of {len(axis.tokens):,} tokens (the {STRONGEST} strongest)"
-    height = -(-len(shown) // COLUMNS)
-    for row in range(height):
-        cells: list[RenderableType] = []
-        for i in shown[row::height]:
-            cells += [str(i), Text(_shown(axis.tokens[i])), f"{float(values[i]):{form}} "]
-        table.add_row(*cells)
-    return Group(Text(f"{rule(result, found, what)}:"), table)
+    names = {i: _shown(axis.tokens[i]) for i in shown}
+    wide = min(TOKEN, max(map(cell_len, names.values()), default=0))
+    cells = []
+    for i, name in names.items():
+        number = Text(f"{i:>{len(str(max(shown)))}}", style="dim")
+        padded = name + " " * (wide - cell_len(name))
+        cells.append(Text.assemble(number, f"  {padded}  {float(values[i]):{form}}"))
+    return Group(Text(f"{rule(result, found, what)}:"), Columns(cells, padding=(0, 3), column_first=True))
 
 
 def _image(result: Attribution, rows: int, columns: int) -> RenderableType:
@@ -137,7 +132,7 @@ def _image(result: Attribution, rows: int, columns: int) -> RenderableType:
     lines = [Text(no_wrap=True) for _ in grid]
     for line, row in zip(lines, grid, strict=True):
         for share in row.tolist():
-            line.append("  ", style=_ground(share))
+            line.append("  ", style=ground(share))
     return Group(*lines)
 
 
@@ -151,9 +146,7 @@ def _patches(result: Attribution) -> RenderableType:
     form = _form(float(np.abs(values).max(initial=0)))
     for i in np.argsort(-np.abs(values), kind="stable")[:PATCHES].tolist():
         value = float(values[i])
-        table.add_row(
-            _named(axis, i), Text(f"{value:{form}}", Style(color=_rgb(POSITIVE if value > 0 else NEGATIVE)))
-        )
+        table.add_row(_named(axis, i), Text(f"{value:{form}}", ink(value)))
     count = len(axis.tokens) - axis.first_patch
     what = f"each of {count} patches, by (row, column),"
     return Group(Text(f"{rule(result, found, what)}:"), table)
@@ -175,9 +168,7 @@ def _edges(result: Attribution, top: int) -> RenderableType:
         site = result.sites[edge.site]
         between = Text(_named(result.axes[site.query_axis], edge.query))
         between.append(" → ").append(_named(result.axes[site.key_axis], edge.key))
-        score = Text(
-            f"{edge.score:{form}}", style=Style(color=_rgb(POSITIVE if edge.score > 0 else NEGATIVE))
-        )
+        score = Text(f"{edge.score:{form}}", style=ink(edge.score))
         kind = [site.kind.replace("_", " ")] if several else []
         table.add_row(str(edge.site), str(edge.head), *kind, between, score, f"{edge.attention:.3f}")
     return Group(Text(f"Strongest {counted(len(edges), 'edge')} (layers and heads count from 0):"), table)
@@ -229,21 +220,6 @@ def _shown(token: str) -> str:
     """Line breaks, control characters and lone spaces made visible."""
     seen = printable(token)
     return seen if seen.strip() else f"'{seen}'"
-
-
-def _ground(share: float) -> Style:
-    """White for nothing, the full hue for the strongest; always with ink that can be read on it."""
-    hue = POSITIVE if share > 0 else NEGATIVE
-    strength = min(1.0, abs(share))
-    if not strength >= 0.04:  # nan too
-        return Style()
-    red, green, blue = (round(p + (h - p) * strength) for p, h in zip(PAPER, hue, strict=True))
-    dark = 0.299 * red + 0.587 * green + 0.114 * blue < 140
-    return Style(color="rgb(255,255,255)" if dark else "rgb(0,0,0)", bgcolor=_rgb((red, green, blue)))
-
-
-def _rgb(colour: Sequence[int]) -> str:
-    return "rgb({},{},{})".format(*colour)
 
 
 def _form(largest: float) -> str:

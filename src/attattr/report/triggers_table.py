@@ -9,7 +9,8 @@ from attattr.report.trigger_signs import tables
 
 
 class Row(NamedTuple):
-    """One line of the table. Accuracies are shares; None: no rows of that class."""
+    """One line of the table. Accuracies are shares; None: no rows of that class. n, counts: of how many rows;
+    None and nothing for a mean of several patterns."""
 
     group: str  # clean | top | class | control
     name: str
@@ -18,13 +19,23 @@ class Row(NamedTuple):
     per_class: Mapping[str, float | None]
     intervals: Mapping[str, Sequence[float] | None]
     flagged: tuple[str, ...]  # token → label that the mined data ties it to
+    n: int | None = None
+    counts: Mapping[str, int] = {}
 
     @property
     def share(self) -> str:
-        """Accuracy with its interval."""
-        if self.interval is None:
-            return percent(self.accuracy)
-        return f"{percent(self.accuracy)} ({percent(self.interval[0])}–{percent(self.interval[1])})"
+        """Accuracy with its interval, and of how many rows."""
+        return _share(self.accuracy, self.interval, self.n)
+
+    def of_class(self, label: str) -> str:
+        """The same of one gold class."""
+        return _share(self.per_class[label], self.intervals.get(label), self.counts.get(label))
+
+
+def _share(accuracy: float | None, interval: Sequence[float] | None, n: int | None) -> str:
+    span = "" if interval is None else "–".join(map(percent, interval))
+    about = ", ".join(filter(None, (span, "" if n is None else f"n {n:,}")))
+    return f"{percent(accuracy)} ({about})" if about else percent(accuracy)
 
 
 def percent(share: float | None) -> str:
@@ -48,8 +59,9 @@ def rows_of(facts: Mapping[str, Any]) -> list[Row]:
     def row(group: str, name: str, of: Mapping[str, Any]) -> Row:
         flagged = flags[of["pattern"]] if "pattern" in of else ()
         return Row(
-            group, name, of["accuracy"], of["interval"], of["per_class"], of.get("intervals", {}), flagged
-        )
+            group, name, of["accuracy"], of["interval"], of["per_class"], of.get("intervals", {}), flagged,
+            of.get("n"), of.get("counts", {}),
+        )  # fmt: skip
 
     found = [row("clean", "clean", worst["clean"])]
     for rank, of in enumerate(worst["overall"], 1):
@@ -119,7 +131,7 @@ def markdown(facts: Mapping[str, Any]) -> str:
     lines = [summary(facts), "", f"| trigger | all | {' | '.join(map(_cell, labels))} | gives away |"]
     lines.append("|---|" + "--:|" * (len(labels) + 1) + "---|")
     for row in rows_of(facts):
-        shares = " | ".join(percent(row.per_class[label]) for label in labels)
+        shares = " | ".join(map(row.of_class, labels))
         lines.append(f"| {_cell(row.name)} | {row.share} | {shares} | {_cell(', '.join(row.flagged))} |")
     for label in labels:
         clean = percent(facts["worst"]["clean"]["per_class"][label])

@@ -26,7 +26,7 @@ class Effects:
         heads = int(np.isfinite(self.head_change).sum())
         return brief(
             self,
-            f"F {self.clean:.3f}",
+            f"output {self.clean:.3f}",
             f"without {counted(len(self.edges), 'edge')}",
             f"without {counted(heads, 'head')}",
         )

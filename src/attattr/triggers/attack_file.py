@@ -34,6 +34,8 @@ class _Shares(BaseModel):
     interval: tuple[Share, Share] | None
     per_class: dict[str, Share | None]
     intervals: dict[str, tuple[Share, Share] | None] = {}
+    n: Whole | None = None
+    counts: dict[str, Whole] = {}
 
 
 class _Measured(_Shares):
