@@ -7,13 +7,16 @@ import time
 import pytest
 import torch
 
+import two_devices
 import without_float64
 from attattr.heads.prune_curves import _latency_ratio
 from forked import Forked
 
 
-def test_nothing_asks_for_float64_on_a_device_that_has_none():
-    process = Forked(without_float64.main)
+@pytest.mark.parametrize("measured", [without_float64, two_devices])
+def test_devices_that_are_pretended(measured):
+    """One that has no float64, and two at once, on which nothing may be mixed."""
+    process = Forked(measured.main)
     out, err = process.communicate(timeout=240)
     assert (process.returncode, out) == (0, "0 failed\n"), err[-2000:]
 

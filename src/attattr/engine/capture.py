@@ -196,7 +196,8 @@ class Capture:
             if recording.read is not None and blocks == len(recording.blocks):
                 calls = len(recording.calls)
                 own = context if number == calls - 1 else None
-                return self.few(recording, forward, args, kwargs, recording.read[rows], rows, own)
+                read = recording.read[rows.to(recording.read.device)]
+                return self.few(recording, forward, args, kwargs, read, rows, own)
             return forward(*args, **kwargs)
 
         def attend(eager, module, query, key, value, attention_mask, *args, **kwargs):

@@ -75,16 +75,18 @@ class Integral:
     error: Tensor  # (B,)
     n_steps: Tensor  # (B,)
     converged: Tensor  # (B,) boolean
+    integrated: Tensor  # (B,) boolean: not gradient × attention (first_look.py)
 
 
 def integrate_site(
-    batch: Batch, number: int, *, stages: Sequence[Rule], tol: float, baseline: str | Call
-) -> Integral:
+    batch: Batch, number: int, *, stages: Sequence[Rule], tol: float, baseline: str | Call,
+    which: Tensor | None = None,
+) -> Integral:  # fmt: skip
     """Attribution of attention call `number` for every input of the batch.
 
     stages: rules in turn; inputs that a stage's acceptance rule turns down go on to the next, and
     what the last stage gives is kept whatever it is (`converged` says so). Those that reuse nodes of
-    others come first.
+    others come first. which: numbers of the inputs, the others stay 0; None: all.
     baseline: a name, or the same call of the forward of other inputs, whose attention is A⁰.
 
     Raises:
@@ -98,16 +100,18 @@ def integrate_site(
         origin = torch.cat(parts, dim=2).transpose(1, 2).contiguous()
     path = call.context - origin  # (B, q, H, d)
     size, device = len(path), path.device
-    start = Start(torch.zeros_like(batch.value), torch.zeros_like(batch.value))
+    clean = Start(batch.value.to(device), batch.floor.to(device))  # a site's may be another than the outputs'
+    start = Start(torch.zeros_like(clean.value), torch.zeros_like(clean.value))
     if stages[0].nodes[0] != 0:
         start = _start_at(batch, number, origin)
 
-    mean = torch.zeros_like(path, dtype=batch.value.dtype)
-    gap, error = torch.zeros_like(batch.value), torch.zeros_like(batch.value)
+    mean = torch.zeros_like(path, dtype=clean.value.dtype)
+    gap, error = torch.zeros_like(clean.value), torch.zeros_like(clean.value)
     n_steps = torch.zeros(size, dtype=torch.long, device=device)
     converged = torch.zeros(size, dtype=torch.bool, device=device)
     reached = False  # whether F comes from this site at all
-    pending = torch.arange(size, device=device)
+    which = torch.arange(size, device=device) if which is None else which.to(device)
+    pending = which
     carried: Tensor | None = None
     behind = 0  # nodes of the stages so far
     coarseness = torch.finfo(path.dtype).eps if path.dtype in HALF else 0.0
@@ -119,12 +123,12 @@ def integrate_site(
         sums, first, found = _weighted_gradients(batch, number, pending, origin, path, rule.nodes, columns)
         reached |= found
         if stage == 0 and rule.nodes[0] == 0:
-            start = first
+            start = Start(*(all_.index_copy(0, which, of) for all_, of in zip(start, first, strict=True)))
         if carried is not None:
             sums += carried
-        change = batch.value - start.value
-        floor = torch.maximum(batch.floor, start.floor)
-        largest = torch.maximum(batch.value.abs(), start.value.abs())
+        change = clean.value - start.value
+        floor = torch.maximum(clean.floor, start.floor)
+        largest = torch.maximum(clean.value.abs(), start.value.abs())
         least = rounding(largest.dtype, 10) * largest  # gradients are as exact as F's own precision allows
         total, off, whole = _norms(attention, pending, sums[0], sums[1])
         miss = whole - change[pending]
@@ -137,8 +141,8 @@ def integrate_site(
         if not len(pending):
             break
     if not reached:
-        _check_apart(call.name, batch.value, start.value, floor)
-    return Integral(attention, mean, start.value, gap, error, n_steps, converged)
+        _check_apart(call.name, *(of[which] for of in (clean.value, start.value, floor)))
+    return Integral(attention, mean, start.value, gap, error, n_steps, converged, converged.new_ones(size))
 
 
 def _check_apart(name: str, value: Tensor, without: Tensor, floor: Tensor) -> None:
@@ -198,7 +202,7 @@ def _start_at(batch: Batch, number: int, context: Tensor) -> Start:
             values.append(batch.objective(outputs, rows))
             slope = logit_gradient(batch.objective, outputs, rows) if context.dtype in HALF else None
             floors.append(floor_of(slope, outputs, values[-1], context.dtype))
-    return Start(torch.cat(values), torch.cat(floors))
+    return Start(torch.cat(values).to(context.device), torch.cat(floors).to(context.device))
 
 
 def _weighted_gradients(

@@ -72,6 +72,7 @@ def with_hidden(output: Any, state: Tensor) -> Any:
 
 def take(value: Tensor, positions: Tensor, dim: int) -> Tensor:
     """Row r of `value` at positions[r] along `dim`: (R, …, m, …)."""
+    positions = positions.to(value.device)
     shape = [1] * value.ndim
     shape[0], shape[dim] = positions.shape
     sizes = list(value.shape)

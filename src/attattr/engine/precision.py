@@ -139,7 +139,12 @@ def gradients(values: Tensor, leaves: list[Tensor], scale: Tensor | None = None)
         wide = [None if of is None else of.to(values.dtype) for of in found]
         fine = torch.ones_like(scale, dtype=torch.bool)
         for of in wide:
-            fine &= fine if of is None else of.flatten(1).isfinite().all(1)
+            fine &= fine if of is None else of.flatten(1).isfinite().all(1).to(fine.device)
         if bool((fine | ~(scale > LEAST)).all()):
-            return [None if of is None else of / scale.view(-1, *[1] * (of.ndim - 1)) for of in wide]
+            return [None if of is None else of / _beside(scale, of) for of in wide]
         scale = torch.where(fine, scale, scale / 2.0**6)
+
+
+def _beside(scale: Tensor, of: Tensor) -> Tensor:
+    """One number a row, in the shape and on the device of what it is of."""
+    return scale.to(of.device).view(-1, *[1] * (of.ndim - 1))

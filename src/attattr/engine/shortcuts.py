@@ -64,9 +64,10 @@ def _not_resumed(batch: Batch) -> str:
     tolerance = max(4 * rounding(clean.dtype, 250), 1e-6) * clean.abs().max().clamp(min=1)
     for number in recording.sites:
         site = recording.site(number)
+        of_rows = site.context[rows.to(site.context.device)]
         try:
             with torch.no_grad():
-                outputs = batch.capture.resume(recording, batch.inputs, rows, number, site.context[rows])
+                outputs = batch.capture.resume(recording, batch.inputs, rows, number, of_rows)
         except (RuntimeError, AssertionError) as error:
             if not recording.ways.replay or out_of_memory(error):
                 raise
@@ -92,8 +93,13 @@ def fewer_logits(batch: Batch) -> Batch:
         return batch
     recording = replace(batch.recording, kept=torch.tensor(places, device=batch.value.device))
     fewer = replace(batch, recording=recording, objective=batch.objective.among(places))
-    with torch.no_grad():
-        off = (_value_from(fewer, recording.blocks[-1]) - batch.value).abs()
+    try:
+        with torch.no_grad():
+            off = (_value_from(fewer, recording.blocks[-1]) - batch.value).abs()
+    except CANNOT as error:  # of several devices, the positions may be on another one than the last state
+        if out_of_memory(error):
+            raise
+        return batch
     return fewer if bool((off <= rounding(model.dtype, 250) * batch.value.abs()).all()) else batch
 
 

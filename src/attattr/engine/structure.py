@@ -115,7 +115,7 @@ def by_input(output: Any, size: int) -> bool:
 def by_row(value: Any, rows: Tensor, size: int) -> Any:
     """Every tensor in a nest that has one entry an input, with one entry a row instead."""
     if isinstance(value, Tensor):
-        return value.index_select(0, rows) if value.ndim and len(value) == size else value
+        return value.index_select(0, rows.to(value.device)) if value.ndim and len(value) == size else value
     if isinstance(value, dict):
         items = {key: by_row(item, rows, size) for key, item in value.items()}
         return items if type(value) is dict else type(value)(**items)

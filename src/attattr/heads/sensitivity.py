@@ -103,8 +103,8 @@ def sensitivities(
                 )
             if len({gradient.shape for gradient in found}) > 1:
                 raise InputError("the layers have different numbers of heads: they cannot be ranked as one")
-            of_group = torch.stack([gradient.abs() for gradient in found], 1).cpu().numpy()
-            weights_of = torch.stack([largest[s] for s in range(len(place))], 1).cpu().numpy()
+            of_group = torch.stack([gradient.abs().cpu() for gradient in found], 1).numpy()
+            weights_of = torch.stack([largest[s].cpu() for s in range(len(place))], 1).numpy()
             return of_group, weights_of
 
         def of_share(groups: list[list[int]]) -> Value:

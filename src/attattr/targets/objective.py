@@ -85,12 +85,12 @@ class Objective:
             here = torch.tensor(members, device=rows.device)
             if which is True:
                 wishes = [self.wishes[i] for i in rows[here].tolist()]
-                values.append(likeness(states_of(outputs)[here], wishes))
+                values.append(likeness(_at(states_of(outputs), here), wishes))
             elif which is False:
-                values.append(self.of(checked_logits(outputs)[here], rows[here]))
+                values.append(self.of(_at(checked_logits(outputs), here), rows[here]))
             else:
-                values.append(_of_callable(which, outputs, len(rows))[here])
-        return torch.cat(values)[torch.tensor(order, device=rows.device).argsort()]
+                values.append(_at(_of_callable(which, outputs, len(rows)), here))
+        return _at(torch.cat(values), torch.tensor(order, device=rows.device).argsort())
 
     def of(self, logits: Tensor, rows: Tensor) -> Tensor:
         """F of each row from its logits: (R, C), or of several places (R, P, C); of spans (R, n, 2)."""
@@ -116,7 +116,7 @@ class Objective:
                 scores = scores.masked_fill(beyond, -torch.inf)
             index = torch.tensor([wish.index for wish in wishes], device=logits.device)
             values.append(self._value(scores, index, output, apart))
-        back = torch.tensor(order, device=rows.device).argsort()
+        back = torch.tensor(order, device=logits.device).argsort()
         return torch.cat(values)[back].to(logits.dtype)
 
     def _value(self, scores: Tensor, index: Tensor, output: str, apart: bool) -> Tensor:
@@ -131,6 +131,11 @@ class Objective:
         if apart:
             return each[:, 0] - each[:, 1]
         return each.sum(1).exp() if joint else each.sum(1)
+
+
+def _at(values: Tensor, index: Tensor) -> Tensor:
+    """Some of them; the index follows what it indexes to its device."""
+    return values[index.to(values.device)]
 
 
 def told(outputs: Any) -> Tensor:
