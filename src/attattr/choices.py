@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 Output = Literal["probability", "logit", "log_probability"]
-Method = Literal["gausslegendre", "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid"]
+Rule = Literal["gausslegendre", "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid"]
+Method = Literal[Rule, "gradient"]  # gradient: no integral
 Baseline = Literal["zero", "uniform"]
 Kept = Literal["dense", "edges", "heads"]
 Store = Literal["auto", "dense", "edges", "heads"]  # auto: dense or edges, by the number of tokens
@@ -22,6 +23,7 @@ InsertInto = Literal["auto", "premise", "hypothesis", "both"]
 Mining = Literal["text", "paper"]
 
 OUTPUTS: tuple[str, ...] = get_args(Output)
+RULES: tuple[str, ...] = get_args(Rule)
 METHODS: tuple[str, ...] = get_args(Method)
 BASELINES: tuple[str, ...] = get_args(Baseline)
 KEPT: tuple[str, ...] = get_args(Kept)

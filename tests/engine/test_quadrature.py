@@ -9,7 +9,7 @@ from attattr.engine import quadrature
 from attattr.errors import InputError
 
 
-@pytest.mark.parametrize("method", quadrature.METHODS)
+@pytest.mark.parametrize("method", quadrature.RULES)
 @pytest.mark.parametrize("n", [2, 3, 4, 7, 20])
 def test_weights_sum_to_one_and_nodes_lie_in_the_unit_interval(method, n):
     rule = quadrature.fixed(method, n)
@@ -82,7 +82,7 @@ def test_the_embedded_riemann_sum_is_the_one_with_half_the_nodes(method):
     assert rule.embedded[used].tolist() == half.weights.tolist()
 
 
-@given(st.sampled_from(quadrature.METHODS), st.integers(4, 40), st.floats(0.1, 3))
+@given(st.sampled_from(quadrature.RULES), st.integers(4, 40), st.floats(0.1, 3))
 def test_the_estimate_does_not_fall_far_below_the_error(method, n, rate):
     rule = quadrature.fixed(method, n)
     values = np.exp(rate * rule.nodes)

@@ -335,6 +335,7 @@ def test_json_has_the_documented_keys():
         "name": "encoder.layer.1", "kind": "encoder_self", "heads": 2,
         "query_axis": "input", "key_axis": "input", "baseline_output": 0.5,
         "completeness_gap": -0.125, "error_estimate": 0.0, "n_steps": 8, "converged": True,
+        "method": "integral",
     }  # fmt: skip
     assert [edge["score"] for edge in facts["edges"]] == [0.5, -0.25]
     assert facts["axes"]["input"]["tokens"] == facts["tokens"] == ["[CLS]", "a", "fine", "film", "[SEP]"]

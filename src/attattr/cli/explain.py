@@ -58,6 +58,7 @@ def explain(
     ] = "predicted",
     output: options.Output = None,
     method: options.Method = "gausslegendre",
+    refine: options.Refine = None,
     n_steps: options.Steps = "auto",
     tol: options.Tolerance = 1e-3,
     baseline: options.Baseline = "zero",
@@ -122,6 +123,7 @@ def explain(
             "target": None if target == "predicted" else target,
             "output": output,
             "method": method,
+            "refine": refine,
             "n_steps": steps,
             "tol": tol,
             "baseline": [other] if other else baseline,  # in a list, "zero" is a text

@@ -61,7 +61,11 @@ Output = Annotated[
 ]
 Method = Annotated[
     choices.Method,
-    typer.Option(help="Quadrature rule; all but the first need --n-steps."),
+    typer.Option(help="Quadrature rule; of Riemann's with --n-steps. gradient: a first look, no integral."),
+]
+Refine = Annotated[
+    int | None,
+    typer.Option(min=1, help="Of a first look, integrate so many of the layers, the largest.", metavar="K"),
 ]
 Steps = Annotated[
     str, typer.Option(help="auto (adds nodes where they are needed), or their number.", metavar="auto|N")
@@ -303,7 +307,7 @@ def tolerance(tol: float) -> float:
 def steps(method: str, n_steps: str) -> int | str:
     """The value of --n-steps: "auto" or a number of nodes."""
     if n_steps == "auto":
-        if method != "gausslegendre":
+        if method not in ("gausslegendre", "gradient"):
             raise InputError(f"--method {method} needs a number of nodes: --n-steps 64, for example")
         return n_steps
     try:

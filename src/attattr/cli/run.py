@@ -28,6 +28,7 @@ def run(
     ] = "edges",
     output: options.Output = None,
     method: options.Method = "gausslegendre",
+    refine: options.Refine = None,
     n_steps: options.Steps = "auto",
     tol: options.Tolerance = 1e-3,
     baseline: options.Baseline = "zero",
@@ -85,7 +86,7 @@ def run(
 
     work = Work(
         target=target, store=store, output=output, method=method, n_steps=n_nodes,
-        tol=tol, baseline=baseline, internal_batch_size=batch_size,
+        tol=tol, baseline=baseline, internal_batch_size=batch_size, refine=refine,
     )  # fmt: skip
     examples, more = usable(attributor, examples, needs_label=target == "gold")
     problems = sorted([*problems, *more])

@@ -26,9 +26,8 @@ from attattr import asked
 from attattr.data import counterfactual
 from attattr.data.encoding import Encoded, as_inputs, encode
 from attattr.data.examples import Example
-from attattr.engine import memory
 from attattr.engine.batch import Batch
-from attattr.engine.batches import check_padding, collating, dense_bytes, length, plan
+from attattr.engine.batches import check_padding, check_room, collating, length, plan
 from attattr.engine.capture import Capture
 from attattr.engine.integral import Integral
 from attattr.engine.job import Job
@@ -139,6 +138,7 @@ class Attributor:
         internal_batch_size: int | None = None,
         layers: Sequence[int] | None = None,
         store: str = "dense",
+        refine: int | None = None,
         truncate: bool = True,
         progress: asked.Progress | None = None,
         then: Then | None = None,
@@ -154,7 +154,8 @@ class Attributor:
                 token as docs/targets.md says. A list gives one for each input.
             output: "probability" (default, but of texts and answers), "logit" or "log_probability".
             method, n_steps: "gausslegendre" with "auto" adds nodes only where they are needed; or a
-                number, and any of quadrature.METHODS.
+                number, and any of quadrature.RULES. "gradient" integrates nothing: a first look, gradient ×
+                attention at every site from one backward, with its gap.
             tol: accepted completeness gap, relative to Σ|Attr|, under "auto".
             baseline: "zero" (the paper's) or "uniform" attention; or another input of as many tokens, whose
                 attention is A⁰ instead; a list has one for each.
@@ -163,6 +164,8 @@ class Attributor:
             layers: numbers of the attention sites to attribute; None: all.
             store: "dense" keeps every score, "edges" the strongest and the sums, "heads" the sums; "auto" is
                 dense up to 512 tokens, edges above.
+            refine: with "gradient", so many sites of each input are integrated all the same: those whose
+                scores add up to the most. `Site.method` says which.
             truncate: whether a text too long for the model is cut (with a warning) or an error.
             progress: called with (sites done, sites in all, what is being done).
             then: called with each batch and its results while its clean forward is at hand, to measure on it.
@@ -189,7 +192,7 @@ class Attributor:
         named = baseline is None or counterfactual.is_named(baseline)  # Options refuse None
         options = Options(
             output, method, n_steps, tol, baseline if named else "zero", internal_batch_size,  # type: ignore[arg-type]
-            None if layers is None else tuple(layers), store,
+            None if layers is None else tuple(layers), store, refine,
         )  # fmt: skip
         results = self.attributed(
             examples, target, options,
@@ -257,7 +260,7 @@ class Attributor:
             longest = max(map(length, encoded), default=0)
             options = replace(options, store="dense" if longest <= LONGEST_DENSE else "edges")
         if options.store == "dense":
-            _check_room(encoded, dense_bytes(encoded, self.model, options))
+            check_room(encoded, self.model, options)
         batches = plan(encoded, self.model, options)
         results: dict[int, Attribution | ImpossibleError] = {}
         known = [*encoded, *(e.counterfactual for e in encoded if e.counterfactual is not None)]
@@ -289,18 +292,6 @@ def _nothing(*facts: Any) -> None: ...
 def _versions(changes: Any) -> Any:
     """Changes less where the parameters lie: moved, they are the same."""
     return changes and ([(i, version) for i, version, _ in changes[0]], changes[1])
-
-
-def _check_room(encoded: Sequence[Encoded], wanted: int) -> None:
-    """Scores that the machine cannot hold are refused before hours of work, not after."""
-    there = memory.of_machine()
-    if wanted > there / 2:
-        longest = max(map(length, encoded))
-        raise InputError(
-            f"store='dense' would keep {wanted / 1e9:,.1f} GB of scores ({len(encoded):,} inputs of up "
-            f"to {longest:,} tokens), this machine has {there / 1e9:,.1f} GB: use store='edges', which keeps "
-            "the strongest edges and the sums"
-        )
 
 
 def _within(progress: asked.Progress | None, batch: int, batches: int) -> asked.Progress:
@@ -335,7 +326,8 @@ def warn(results: list[Attribution]) -> None:
             "baseline",
             stacklevel=3,
         )
-    bad = [site.name for result in results for site in result.sites if not site.converged]
+    integrated = [site for result in results for site in result.sites if site.method == "integral"]
+    bad = [site.name for site in integrated if not site.converged]
     if bad and results[0].options["n_steps"] == "auto":  # a rule that was asked for is given as it is
         advice = "give a larger tol, or n_steps"
         if results[0].options["baseline"] == "zero":
@@ -343,8 +335,8 @@ def warn(results: list[Attribution]) -> None:
                 "; a model that normalises the output of its attention jumps at zero attention, for which "
                 "no rule converges: use the uniform baseline"
             )
-        count = sum(len(result.sites) for result in results)
         warnings.warn(
-            f"{len(bad)} of {count} integrals are less exact than asked for (first: {bad[0]}): {advice}",
+            f"{len(bad)} of {len(integrated)} integrals are less exact than asked for (first: {bad[0]}): "
+            f"{advice}",
             stacklevel=3,
         )

@@ -12,9 +12,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from attattr.data.encoding import Encoded, collate
+from attattr.engine import memory
 from attattr.engine.batch import Collate
 from attattr.engine.capture import Capture
 from attattr.engine.memory import out_of_memory
+from attattr.errors import InputError
 from attattr.models.place import input_device
 from attattr.targets.objective import told
 
@@ -56,7 +58,19 @@ def plan(encoded: list[Encoded], model: PreTrainedModel, options: Options) -> li
     return batches_of(encoded, model, max(1, options.stages[0].passes), options.internal_batch_size)
 
 
-def dense_bytes(encoded: list[Encoded], model: PreTrainedModel, options: Options) -> int:
+def check_room(encoded: list[Encoded], model: PreTrainedModel, options: Options) -> None:
+    """Scores that the machine cannot hold are refused before hours of work, not after."""
+    wanted, there = _dense_bytes(encoded, model, options), memory.of_machine()
+    if wanted > there / 2:
+        longest = max(map(length, encoded))
+        raise InputError(
+            f"store='dense' would keep {wanted / 1e9:,.1f} GB of scores ({len(encoded):,} inputs of up "
+            f"to {longest:,} tokens), this machine has {there / 1e9:,.1f} GB: use store='edges', which keeps "
+            "the strongest edges and the sums"
+        )
+
+
+def _dense_bytes(encoded: list[Encoded], model: PreTrainedModel, options: Options) -> int:
     """What store="dense" keeps of these inputs: scores and attention of every edge."""
     layers = _width(model, "num_hidden_layers", 12) if options.layers is None else len(options.layers)
     if options.layers is None and model.config.is_encoder_decoder:

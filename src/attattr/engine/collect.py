@@ -96,6 +96,7 @@ def _site(
         error_estimate=float(integral.error[i]),
         n_steps=int(integral.n_steps[i]),
         converged=bool(integral.converged[i]),
+        method="integral" if integral.integrated[i] else "gradient",
     )
 
 

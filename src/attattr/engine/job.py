@@ -15,7 +15,8 @@ from attattr.engine.batch import Batch, Collate, beside, opened
 from attattr.engine.batches import length, rows_within_budget
 from attattr.engine.capture import Capture
 from attattr.engine.collect import sites_of
-from attattr.engine.integral import Integral, integrate_site
+from attattr.engine.first_look import chosen, looked_at
+from attattr.engine.integral import Integral
 from attattr.engine.memory import out_of_memory
 from attattr.engine.options import Options
 from attattr.engine.recording import Call
@@ -74,26 +75,26 @@ class Job:
         batch = shortcuts.taken(shortcuts.proven(whole))
         recording = batch.recording
         other = beside(self.capture, self.collate, encoded, recording)
-        chosen = _chosen(recording.sites, self.options.layers)
+
+        def start(number: int) -> str | Call:  # A⁰ of a site
+            return self.options.baseline if other is None else other.site(number)
+
+        asked = _asked(recording.sites, self.options.layers)
         widths = {a: batch.inputs[name].shape[1] for a, name in _TEXT_AXES.items() if name in batch.inputs}
         if "output" not in widths and "input" in widths:
             widths["output"] = widths["input"]  # a decoder that is fed the input, shifted
         sites: list[list[Site]] = [[] for _ in encoded]
         axes = [dict(e.axes) for e in encoded]
-        for done, number in enumerate(chosen):
+        for done, (number, which) in enumerate(chosen(batch, asked, self.options, start).items()):
             call = recording.site(number)
-            self.progress(done, len(chosen), call.name)
-            integral = integrate_site(
-                batch, number,
-                stages=self.options.stages, tol=self.options.tol,
-                baseline=self.options.baseline if other is None else other.site(number),
-            )  # fmt: skip
+            self.progress(done, len(asked), call.name)
+            integral = looked_at(batch, number, which, self.options, start(number))
             self.seen(call, integral, encoded)
             for of, site in zip(
                 sites, sites_of(call, integral, axes, widths, self.options.store), strict=True
             ):
                 of.append(site)
-        self.progress(len(chosen), len(chosen), "")
+        self.progress(len(asked), len(asked), "")
         made = []
         for i, (e, prediction) in enumerate(zip(encoded, predictions, strict=True)):
             made.append(
@@ -120,10 +121,12 @@ _TEXT_AXES = {"input": "input_ids", "output": "decoder_input_ids"}
 
 def _plain(options: Options) -> dict[str, Any]:
     facts = asdict(options)
+    if options.refine is None:
+        del facts["refine"]
     return facts | {"layers": None if options.layers is None else list(options.layers)}
 
 
-def _chosen(sites: list[int], layers: tuple[int, ...] | None) -> list[int]:
+def _asked(sites: list[int], layers: tuple[int, ...] | None) -> list[int]:
     if layers is None:
         return sites
     for layer in layers:

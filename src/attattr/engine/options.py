@@ -25,6 +25,7 @@ class Options:
     internal_batch_size: int | None
     layers: tuple[int, ...] | None
     store: str
+    refine: int | None = None
 
     def __post_init__(self) -> None:
         asked.choice(self.baseline, "baseline", BASELINES)
@@ -38,8 +39,14 @@ class Options:
             plain["internal_batch_size"] = asked.whole(
                 self.internal_batch_size, "internal_batch_size", 1, ROWS
             )
+        if self.refine is not None:
+            if self.method != "gradient":
+                raise InputError("refine goes with method='gradient': it says how many sites are integrated")
+            plain["refine"] = asked.whole(self.refine, "refine", 1)
         if self.layers is not None:
             plain["layers"] = tuple(asked.whole(layer, "each of layers", None) for layer in self.layers)
+        if self.method == "gradient" and self.n_steps != "auto":
+            raise InputError("method='gradient' has no nodes, and what refine asks for has n_steps='auto'")
         if not isinstance(self.n_steps, str):
             plain["n_steps"] = quadrature.fixed(self.method, self.n_steps).n_steps
         for name, value in plain.items():
@@ -48,8 +55,9 @@ class Options:
 
     @property
     def stages(self) -> tuple[quadrature.Rule, ...]:
+        """Rules in turn, of what is integrated."""
         if self.n_steps == "auto":
-            if self.method != "gausslegendre":
+            if self.method not in ("gausslegendre", "gradient"):
                 raise InputError(f"n_steps='auto' goes with gausslegendre; give {self.method} a number")
             return quadrature.auto()
         return (quadrature.fixed(self.method, self.n_steps),)  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.polynomial import legendre
 
 from attattr.asked import choice, whole
-from attattr.choices import METHODS
+from attattr.choices import RULES
 
 # nodes: Gauss' are found as eigenvalues, whose number squared has to fit into memory
 MOST = {True: 1_000, False: 100_000}
@@ -61,7 +61,7 @@ def fixed(method: str, n_steps: int) -> Rule:
     Raises:
         InputError: an unknown method, or fewer nodes than the rule needs.
     """
-    choice(method, "method", METHODS)
+    choice(method, "method", RULES)
     least = 2 if method == "riemann_trapezoid" else 1
     n = whole(n_steps, f"n_steps of {method}, if not 'auto',", least, MOST[method == "gausslegendre"])
     if method == "gausslegendre":

@@ -230,7 +230,11 @@ def _notes(result: Attribution) -> list[str]:
         notes.append(printable(other))
     if result.left_out:
         notes.append(f"Layers without attribution: {', '.join(result.left_out)}.")
-    unsure = [site.name for site in result.sites if not site.converged]
+    if quick := sum(site.method == "gradient" for site in result.sites):
+        notes.append(
+            f"A first look: gradient × attention, no integral, in {quick} of {len(result.sites)} layers."
+        )
+    unsure = [site.name for site in result.sites if site.method == "integral" and not site.converged]
     if unsure:
         notes.append(f"Read with care, not converged: {', '.join(unsure)}.")
     return notes

@@ -183,9 +183,12 @@ def _exactness(result: Attribution) -> list[RenderableType]:
     share = f" ({abs(worst.completeness_gap) / total:.2g} of Σ|scores|)" if total else ""
     steps = sorted({site.n_steps for site in result.sites})
     nodes = f"{steps[0]} to {steps[-1]}" if len(steps) > 1 else str(steps[0])
-    bad = [site.name for site in result.sites if not site.converged]
+    quick = sum(site.method == "gradient" for site in result.sites)
+    bad = [site.name for site in result.sites if site.method == "integral" and not site.converged]
     layers = counted(len(result.sites), "layer")
     verdict = f"{len(bad)} of {layers} did NOT converge" if bad else "every layer converged"
+    if quick:
+        verdict = f"gradient × attention, no integral, in {quick} of {layers}"
     baseline = result.options.get("baseline", "zero")
     lines: list[RenderableType] = [
         Text(f"Completeness: {verdict}, with {nodes} nodes from the {baseline} baseline;"),

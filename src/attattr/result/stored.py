@@ -39,6 +39,7 @@ class _SiteFacts(BaseModel):
     error_estimate: float
     n_steps: int
     converged: bool
+    method: Literal["integral", "gradient"] = "integral"  # files from before have none
 
 
 class _Facts(BaseModel):

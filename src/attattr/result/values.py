@@ -121,7 +121,7 @@ class Site:
 
     Which arrays are there depends on the store: dense has `scores` and `attention`, edges has `edges`,
     heads only the sums over heads. `completeness_gap` is Σ scores − (F(A) − F(A⁰)), signed;
-    `error_estimate` the distance to a coarser rule relative to Σ|scores|.
+    `error_estimate` the distance to a coarser rule relative to Σ|scores|, 1 where there is none.
     """
 
     name: str
@@ -142,6 +142,7 @@ class Site:
     error_estimate: float
     n_steps: int
     converged: bool
+    method: str = "integral"  # or "gradient": gradient × attention, a first look
 
     def __repr__(self) -> str:
         return brief(
@@ -150,7 +151,7 @@ class Site:
             counted(self.n_heads, "head"),
             f"gap {self.completeness_gap:.0e}",
             counted(self.n_steps, "node"),
-            "" if self.converged else "not converged",
+            "gradient" if self.method == "gradient" else "" if self.converged else "not converged",
         )
 
 

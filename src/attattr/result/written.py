@@ -140,6 +140,7 @@ def to_json(result: Attribution, top: int) -> dict[str, Any]:
                     "error_estimate": site.error_estimate,
                     "n_steps": site.n_steps,
                     "converged": site.converged,
+                    "method": site.method,
                 }
                 for site in result.sites
             ],

@@ -147,7 +147,9 @@ def _plain(work: Work) -> Work:
     from attattr.runs.shard import options_of
 
     plain = options_of(work)
-    return replace(work, **{name: getattr(plain, name) for name in ("n_steps", "tol", "internal_batch_size")})
+    return replace(
+        work, **{name: getattr(plain, name) for name in ("n_steps", "tol", "internal_batch_size", "refine")}
+    )
 
 
 def usable(
@@ -218,7 +220,8 @@ def _manifest(
         "format": FORMAT,
         "model": facts | {"labels": attributor.labels, "dtype": str(attributor.model.dtype)},
         "data": data | {"rows": len(examples), "sha256": digest.hexdigest()},
-        "options": asdict(work),
+        # without what was not asked for: runs from before know nothing of it
+        "options": {k: v for k, v in asdict(work).items() if k != "refine" or v is not None},
         "shards": {"size": size, "count": len(plan)},
         "versions": {"attattr": __version__} | {name: importlib.metadata.version(name) for name in LIBRARIES},
         "environment": {

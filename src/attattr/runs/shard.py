@@ -39,6 +39,7 @@ class Work:
     tol: float = 1e-3
     baseline: str = "zero"
     internal_batch_size: int | None = None
+    refine: int | None = None
 
 
 @dataclass(frozen=True)
