@@ -191,14 +191,14 @@ def test_out_of_memory_halves_the_spans_and_changes_nothing(monkeypatch):
 
     lm = writer("gpt2")
     whole = lm.attribute_generation(chats.TEXT, continuation=REPLY_TEXT, spans="token")
-    integrate = job.integrate_site
+    looked = job.looked_at
 
     def full(batch, *args, **options):
         if len(batch.value) > 2:
             raise MemoryError
-        return integrate(batch, *args, **options)
+        return looked(batch, *args, **options)
 
-    monkeypatch.setattr(job, "integrate_site", full)
+    monkeypatch.setattr(job, "looked_at", full)
     halved = lm.attribute_generation(chats.TEXT, continuation=REPLY_TEXT, spans="token")
     np.testing.assert_allclose(halved.score, whole.score, atol=1e-9)
 

@@ -181,8 +181,8 @@ def test_the_table_of_triggers_gives_intervals_and_rows_and_what_the_headline_sa
     row = next(line for line in markdown(facts).splitlines() if line.startswith("| top-1"))
     text = printed(monkeypatch, capsys, VIEWS["triggers attack"], 200)
     line = next(line for line in text.splitlines() if line.startswith("top-1"))
-    for cell in cells:
-        assert cell in row and cell in line
+    for each in cells:
+        assert each in row and each in line
     headline = re.search(r'class="lead">(.*?)</p>', page(facts), re.DOTALL)[1]
     said = re.findall(r"[\d.]+(?= %)", re.sub(r"</?b>", "", headline))
     assert len(said) == 4 and all(number in markdown(facts) for number in said)
