@@ -73,8 +73,10 @@ def extend(encoded: Encoded, wish: Wish, tokenizer: Any) -> Encoded:
     """
     if wish.function is None:
         KINDS[wish.head].placed(wish, encoded, tokenizer)
-    other = encoded.counterfactual and tokens.extend(encoded.counterfactual, wish, tokenizer)
-    return replace(tokens.extend(encoded, wish, tokenizer), counterfactual=other)
+    extended = tokens.extend(encoded, wish, tokenizer)
+    if encoded.counterfactual is None:
+        return extended
+    return replace(extended, counterfactual=tokens.extend(encoded.counterfactual, wish, tokenizer))
 
 
 def resolve(
