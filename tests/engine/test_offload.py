@@ -12,6 +12,7 @@ from families import FAMILIES
 from two_devices import bart, bert, llama
 
 
+@pytest.mark.filterwarnings("ignore:The following device_map keys")  # a buffer has to be placed, too
 @pytest.mark.parametrize(("family", "places"), [("bert", bert), ("llama", llama), ("bart", bart)])
 def test_what_is_on_disk_is_attributed_as_what_is_in_memory(family, places, tmp_path):
     make, inputs = FAMILIES[family].model, FAMILIES[family].inputs
