@@ -333,6 +333,7 @@ def test_an_address_that_cannot_be_asked_is_ignored_with_a_sentence(page):
         assert page.locator("iframe, img").count() == 0 and page.locator(".welcome").is_visible()
 
 
+@pytest.mark.slow
 def test_what_an_address_cannot_hold_is_told(page):
     ask(page, "single", "the film is good " * 600)
     page.get_by_text("The texts are too long for the address (8,000 characters)").wait_for(timeout=SECONDS)
@@ -382,6 +383,15 @@ def test_two_reports_are_drawn_to_one_scale_and_pointed_at_together(page):
         )
         share = np.abs(values) / full
         np.testing.assert_allclose(drawn, np.where(share < 0.005, 0, 0.06 + 0.94 * share**0.8), atol=6e-4)
+
+    # the graph too: width 1 is the larger scale of both
+    flows = [(fact["words"] or fact["tokens"])["flow"] for fact in facts]
+    common = max(
+        fact[level]["flow"]["scale"] for fact in facts for level in ("words", "tokens") if fact[level]
+    )
+    for frame, flow in ((left, flows[0]), (right, flows[1])):
+        width = float(frame.locator(".graph g.edge").first.get_attribute("data-width"))
+        assert width == pytest.approx(flow["width"][0] * flow["scale"] / common)
 
     # pointed at together: the same token, wherever it stands there
     left.locator(".chip", has_text="film").hover()

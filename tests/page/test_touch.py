@@ -94,6 +94,7 @@ def test_a_link_and_a_reload_give_the_view_again(at, saved, result):
     assert seen(other) == view and other.url == link
 
 
+@pytest.mark.slow
 def test_back_takes_one_step_back(at, saved):
     page = at(saved)
     opened = seen(page)
@@ -149,10 +150,9 @@ def test_a_foreign_address_is_ignored_with_a_sentence(at, saved):
     assert seen(page) != opened
 
 
-def reach(mark) -> tuple[float, float]:
-    """The middle of an edge on the screen, scrolled to."""
-    mark.evaluate("e => e.scrollIntoView({block: 'center'})")
-    return mark.evaluate(
+def middle(edge) -> tuple[float, float]:
+    """Of an edge, where it is on the screen."""
+    return edge.evaluate(
         """e => {
           const line = e.querySelector('.reach'), at = line.getPointAtLength(line.getTotalLength() / 2);
           const {x, y} = at.matrixTransform(line.getScreenCTM());
@@ -163,12 +163,15 @@ def reach(mark) -> tuple[float, float]:
 
 def test_a_tap_opens_a_sheet_within_the_screen(at, saved):
     page = at(saved, **PHONE)
-    page.touchscreen.tap(*reach(page.locator(".graph g.edge").last))
+    edge = page.locator(".graph g.edge").last
+    page.evaluate("by => scrollBy(0, by)", middle(edge)[1] - 800)
+    page.touchscreen.tap(*middle(edge))
     sheet = page.get_by_role("dialog", name="The chosen edge")
     sheet.locator(".shares").wait_for()
     box = sheet.bounding_box()
     assert box["x"] >= 0 and box["x"] + box["width"] <= 390
     assert box["y"] > 844 / 3 and box["y"] + box["height"] <= 844
+    assert 0 < middle(edge)[1] < box["y"], "what was tapped low on the screen is not covered"
     titles = sheet.locator(".shares th").all_inner_texts()
     assert titles == ["head", "score", "attention"] and "attends to" in sheet.locator("h2").inner_text()
     for button in sheet.get_by_role("button").all():
@@ -199,6 +202,7 @@ def test_targets_are_large_enough_for_a_finger(at, saved):
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
+@pytest.mark.slow
 def test_every_view_has_one_tab_stop(at, saved):
     page = at(saved)
     marks = {
@@ -240,6 +244,7 @@ def test_enter_pins_and_escape_lets_go(at, saved):
         page.wait_for_function("!location.hash.includes('pinned')")
 
 
+@pytest.mark.slow
 def test_the_cells_of_a_head_are_reached_by_the_arrow_keys(at, saved):
     page = at(saved)
     page.locator(".matrix canvas").nth(1).wait_for()

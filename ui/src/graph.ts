@@ -1,6 +1,7 @@
 // Draws what a scene says: tokens across, layers up, edges on one absolute scale. An edge runs from the query, above, to the key.
 import { select } from "d3-selection";
 import { linkVertical } from "d3-shape";
+import { aimed } from "./aim";
 import { type Band, bandWidth, drawBands } from "./bands";
 import { type Columns, columns } from "./columns";
 import type { Data, Units } from "./data";
@@ -82,6 +83,8 @@ export function graphView(data: Data, store: Store, units: () => Units, sceneOf:
     return apart ? `${name}. ${apart}` : name;
   }
 
+  const meant = (event: MouseEvent) => select(aimed(event)).datum() as Mark;
+
   function draw(): void {
     const scene = onScale(sceneOf(), store.state.scale);
     const level = units();
@@ -161,9 +164,11 @@ export function graphView(data: Data, store: Store, units: () => Units, sceneOf:
         group.append("path").attr("class", "reach");
         group.append("title");
         return group
-          .on("pointerenter focus", (_, { ref }) => store.set({ hover: ref }))
+          .on("pointerenter pointermove", (event) => store.set({ hover: meant(event).ref }))
+          .on("focus", (_, { ref }) => store.set({ hover: ref }))
           .on("pointerleave blur", () => store.set({ hover: null }))
-          .on("click", (_, { ref }) => pin(ref));
+          .on("mousedown", (event) => void (aimed(event) !== event.currentTarget && event.preventDefault())) // no focus on another
+          .on("click", (event) => pin(meant(event).ref));
       })
       .order()
       .attr("aria-label", (mark) => label(mark, scene, mark))

@@ -13,6 +13,8 @@ export function fingers(): boolean {
 /** A sheet that takes the details in while something is pinned, where their own place may be out of sight. */
 export function sheetView(store: Store, details: HTMLElement): HTMLElement {
   const own = details.parentElement!;
+  const page = details.closest<HTMLElement>(".attattr")!;
+  let tapped = -Infinity; // how far down the page
   const unpin = () => store.set({ pinned: null });
   const close = h("button", { type: "button", class: "close", "aria-label": "Close", click: unpin }, "×");
   const sheet = h("div", { class: "sheet", role: "dialog", "aria-label": "The chosen edge", "data-noexport": true, hidden: true }, close);
@@ -24,6 +26,21 @@ export function sheetView(store: Store, details: HTMLElement): HTMLElement {
     (wanted ? sheet : own).append(details);
     sheet.hidden = !wanted;
   }
+
+  /** The page has room for the sheet, and what was tapped comes up from under it. */
+  function uncover(): void {
+    page.style.setProperty("--sheet", `${sheet.offsetHeight}px`);
+    const covered = tapped - scrollY + FINGER - sheet.getBoundingClientRect().top;
+    if (!sheet.hidden && covered > 0) scrollBy(0, covered);
+  }
+
+  const tap = (event: MouseEvent) => {
+    if (sheet.contains(event.target as Node)) return;
+    tapped = scrollY + (event.detail ? event.clientY : (event.target as Element).getBoundingClientRect().bottom); // 0: by a key
+  };
+  page.addEventListener("click", tap, true);
+  for (const scrolls of ["touchmove", "wheel"]) page.addEventListener(scrolls, () => (tapped = -Infinity), { passive: true });
+  new ResizeObserver(uncover).observe(sheet);
 
   // it would cover the matrices that a head's button leads to
   sheet.addEventListener("click", (event) => (event.target as Element).closest(".shares button") && unpin());

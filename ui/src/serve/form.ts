@@ -47,6 +47,8 @@ export function questionForm(models: Model[], send: () => void, cancel: () => vo
     else send();
   });
 
+  new ResizeObserver(() => [first, second].forEach(grow)).observe(element); // narrower beside another, a text has more lines
+
   function textBox(label: string): HTMLTextAreaElement {
     const box = h("textarea", {
       rows: 1,
