@@ -22,6 +22,7 @@ from playwright.sync_api import Page, sync_playwright
 PAIR = ("A woman is playing the violin on a crowded street.", "Nobody is making music.")
 WIDTH, HEIGHT = 1440, 900
 PORT = 8437
+PATIENCE = 180_000  # ms, of a busy machine
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 FIRST = ".graph g.edge"
 
@@ -32,7 +33,7 @@ def of_file(browser: Any, out: Path, report: Path) -> None:
         ("page-dark", "dark", ""),
         ("page-head", "light", "#head=2.3"),
     ):
-        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme=scheme)
+        page = opened(browser, scheme)
         page.goto(report.as_uri() + fragment)
         page.wait_for_selector(FIRST, state="attached")
         if name == "page-dark":
@@ -43,6 +44,12 @@ def of_file(browser: Any, out: Path, report: Path) -> None:
         shot(page, out / f"{name}.png")
 
 
+def opened(browser: Any, scheme: str = "light") -> Page:
+    page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme=scheme)
+    page.set_default_timeout(PATIENCE)
+    return page
+
+
 def pin(page: Any) -> None:
     """The strongest edge, by keyboard: no other mark lies in its way."""
     page.locator(FIRST).first.focus()
@@ -51,21 +58,19 @@ def pin(page: Any) -> None:
 
 def of_server(browser: Any, out: Path, address: str) -> None:
     asked = [("model", "mnli"), *(("text", text) for text in PAIR)]
-    page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
+    page = opened(browser)
     page.goto(f"{address}/#{urlencode(asked)}")
     report = page.frame_locator("iframe").first
-    report.locator(FIRST).first.wait_for(state="attached", timeout=120_000)
+    report.locator(FIRST).first.wait_for(state="attached")
     pin(report_frame(page))
     page.get_by_role("button", name="Take out").first.click()
     page.wait_for_timeout(4000)
     shot(page, out / "server.png")
     both = [*asked, ("2.model", "snli"), *(("2.text", text) for text in PAIR)]
-    page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
+    page = opened(browser)
     page.goto(f"{address}/#{urlencode(both)}")
     for side in (0, 1):
-        page.frame_locator("iframe").nth(side).locator(FIRST).first.wait_for(
-            state="attached", timeout=120_000
-        )
+        page.frame_locator("iframe").nth(side).locator(FIRST).first.wait_for(state="attached")
     shot(page, out / "compare.png")
 
 
