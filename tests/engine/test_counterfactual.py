@@ -159,7 +159,8 @@ def test_attention_in_blocks_of_queries_is_the_same(words, monkeypatch):
     ("given", "says"),
     [
         ("the film is very bad", r"the baseline of the input has 7 tokens where it has 6"),
-        ("unform", "has 3 tokens where it has 6: .* or one of zero, uniform"),
+        ("the film", "has 4 tokens where it has 6: .* or one of zero, uniform"),
+        ("Unform", "'Unform': is uniform meant"),
         (("the film", "is fine"), "the input is one text, its baseline a pair of texts"),
         ({"input_ids": [2, 3]}, "has 2 tokens where it has 6"),
         ({"input_ids": [2, 3, 4, 5, 99, 6]}, "of the baseline: input_ids must be"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any
 
 from transformers import PreTrainedModel
@@ -13,6 +14,7 @@ from attattr.data.encoding import Encoded, as_inputs, encode
 from attattr.data.examples import Example
 from attattr.errors import InputError
 
+LIKE = 0.75  # of difflib: "Zero", "unifrom"
 IDS = {"input": "input_ids", "output": "decoder_input_ids"}  # by axis
 
 
@@ -21,8 +23,18 @@ def is_named(baseline: Any) -> bool:
 
     >>> is_named("zero"), is_named("a bad film")
     (True, False)
+
+    Raises:
+        InputError: a text that is all but a name.
     """
-    return isinstance(baseline, str) and baseline in BASELINES
+    if not isinstance(baseline, str) or baseline in BASELINES:
+        return isinstance(baseline, str)
+    if meant := get_close_matches(baseline.strip().lower(), BASELINES, 1, LIKE):
+        raise InputError(
+            f"the baseline {baseline!r}: is {meant[0]} meant? As a text it is given in a list, or as an "
+            "Example"
+        )
+    return False
 
 
 def beside(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from attattr import asked
 from attattr.data import counterfactual
 from attattr.data.encoding import encode
 from attattr.data.examples import as_examples
@@ -42,7 +43,9 @@ def literal_scores(
     model, tokenizer = attributor.model, attributor.tokenizer
     wish = kinds.parse(target, None, model, tokenizer)
     (encoded,) = encode(model, tokenizer, as_examples([inputs]), pair=attributor.pair)
-    if baseline != "zero":
+    if counterfactual.is_named(baseline):
+        asked.choice(baseline, "baseline", ("zero",))
+    else:
         (encoded,) = counterfactual.beside([encoded], baseline, model, tokenizer, pair=attributor.pair)
     encoded = kinds.extend(encoded, wish, tokenizer)
     scores = []

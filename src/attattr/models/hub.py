@@ -37,3 +37,12 @@ def cached(name: str, files: Mapping[str, Any]) -> Path | None:
     asked = {key: files[key] for key in ("cache_dir", "revision") if files.get(key)}
     path = try_to_load_from_cache(name, f"{files.get('subfolder') or ''}/config.json".lstrip("/"), **asked)
     return Path(path).parent if isinstance(path, str) else None
+
+
+def commit_of(path: Path) -> str | None:
+    """The commit of a file in the hub's cache; None elsewhere.
+
+    >>> commit_of(Path("hub/models--a--b/snapshots/0123abcd/sub/config.json"))
+    '0123abcd'
+    """
+    return next((each.name for each in path.parents if each.parent.name == "snapshots"), None)

@@ -275,7 +275,7 @@ def _adapter(
     file = folder / "adapter_model.safetensors"
     info = ModelInfo(
         name,
-        revision=settings.parent.name if settings else None,  # the snapshot's folder is the commit
+        revision=hub.commit_of(settings) if settings else None,
         digest=BASE_FILES["model.safetensors"] if known else digests.of_weights(at),
         adapter_digest=digests.sha256(file) if file.is_file() else None,
         tokenizer_digest=digests.of_tokenizer(folder if own else at),
