@@ -134,11 +134,9 @@ def test_the_tree_has_an_arc_for_each_edge_and_every_token(tmp_path, drawn):
     assert len(tree.edges) > 3
     arcs = [each for each in made.findobj(PathPatch) if each.get_alpha()]
     assert len(arcs) == len(tree.edges)
-    widest = max(arcs, key=lambda arc: arc.get_linewidth())
-    assert max(arcs, key=lambda arc: arc.get_alpha()) is widest
     said = texts(tmp_path / "tree.svg")
     assert [token for token in said if token in result.tokens] == list(result.tokens)
-    assert "[CLS] → positive (probability 0.875)" in said
+    assert "[CLS] → positive 87.5 %" in said
 
 
 def test_an_arc_goes_from_the_parent_above_to_the_child_below(tmp_path, drawn):
@@ -149,6 +147,32 @@ def test_an_arc_goes_from_the_parent_above_to_the_child_below(tmp_path, drawn):
     (start, *_, end) = arc.get_path().vertices.tolist()
     assert start == [x["[SEP]"], 0.5]
     assert end == [x["fine"], 0.0]
+
+
+def test_tree_and_flow_draw_an_edge_alike(tmp_path, drawn):
+    """The tree had a scale of its own: its strongest edge as wide as any, whatever it gave."""
+    result = random_result(n=12)
+    figures.draw_tree(result, tmp_path / "tree.svg", threshold=0.3)
+    draw_flow(result, tmp_path / "flow.svg", edges=200)
+    tree, flow = build_tree(result, threshold=0.3), build_flow(result)
+    of_flow = {(edge.site, edge.query, edge.key): edge for edge in flow.edges}
+    both = [(edge, of_flow.get((edge.layer, edge.parent, edge.child))) for edge in tree.edges]
+    assert sum(of is not None for _, of in both) > 3
+
+    def lines(figure):
+        return sorted(each.get_linewidth() for each in figure.axes[0].patches if isinstance(each, PathPatch))
+
+    in_tree, in_flow = map(lines, drawn)
+    for edge, of in both:
+        wide = pytest.approx(max(0.4, WIDE * abs(edge.score) / flow.scale), rel=1e-6)
+        assert any(line == wide for line in in_tree)
+        if of is not None:
+            assert edge.score == pytest.approx(of.score, rel=1e-5)
+            assert any(line == wide for line in in_flow)
+    key = f"{flow.unit:g} of the probability · "
+    assert all(
+        any(said.startswith(key) for said in texts(tmp_path / f"{kind}.svg")) for kind in ("tree", "flow")
+    )
 
 
 def test_a_long_text_shows_only_the_tokens_of_its_tree(tmp_path):
@@ -363,3 +387,19 @@ def test_a_wrong_layer_or_head_is_refused_before_the_attribution(more, says, tmp
     monkeypatch.setattr(options.TheModel, "attributor", lambda asked: Opened())
     made = commands.run("figure", "a film", "--kind", "matrix", "--layer", *more, "--out", tmp_path / "x.svg")
     assert made.exit_code == 2 and f"there is {says}: the model has 0 to" in made.stderr
+
+
+def test_attention_has_no_colour_of_attribution_in_curves(tmp_path, drawn):
+    """The first criterion was blue, whichever it was."""
+    points = [0.0, 1.0]
+    names = ["attention", "attention: largest first", "attattr", "taylor", "gradient × attention", "random"]
+    curves = {name: (points, [1.0, 0.1 * i], None, None) for i, name in enumerate(names)}
+    plots.plot_curves(curves, tmp_path / "c.svg", x_label="x", y_label="y")
+    (made,) = drawn
+    lines = {line.get_label(): line for line in made.axes[0].lines}
+    assert list(lines) == names
+    grey = [name for name, line in lines.items() if line.get_color() == plots.GREY]
+    assert grey == names[:2]
+    others = [lines[name].get_color() for name in names[2:]]
+    assert others == list(plots.CURVES[:4])
+    assert len({(line.get_linestyle(), line.get_marker()) for line in lines.values()}) == len(names)

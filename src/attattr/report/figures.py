@@ -10,9 +10,11 @@ import numpy as np
 
 from attattr.errors import InputError
 from attattr.report.columns import SOFT, WHOLE, cells, places, said, widths_of, written
+from attattr.report.flow import draw_edge, draw_key
 from attattr.report.overlay import draw_overlay
 from attattr.report.plots import FAINT, INK, NEGATIVE, POSITIVE, colour_bar, figure, heat, plot_heads, thinned
 from attattr.result.attribution import Attribution
+from attattr.result.flow import Flow, build_flow
 from attattr.result.tree import AttributionTree, build_tree, merge_words
 from attattr.result.words import word_effects
 
@@ -23,7 +25,7 @@ ROW = 48  # tokens in a row of bars
 
 
 def draw_tree(result: Attribution, path: str | Path, *, threshold: float = 0.4, words: bool = False) -> None:
-    """The attribution tree: tokens across, layers up, the readout on top; width and depth of colour: score.
+    """The attribution tree: tokens across, layers up, the readout on top; width: score, as in `draw_flow`.
 
     >>> draw_tree(result, folder / "tree.svg")
 
@@ -35,7 +37,7 @@ def draw_tree(result: Attribution, path: str | Path, *, threshold: float = 0.4, 
             written.
     """
     result = merge_words(result) if words else result
-    tree = build_tree(result, threshold=threshold)
+    tree, flow = build_tree(result, threshold=threshold), build_flow(result)
     columns = _columns(tree)
     axis = result.axes[tree.axis]
     labels = [written(axis.tokens[i]) if i >= 0 else "…" for i in columns]
@@ -61,7 +63,7 @@ def draw_tree(result: Attribution, path: str | Path, *, threshold: float = 0.4, 
         appears = {edge.child: base[edge.layer] for edge in tree.edges}
         if tree.top is not None:
             appears[tree.top] = height
-        _branches(axes, tree, place, base, step, appears)
+        _branches(axes, flow, tree, place, base, step, appears)
         _root(axes, result, tree, place, height, right, appears)
         for column, label, x in zip(columns, labels, middles, strict=True):
             inside = column in tree.nodes
@@ -69,7 +71,10 @@ def draw_tree(result: Attribution, path: str | Path, *, threshold: float = 0.4, 
                 x, -0.1, label, rotation=90 if upright else 0, ha="center", va="top", parse_math=False,
                 color=INK if inside else SOFT, fontsize=7, fontweight="bold" if inside else "normal",
             )  # fmt: skip
-        axes.text(0, -deep, _scale(tree), ha="left", va="top", color=SOFT, fontsize=6.5)
+        if tree.edges:
+            draw_key(axes, flow, result, _scale(tree), (0, -deep - 0.06))
+        else:
+            axes.text(0, -deep, _scale(tree), ha="left", va="top", color=SOFT, fontsize=6.5)
         axes.set_xlim(-0.4, right)  # inches, as the figure's size
         axes.set_ylim(-deep - 0.15, height + 0.55)
 
@@ -89,6 +94,7 @@ def _columns(tree: AttributionTree) -> list[int]:
 
 def _branches(
     axes: Axes,
+    flow: Flow,
     tree: AttributionTree,
     place: dict[int, float],
     base: dict[int, float],
@@ -96,10 +102,6 @@ def _branches(
     appears: dict[int, float],
 ) -> None:
     """Edges as curves from layer to layer, nodes as dots, and a thin line where a token waits."""
-    from matplotlib.patches import PathPatch
-    from matplotlib.path import Path as Curve
-
-    most = max((edge.score for edge in tree.edges), default=1.0)
     for node, y in appears.items():
         # a token may look at others in the very layer that it was looked at in
         highest = max([y, *(base[edge.layer] + step for edge in tree.children(node))])
@@ -109,14 +111,8 @@ def _branches(
             markeredgewidth=0.9, zorder=4,
         )  # fmt: skip
     for edge in sorted(tree.edges, key=lambda edge: edge.score):
-        x, to, y = place[edge.parent], place[edge.child], base[edge.layer]
-        share = edge.score / most
-        middle = y + step / 2
-        curve = Curve([(x, y + step), (x, middle), (to, middle), (to, y)], [1, 4, 4, 4])  # cubic
-        axes.add_patch(PathPatch(
-            curve, fill=False, edgecolor=POSITIVE, alpha=0.35 + 0.65 * share, linewidth=0.6 + 2.6 * share,
-            capstyle="round", zorder=2 + share,
-        ))  # fmt: skip
+        start, end = (place[edge.parent], base[edge.layer] + step), (place[edge.child], base[edge.layer])
+        draw_edge(axes, edge.score, flow.width(edge.score), start, end, alpha=0.9)
 
 
 def _root(

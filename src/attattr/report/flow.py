@@ -68,7 +68,10 @@ def draw_flow(
             middle, top + 0.24, said(result), ha="center", va="bottom", fontsize=8, fontweight="bold",
             parse_math=False,
         )  # fmt: skip
-        _key(axes, flow, count, result.target.output.replace("_", " "), -deep - 0.12)
+        share = flow.share(count)
+        carried = "" if share is None else f", {share:.0%} of Σ|score|"
+        counts = f"{min(count, len(flow.edges))} edges shown{carried}"
+        draw_key(axes, flow, result, counts, (-LEFT, -deep - 0.12))
         axes.set_xlim(-LEFT, right + 0.2)  # inches, as the figure's size
         axes.set_ylim(-deep - 0.3, most * step + 0.6)
 
@@ -131,26 +134,40 @@ def _edges(
     axes: Axes, flow: Flow, shown: tuple[FlowEdge, ...], at: dict[tuple[str, int], float], step: float
 ) -> set[tuple[str, int]]:
     """The edges as curves; gives the tokens that they lead from."""
-    from matplotlib.patches import PathPatch
-    from matplotlib.path import Path as Curve
-
     linked = set()
     for edge in reversed(shown):  # the strongest on top
         site = flow.sites[edge.site]
         start, end = (site.query_axis, edge.query), (site.key_axis, edge.key)
         x, y = at[start], (flow.base[site.query_axis] + site.level) * step
         to, below = at[end], (flow.base[site.key_axis] + site.key_level) * step
-        middle = (y + below) / 2
         joined = edge.joins is not None and edge.joins <= len(shown)
-        colour = POSITIVE if edge.score > 0 else NEGATIVE
-        curve = Curve([(x, y), (x, middle), (to, middle), (to, below)], [1, 4, 4, 4])  # cubic
-        axes.add_patch(PathPatch(
-            curve, fill=False, edgecolor=colour if edge.width else "#999999", alpha=0.9 if joined else 0.25,
-            linewidth=max(0.4, WIDE * edge.width), capstyle="butt", zorder=2,
-        ))  # fmt: skip
+        draw_edge(axes, edge.score, edge.width, (x, y), (to, below), alpha=0.9 if joined else 0.25)
         if joined:
             linked.add(end)
     return linked
+
+
+def draw_edge(
+    axes: Axes,
+    score: float,
+    width: float,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    *,
+    alpha: float,
+) -> None:
+    """A curve from the token that looks down to the one it looks at: `Flow.width`, and the sign's colour."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path as Curve
+
+    (x, y), (to, below) = start, end
+    middle = (y + below) / 2
+    colour = POSITIVE if score > 0 else NEGATIVE
+    curve = Curve([(x, y), (x, middle), (to, middle), (to, below)], [1, 4, 4, 4])  # cubic
+    axes.add_patch(PathPatch(
+        curve, fill=False, edgecolor=colour if width else "#999999", alpha=alpha,
+        linewidth=max(0.4, WIDE * width), capstyle="butt", zorder=2,
+    ))  # fmt: skip
 
 
 def _residual(
@@ -173,13 +190,11 @@ def _residual(
         axes.plot([at[place]] * 2, [low * step, (low + level) * step], color=FAINT, linewidth=0.7, zorder=1)
 
 
-def _key(axes: Axes, flow: Flow, count: int, output: str, y: float) -> None:
-    """A bar of a round number, and how much is shown."""
+def draw_key(axes: Axes, flow: Flow, result: Attribution, said: str, place: tuple[float, float]) -> None:
+    """A bar as wide as a round number is drawn, what it stands for, and what else is said."""
+    x, y = place
     axes.plot(
-        [-LEFT, -LEFT + 0.25], [y, y], color=SOFT, linewidth=WIDE * flow.unit / flow.scale,
-        solid_capstyle="butt",
-    )  # fmt: skip
-    share = flow.share(count)
-    carried = "" if share is None else f", {share:.0%} of Σ|score|"
-    text = f"{flow.unit:g} of the {output} · {min(count, len(flow.edges))} edges shown{carried}"
-    axes.text(-LEFT + 0.32, y, text, ha="left", va="center", color=SOFT, fontsize=6.5)
+        [x, x + 0.25], [y, y], color=SOFT, linewidth=WIDE * flow.unit / flow.scale, solid_capstyle="butt"
+    )
+    text = f"{flow.unit:g} of the {result.target.output.replace('_', ' ')} · {said}"
+    axes.text(x + 0.32, y, text, ha="left", va="center", color=SOFT, fontsize=6.5)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 # blue and orange stay apart for colour-blind readers; a sign is never told by the hue alone
 POSITIVE, NEGATIVE, INK, FAINT = "#005ab5", "#c25600", "#1a1a1a", "#b8b8b8"
+GREY = "#777777"  # of attention, which is no attribution
 CURVES = ("#005ab5", "#c25600", "#1a1a1a", "#2f9e77", "#a3418f", "#8a6d00")  # of falling need
 STROKES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
 MARKERS = "osD^vP"
@@ -104,19 +106,20 @@ def plot_curves(
     >>> plot_curves({"ours": (points, [0.9, 0.8, 0.5], None, None)}, folder / "curves.pdf",
     ...             x_label="heads removed", y_label="accuracy", reference=0.33)
 
-    reference: a level to compare with, drawn across.
+    reference: a level to compare with, drawn across. Curves whose names begin with "attention" are grey.
 
     Raises:
         InputError: as `plot_heads`.
     """
     # the legend stands beside the axes: inside, it would cover a curve sooner or later
     legend = 0.5 + 0.067 * max(map(len, curves)) if len(curves) > 1 else 0.0
+    left = itertools.cycle(CURVES)
     with figure(path, 3.1 + legend, 2.8) as drawn:
         axes = drawn.subplots()
         if reference is not None:
             axes.axhline(reference, color=FAINT, linewidth=0.8, zorder=0)
         for number, (name, (x, y, low, high)) in enumerate(curves.items()):
-            colour = CURVES[number % len(CURVES)]
+            colour = GREY if name.startswith("attention") else next(left)
             if low is not None and high is not None:
                 axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
             axes.plot(

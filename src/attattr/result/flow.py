@@ -91,6 +91,15 @@ class Flow:
             self, counted(len(self.sites), "site"), f"{self.usual} of {counted(len(self.edges), 'edge')}"
         )
 
+    def width(self, score: float) -> float:
+        """Of any edge on this one scale, 0 where no width would tell.
+
+        >>> flow = build_flow(result)
+        >>> flow.width(0.5 * flow.scale), flow.width(-0.5 * flow.scale), flow.width(1e-4 * flow.scale)
+        (0.5, 0.5, 0.0)
+        """
+        return _width(self.scale, score)
+
     def share(self, count: int | None = None) -> float | None:
         """How much of Σ|score| over all sites so many edges carry; None where it is not known.
 
@@ -151,9 +160,8 @@ def build_flow(result: Attribution) -> Flow:
     edges = []
     for (number, query, key), joined in zip(places, joins, strict=True):
         score = pairs[number][query, key]
-        width = abs(score) / scale
         heads = _heads(result.sites[number], query, key)
-        edges.append(FlowEdge(number, query, key, score, width if width >= HAIRLINE else 0.0, heads, joined))
+        edges.append(FlowEdge(number, query, key, score, _width(scale, score), heads, joined))
     axes = {name: axis.tokens for name, axis in result.axes.items()}
     return Flow(
         axes,
@@ -166,6 +174,12 @@ def build_flow(result: Attribution) -> Flow:
         scale,
         _round(scale / 10),
     )
+
+
+def _width(scale: float, score: float) -> float:
+    """|score| relative to the scale; 0: below HAIRLINE."""
+    width = abs(score) / scale
+    return width if width >= HAIRLINE else 0.0
 
 
 def _levels(sites: Sequence[Site]) -> tuple[FlowSite, ...]:
