@@ -16,7 +16,7 @@ def render(name: str, **facts: Any) -> str:
     """A template filled in.
 
     >>> render("frame.html.jinja", held_in="srcdoc", page='<p title="a">')
-    '<iframe sandbox="..." srcdoc="&lt;p title=&#34;a&#34;&gt;" width="100%" height="900" ...></iframe>\\n'
+    '<style>...<iframe ... srcdoc="&lt;p title=&#34;a&#34;&gt;" height="900"></iframe>\\n'
     """
     return TEMPLATES.get_template(name).render(facts)
 
