@@ -1,0 +1,1 @@
+"""The embedded decoder `facts`: its synthetic text, its tokenizer, its training and what it reaches."""
