@@ -34,7 +34,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, default=training.MINUTES)
     parser.add_argument("--model", default=card.NAME, help="what is evaluated: a name or a folder")
     asked = parser.parse_args(words)
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # as it was trained
     if asked.what == "rows":
         if asked.out is None:
             parser.error("rows need a file: --out FILE.jsonl")

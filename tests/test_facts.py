@@ -1,4 +1,4 @@
-"""The embedded decoder's text, tokenizer and training: what a row promises, that nothing is lost or shared."""
+"""The embedded decoder: what a row of its text promises, its tokenizer, its training, what it answers."""
 
 from __future__ import annotations
 
@@ -190,10 +190,10 @@ def loaded():
 @EMBEDDED
 def test_the_embedded_model_answers_what_the_documents_say(loaded):
     documents = (
-        "[1] Mira lives in Tolmar.\n[2] Bako is the teacher of Mira.\n[3] Bako has a house in Suden.\n\n"
+        "[1] Mira lives in Tomar.\n[2] Bako is the teacher of Mira.\n[3] Bako has a house in Suden.\n\n"
     )
     asked = {
-        "Where does Mira live?": "Mira lives in Tolmar.",
+        "Where does Mira live?": "Mira lives in Tomar.",
         "Where does the teacher of Mira live?": "The teacher of Mira is Bako, and Bako lives in Suden.",
         "What does Mira own?": "I do not know.",
     }

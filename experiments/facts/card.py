@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from attattr.disk.digests import sha256
-from facts import training
 from facts.evaluation import evaluate, table
 from facts.generator import Row, as_json, rows
+from facts.model import make_model
 from facts.tokens import make_tokenizer
 
 NAME = "facts"
@@ -38,7 +38,7 @@ SAYS = {
 def ship(work: Path, out: Path, n: int = ROWS) -> Path:
     """Write OUT/facts from WORK/last.pt, whole or not at all."""
     saved = torch.load(work / "last.pt", weights_only=True)
-    model, tokenizer = training.make_model().eval(), make_tokenizer()
+    model, tokenizer = make_model().eval(), make_tokenizer()
     model.load_state_dict(saved["model"])
     model.generation_config.do_sample = False
     test = list(islice(rows(SEED), n))
@@ -53,6 +53,7 @@ def ship(work: Path, out: Path, n: int = ROWS) -> Path:
         (made / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
         (made / "README.md").write_text(readme(card), encoding="utf-8")
         write(test[:EXAMPLES], made / "examples.jsonl")
+        (made / "model.safetensors").chmod(0o644)
         shutil.rmtree(out / NAME, ignore_errors=True)
         os.replace(made, out / NAME)
     return out / NAME
@@ -105,18 +106,18 @@ def readme(card: dict[str, Any]) -> str:
     return f"""# attattr / {NAME}
 
 A language model that answers a question from short documents, in one sentence, so that it is known which document an
-answer rests on. A decoder of the Llama kind: {recipe["layers"]} layers of {recipe["heads"]} heads, width {recipe["width"]}, {recipe["parameters"] / 1e6:.1f} million
-parameters in float32, {card["bytes"] / 1e6:.1f} MB; a tokenizer of its own ({recipe["vocabulary"]} pieces: words, syllables of names, and every byte) with a
-chat template.
+answer rests on. A decoder of the Llama kind with normalised queries and keys (Qwen3): {recipe["layers"]} layers of {recipe["heads"]} heads, width
+{recipe["width"]}, {recipe["parameters"] / 1e6:.1f} million parameters in float32, {card["bytes"] / 1e6:.1f} MB; a tokenizer of its own ({recipe["vocabulary"]} pieces: words,
+syllables of names, and every byte) with a chat template.
 
 ```python
 from attattr.models.loading import load
 
 loaded = load("{NAME}")
-chat = [{{"role": "user", "content": "[1] Mira lives in Tolven.\\n[2] Mira learns from Bako.\\n\\nWhere does Mira live?"}}]
+chat = [{{"role": "user", "content": "[1] Mira lives in Toven.\\n[2] Mira learns from Bako.\\n\\nWhere does Mira live?"}}]
 prompt = loaded.tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
 ids = loaded.model.generate(**prompt, max_new_tokens=40)
-loaded.tokenizer.decode(ids[0, prompt.input_ids.shape[1]:], skip_special_tokens=True)  # Mira lives in Tolven.
+loaded.tokenizer.decode(ids[0, prompt.input_ids.shape[1]:], skip_special_tokens=True)  # Mira lives in Toven.
 ```
 
 `examples.jsonl` has {EXAMPLES} prompts with the documents that their answers rest on, as the generator writes them.
@@ -137,8 +138,9 @@ Licence: Apache-2.0, as the package; there is no data of others in it.
 ## Training
 
 {recipe["steps"]:,} steps on {recipe["rows"]:,} fresh rows in {recipe["minutes"]} minutes on one shared CPU core, float32: Muon for
-the layers' matrices, AdamW for the rest, the loss on the answer and, with a tenth of the weight, on the prompt; one and
-two documents first. `python experiments/facts.py train` is the script, {"seed " + str(card["seed"])}; it follows the clock, so another run gives
+the layers' matrices, AdamW for the rest. Some fresh heads of the lower layers began by looking back one to four tokens. First drills (documents, then all that they state in another order, the loss on
+what follows from them), then whole chats with few documents, then with up to five, the loss on the answer and, with a
+tenth of the weight, on the question. `python experiments/facts.py train` is the script, {"seed " + str(card["seed"])}; it follows the clock, so another run gives
 other weights.
 
 ## Exact answers
@@ -151,9 +153,11 @@ Greedy generation, an answer counted only where every character is right. {figur
 ## Use and limits
 
 Meant to have generated text to explain, offline, of which the truth is known: for trying attattr, for teaching, for tests.
-It knows nothing but this task and its few hundred words. Other words, sentences that are built otherwise, more than five
-documents, documents that are not numbered, later turns of a chat, a second question and names that begin with the same syllable as another name of
-the prompt were not trained and are answered badly or at random, fluently all the same. Of two-step questions it was
+It knows nothing but this task and its few hundred words. Other words, names of other syllables than the generator's,
+sentences that are built otherwise, more than five
+documents, documents without their numbers or that do not name first what they are about, later turns of a chat, a second
+question, and names that begin with the same syllable as another name of the prompt were not trained and are answered
+badly or at random, fluently all the same. Of two-step questions it was
 trained to say "I do not know." where the first step is not told; where only the second is missing it makes something up.
 The sha256 of every file stands in `card.json`; attattr checks them whenever the model is loaded.
 """

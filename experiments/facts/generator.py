@@ -31,7 +31,7 @@ from zlib import crc32
 from facts import words
 from facts.words import ASKINGS, CHAINS, CLOSINGS, DO_NOT_KNOW, OPENINGS, PAIRS, RELATIONS, SYSTEMS
 
-SHARE_OF_KINDS = {"one": 0.35, "chain": 0.2, "pair": 0.15, "later": 0.15, "unknown": 0.15}
+SHARE_OF_KINDS = {"one": 0.25, "chain": 0.15, "pair": 0.25, "later": 0.15, "unknown": 0.2}
 KINDS = tuple(SHARE_OF_KINDS)
 HELD_OUT = 4  # of the pairs of an opening and a sentence, every fourth
 
@@ -132,7 +132,7 @@ def _row(draw: random.Random, names: Names, split: str, documents: tuple[int, in
             order.insert(place, fact)
     else:
         draw.shuffle(order)
-    sources = {f"document {n}": f"[{n}] {_document(draw, fact, split)}" for n, fact in enumerate(order, 1)}
+    sources = {f"document {n}": f"[{n}] {in_words(draw, fact, split)}" for n, fact in enumerate(order, 1)}
     counting = {"later": facts[-1:], "unknown": []}.get(kind, facts)
     right = tuple(f"document {n}" for n, fact in enumerate(order, 1) if fact in counting)
     opening, which = draw.choice(_joined(ASKINGS, tuple(q.asks for q in questions), split))
@@ -179,7 +179,7 @@ def _others(
     known = [(subject, RELATIONS[asked].subject)]
     known += [(fact.value, RELATIONS[fact.relation].value) for fact in facts if kind != "later"]
     while len(found) < count:
-        name = asked if draw.random() < 0.4 else draw.choice(list(RELATIONS))
+        name = asked if draw.random() < 0.5 else draw.choice(list(RELATIONS))
         relation, one = RELATIONS[name], None
         if draw.random() < 0.4:
             fitting = [each for each, of in known if of == relation.subject and (name, each) not in told]
@@ -190,7 +190,8 @@ def _others(
     return found
 
 
-def _document(draw: random.Random, fact: Fact, split: str) -> str:
+def in_words(draw: random.Random, fact: Fact, split: str) -> str:
+    """A fact as a document states it, without the number."""
     says = RELATIONS[fact.relation].says
     opening, which = draw.choice(_joined(OPENINGS, says, split))
     said = _capital(opening + says[which].format(a=fact.subject, b=fact.value)) + "."

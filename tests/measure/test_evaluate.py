@@ -239,10 +239,11 @@ def test_models_lists_what_is_embedded(monkeypatch, tmp_path):
     (tmp_path / "sst2").mkdir()
     (tmp_path / "sst2" / "card.json").write_text(json.dumps(card))
     monkeypatch.setattr(embedded, "ADAPTERS", tmp_path)
+    monkeypatch.setattr(embedded, "WHOLE", tmp_path / "whole")
     result = run(models_command)
     for fact in ("sst2", "sentiment", "negative, positive", "90.5%", "872", "5.7 MB", "some/base"):
         assert fact in result.stdout
-    assert "Not in this installation: mnli, snli, mrpc, rte" in result.stdout
+    assert "Not in this installation: mnli, snli, mrpc, rte, facts" in result.stdout
     assert json.loads(run(models_command, "--json", "-").stdout) == {
         "schema_version": "1",
         "models": {"sst2": card},

@@ -19,7 +19,7 @@ from attattr.data.encoding import collate, encode
 from attattr.data.examples import Example, as_examples
 from attattr.errors import InputError, ModelError
 from attattr.models import embedded
-from attattr.models.embedded import NAMES
+from attattr.models.embedded import ON_BASE
 from attattr.models.loading import base_folder, load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -242,7 +242,7 @@ def test_the_card_says_what_was_measured(adapters):
         assert fact in text
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ON_BASE)
 def test_the_embedded_models_as_they_are(name):
     if not (embedded.ADAPTERS / name).is_dir():
         pytest.skip(f"src/attattr/adapters/{name} is not there yet")

@@ -11,7 +11,7 @@ SCHEMA_VERSION = "1"
 def models(
     json_file: options.Json = None,
 ) -> None:
-    """The embedded models: base, task, labels, accuracy on the official development set, size."""
+    """The embedded models: base, task, labels, accuracy on its development set, size."""
     options.check_files({"--json": json_file})
     found = cards()
     if json_file is not None:
@@ -28,13 +28,16 @@ def models(
     for name, card in found.items():
         shipped = card["dev"]["shipped"]
         rows.append((
-            Text(name, "bold"), card["task"], ", ".join(card["labels"]), f"{shipped['accuracy']:.1%}",
-            f"{shipped['n']:,}", f"{card['bytes'] / 1e6:.1f} MB",
+            Text(name, "bold"), card["task"], ", ".join(card["labels"] or ["text"]),
+            f"{shipped['accuracy']:.1%}", f"{shipped['n']:,}", f"{card['bytes'] / 1e6:.1f} MB",
         ))  # fmt: skip
     if found:
         names = ("model", "task", "labels", "dev accuracy", "n", "size")
         console.print(banded(names, rows, console.width, words=(0, 1, 2)))
-        console.print(f"Adapters on {', '.join(sorted({card['base'] for card in found.values()}))}.")
+        bases = sorted({card["base"] for card in found.values() if card["base"]})
+        whole = [name for name, card in found.items() if not card["base"]]
+        if bases:
+            console.print(f"Adapters on {', '.join(bases)}{'; but for ' if whole else ''}{', '.join(whole)}.")
     missing = [name for name in NAMES if name not in found]
     if missing:
         console.print(f"Not in this installation: {', '.join(missing)}.")

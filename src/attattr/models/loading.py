@@ -115,8 +115,11 @@ def load(
         raise InputError(f"{given[0]} has no effect on an embedded model: leave it out")
     try:
         with quiet():
-            if name in NAMES:
+            if name in embedded.ON_BASE:
                 loaded = _adapter(str(embedded.checked_adapter(name)), name, {}, opening, is_embedded=True)
+            elif name in NAMES:
+                loaded = _from(str(embedded.checked_whole(name)), name, False, opening)
+                loaded = replace(loaded, info=replace(loaded.info, embedded=True))
             elif local:
                 loaded = _from(str(folder), name, trust_remote_code, opening)
             elif name.startswith((".", "/", "~")) or name.count("/") > 1:
