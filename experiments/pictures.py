@@ -52,8 +52,7 @@ def opened(browser: Any, scheme: str = "light") -> Page:
 
 def pin(page: Any) -> None:
     """The strongest edge, by keyboard: no other mark lies in its way."""
-    page.locator(FIRST).first.focus()
-    page.keyboard.press("Enter")
+    page.locator(FIRST).first.press("Enter")
 
 
 def of_server(browser: Any, out: Path, address: str) -> None:
