@@ -190,7 +190,7 @@ def loaded():
 @EMBEDDED
 def test_the_embedded_model_answers_what_the_documents_say(loaded):
     documents = (
-        "[1] Mira lives in Tomar.\n[2] Bako is the teacher of Mira.\n[3] Bako has a house in Suden.\n\n"
+        "[1] Mira lives in Tomar.\n[2] The teacher of Mira is Bako.\n[3] Bako has a house in Suden.\n\n"
     )
     asked = {
         "Where does Mira live?": "Mira lives in Tomar.",

@@ -114,10 +114,17 @@ syllables of names, and every byte) with a chat template.
 from attattr.models.loading import load
 
 loaded = load("{NAME}")
-chat = [{{"role": "user", "content": "[1] Mira lives in Toven.\\n[2] Mira learns from Bako.\\n\\nWhere does Mira live?"}}]
-prompt = loaded.tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+chat = [
+    {{
+        "role": "user",
+        "content": "[1] Mira lives in Toven.\\n[2] Mira learns from Bako.\\n\\nWhere does Mira live?",
+    }}
+]
+prompt = loaded.tokenizer.apply_chat_template(
+    chat, add_generation_prompt=True, return_tensors="pt", return_dict=True
+)
 ids = loaded.model.generate(**prompt, max_new_tokens=40)
-loaded.tokenizer.decode(ids[0, prompt.input_ids.shape[1]:], skip_special_tokens=True)  # Mira lives in Toven.
+loaded.tokenizer.decode(ids[0, prompt.input_ids.shape[1] :], skip_special_tokens=True)  # Mira lives in Toven.
 ```
 
 `examples.jsonl` has {EXAMPLES} prompts with the documents that their answers rest on, as the generator writes them.
