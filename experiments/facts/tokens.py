@@ -66,8 +66,8 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 def _texts() -> set[str]:
     """The words and syllables that are one token."""
     every: list[Any] = [words.DO_NOT_KNOW, *words.OPENINGS, *words.CLOSINGS, *words.ASKINGS, *words.SYSTEMS]
-    asked: list[Any] = [*words.RELATIONS.values(), *words.CHAINS]
-    questions = [q for each in asked for q in each.questions]
+    questions = [q for relation in words.RELATIONS.values() for q in relation.questions]
+    questions += [q for chain in words.CHAINS for q in chain.questions]
     questions += [q for each in words.PAIRS.values() for q in each]
     every += [part for q in questions for part in (q.asks, q.answer)]
     every += [says for relation in words.RELATIONS.values() for says in relation.says]
