@@ -311,6 +311,22 @@ def test_a_decoder_that_is_made_to_begin_with_a_token():
     )
     expected = sum(float(logs[1 + i, word]) for i, word in enumerate(words))
     assert made.value == pytest.approx(expected, abs=1e-9)
+    assert len(made.tokens) == 3
+    itself = lm.attribute_generation(chats.TEXT, max_new_tokens=3, contrast=made.reply)
+    assert itself.value == pytest.approx(0, abs=1e-9)
+    np.testing.assert_allclose(itself.effect, 0, atol=1e-9)
+    with pytest.raises(InputError, match="has 64 tokens, and the model takes 63"):
+        lm.attribute_generation(chats.TEXT, continuation="good " * 64)
+
+
+@CUT
+def test_an_end_that_is_forced_at_the_limit_is_no_end():
+    """BART's kind: `generate` would write the end there, whatever the model goes on with."""
+    lm = writer("bart")
+    free = lm.attribute_generation(chats.TEXT, max_new_tokens=3, spans="whole")
+    lm.model.generation_config.forced_eos_token_id = lm.model.generation_config.eos_token_id = 4
+    made = lm.attribute_generation(chats.TEXT, max_new_tokens=3, spans="whole")
+    assert (made.stopped, made.reply, len(made.tokens)) == ("length", free.reply, 3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

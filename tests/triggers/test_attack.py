@@ -8,6 +8,7 @@ import html.parser
 import itertools
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -31,12 +32,14 @@ from attattr.page.triggers import page
 from attattr.report.trigger_signs import COST_SAID, LEANS_SAID, cost_rows, leaning_rows
 from attattr.report.triggers_table import markdown, rows_of
 from attattr.triggers import tried
-from attattr.triggers.controls import leaks, random_controls, word_controls
+from attattr.triggers.attacked import estimate
+from attattr.triggers.controls import leaks, random_controls, twins, word_controls
 from attattr.triggers.explained import explained
 from attattr.triggers.hotflip import _gains, _losses, universal_trigger
 from attattr.triggers.insert import Piece, insert, pieces_of, places, without, word_ids
+from attattr.triggers.leaning import sure
 from attattr.triggers.mine import mine_triggers
-from attattr.triggers.tried import CHOOSE, REPORT, SCREEN, lowest, purposes
+from attattr.triggers.tried import CHOOSE, REPORT, SCREEN, lowest, purposes, search
 
 WORDS = "the a film is fine bad not very man woman eats sleeps nobody".split()
 LABELS = ["LABEL_0", "LABEL_1", "LABEL_2"]
@@ -347,6 +350,45 @@ def test_what_is_not_among_the_best_is_not_tried_any_further(attributor, monkeyp
     assert chosen[int(np.argmin(right))]
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_whichever_is_told_as_the_worst_was_tried_on_the_rows_to_report_on(seed):
+    """Few rows make many ties: they are broken alike by whom tries the worst and by whom names them."""
+    draw, gold = np.random.default_rng(seed), np.repeat([0, 1, 2], 40)
+    probabilities = draw.dirichlet([1, 1, 1], (26, len(gold)))
+    words = [pattern((f"w{i}", 0, 0.5)) for i in range(26)]
+
+    def run(pieces, rows, *_):
+        return probabilities[np.ix_([i for (i,) in pieces], rows)], np.zeros(len(pieces), int)
+
+    run.attributor = SimpleNamespace(model=SimpleNamespace(config=SimpleNamespace(num_labels=3)))
+    purpose, others = purposes(gold, seed), [np.ones(len(gold), bool)] * 26
+    found = search(run, words, [[i] for i in range(26)], others, gold, purpose, "", "")
+    for about in (None, 0, 1, 2):
+        for i in lowest(found, gold, purpose, about):
+            assert found[i].tried[purpose == REPORT].all()
+    screened = [(each.predicted == gold)[purpose == SCREEN].mean() for each in found]
+    assert screened == sorted(screened) and len(set(screened)) < 26
+    for each in found:
+        number = int(each.pattern.tokens[0].token[1:])
+        np.testing.assert_array_equal(each.probabilities[each.tried], probabilities[number][each.tried])
+
+
+def test_a_pattern_of_all_the_screening_rows_is_ranked_last_without_a_warning(attributor):
+    rows = pairs(60)
+    first = attack_model(attributor, rows, PATTERNS[:2], controls=False)
+    own = tuple(digest(rows[i]) for i in np.flatnonzero(first.purpose == SCREEN))
+    found = attack_model(attributor, rows, [replace(PATTERNS[0], rows=own), PATTERNS[1]], controls=False)
+    assert [each.pattern.tokens for each in found.attacked] == [PATTERNS[1].tokens, PATTERNS[0].tokens]
+    assert [each["accuracy"] is None for each in found.to_json()["patterns"]] == [False, True]
+
+
+def test_where_a_pattern_was_not_tried_there_is_no_accuracy(measured):
+    never = np.where(measured.purpose == REPORT, -1, measured.gold)
+    assert measured.accuracy(never, measured.purpose != REPORT)["accuracy"] == 1
+    with pytest.raises(InputError, match="not tried on all of these rows"):
+        measured.accuracy(never)
+
+
 def test_together_is_as_one_by_one(attributor, monkeypatch):
     whole = attack_model(attributor, pairs(), PATTERNS, seed=1, controls=False)
     monkeypatch.setattr(tried, "TOGETHER", 1)
@@ -356,11 +398,13 @@ def test_together_is_as_one_by_one(attributor, monkeypatch):
         np.testing.assert_allclose(a.probabilities, b.probabilities, atol=1e-6)
 
 
-def test_random_patterns_are_chosen_and_reported_as_the_mined_ones(measured):
+def test_random_patterns_are_chosen_and_reported_as_the_mined_ones(attributor):
+    measured = attack_model(attributor, pairs(60), PATTERNS, seed=1)
     luck = measured.to_json()["luck"]
     assert luck["patterns"] == len(measured.lucky) == len(PATTERNS)
     shapes = [[(t.segment, t.position) for t in each.pattern.tokens] for each in measured.attacked]
-    assert [[(t.segment, t.position) for t in each.pattern.tokens] for each in measured.lucky] == shapes
+    drawn = [[(t.segment, t.position) for t in each.pattern.tokens] for each in measured.lucky]
+    assert sorted(drawn) == sorted(shapes)
     report = measured.purpose == REPORT
     for label in (None, *LABELS):
         about = None if label is None else LABELS.index(label)
@@ -376,8 +420,10 @@ def test_random_patterns_are_chosen_and_reported_as_the_mined_ones(measured):
         ]
         told = luck["ahead"]["overall"] if label is None else luck["ahead"]["per_class"][label]
         assert told["mean"] == pytest.approx(np.mean(ahead))
-        low, high = bootstrap(np.array(ahead), 1)
-        assert told["interval"] == pytest.approx((low, high))
+        if len(ahead) < 10:  # of a class
+            assert label is not None and told["interval"] is None
+        else:
+            assert label is None and told["interval"] == pytest.approx(tuple(bootstrap(np.array(ahead), 1)))
 
 
 def test_the_same_seed_gives_the_same_figures(attributor, measured):
@@ -420,7 +466,30 @@ def test_effects_are_those_of_texts_written_and_cut_by_hand(attributor):
     assert told["removed"]["n"] == len(able) > 0
     low, high = told["inserted"]["interval"]
     assert low <= told["inserted"]["mean"] <= high
-    assert told["leans"] == (low > 0 and told["removed"]["interval"][0] > 0)
+    assert told["leans"] == (low > 0 and sure(told["removed"]))
+
+
+def test_rows_that_a_pattern_was_mined_from_do_not_show_that_the_model_leans_on_it(attributor):
+    rows = [replace(each, label=LABELS[i % 3]) for i, each in enumerate(pairs(60))]
+    known = pattern(("bad", 0, 0.5), label="LABEL_1")
+    (told,) = attack_model(attributor, rows, [known], seed=1).leans
+    report = attack_model(attributor, rows, [known], seed=1, controls=False).purpose == REPORT
+    having = [rows[i] for i in np.flatnonzero(report) if "bad" in rows[i].text.split()]
+    own = next(row for row in having if len(row.text.split()) > 1)
+    mined = replace(known, rows=(digest(own),))
+    (less,) = attack_model(attributor, rows, [mined], seed=1).leans
+    assert less["removed"]["n"] == told["removed"]["n"] - 1
+
+
+def test_of_few_rows_nothing_is_sure():
+    assert estimate(np.full(9, 0.5), 0)["interval"] is None
+    assert estimate(np.full(10, 0.5), 0)["interval"] == (0.5, 0.5)
+    few, many = ({"mean": 0.5, "interval": of, "n": 9} for of in (None, (0.4, 0.6)))
+    assert not sure(few) and sure(many)
+    tokens = [{"token": "bad", "segment": 0}]
+    leans = {"pattern": 0, "label": "a", "inserted": few, "removed": many, "leans": False}
+    (row,) = leaning_rows({"leans": [leans], "patterns": [{"tokens": tokens}]})
+    assert row[-1] == "cannot tell"
 
 
 def test_words_are_taken_out_and_others_instead():
@@ -540,6 +609,17 @@ def test_words_that_are_equally_rare_are_drawn_from_all_the_alphabet():
     }
     assert len(drawn) > 40  # 100 draws of 200 words; never more than 20 where the first by name are cut off
     assert {word[0] for word in drawn} == set("abcdefghij")
+
+
+def test_every_pattern_has_a_random_one_of_its_own_that_can_be_used():
+    """Else mining would have more tries than luck."""
+    words = [f"{letter}x" for letter in "abcdefghijkl"]
+    rows = [Example(word, label="ab"[i % 2]) for i, word in enumerate([*words, "own"])]
+    mined = [pattern(("own", 0, 0.5), score=i) for i in range(6)]
+    drawn = twins(mined, rows, 0, lambda each: each.tokens[0].token < "g")
+    assert len({each.key for each in drawn}) == len(drawn) == 6
+    assert {each.tokens[0].token for each in drawn} == set(words[:6])
+    assert len(twins([*mined, *mined, *mined], rows)) == 12  # there are no more words
 
 
 def test_a_word_that_gives_the_label_away_is_flagged():
@@ -711,7 +791,12 @@ def test_what_is_beyond_chance_is_in_the_table_and_on_the_page(attack_file):
     told = Tags()
     told.feed(page(facts))
     for text in (markdown(facts), told.text):
-        assert said in text and COST_SAID in text and LEANS_SAID in text and leans[0][3] in text
+        assert (
+            said in text
+            and COST_SAID.format(number="4 ") in text
+            and LEANS_SAID in text
+            and leans[0][3] in text
+        )
 
 
 def test_a_file_of_before_has_no_such_tables(attack_file):
@@ -783,6 +868,17 @@ def test_the_report_shows_attributions_of_the_attacked_model(attack_file, files,
     other["model"] |= {"digest": "1", "parameters": "1"}
     with pytest.raises(InputError, match="another model"):
         explained(other, attributor)
+
+
+def test_an_attack_of_two_rows_is_reported(files, attributor):
+    found = attack_model(attributor, pairs(2), PATTERNS)
+    facts = found.to_json() | {"data": "d.tsv"}
+    assert facts["worst"]["report_rows"] == 0
+    (files / "two.json").write_text(json.dumps(signed(facts)))
+    for out in ("two.md", "two.html"):
+        outcome = invoke("report", files / "two.json", "--out", files / out)
+        assert outcome.exit_code == 0, outcome.output
+    assert "| clean | – (n 0) | – | – | – |" in (files / "two.md").read_text()
 
 
 def strange(attack_file):

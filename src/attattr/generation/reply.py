@@ -14,6 +14,7 @@ from attattr.engine.batches import collating
 from attattr.engine.capture import Capture
 from attattr.errors import InputError
 from attattr.generation.prompt import Prompt, offsets_of
+from attattr.models.place import input_device
 from attattr.models.quiet import quiet
 from attattr.targets import tokens
 from attattr.targets.objective import Wish
@@ -42,17 +43,18 @@ def given(model: Any, tokenizer: Any, prompt: Prompt, text: Any) -> Reply:
         raise InputError(
             f"the continuation has {len(ids)} tokens, and the model takes {room} behind this prompt"
         )
+    before = _before(model)
     known = offsets_of(tokenizer, text, special=False)
     if known is not None and len(known) == len(ids) and None not in known:
-        return Reply(text, ids, known, "given")  # type: ignore[arg-type]  # none of them is None
-    return Reply(*_decoded(tokenizer, ids), "given")
+        return Reply(text, ids, known, "given", before)  # type: ignore[arg-type]  # none of them is None
+    return Reply(*_decoded(tokenizer, ids), "given", before)
 
 
 def written(
     model: Any, tokenizer: Any, prompt: Prompt, most: int, seed: int | None, tell: asked.Progress
 ) -> Reply:
-    """What the model goes on with: its likeliest token each time, or drawn at random with a seed as its own
-    generation config says.
+    """What the model goes on with: the likeliest token each time under its own generation config, whose
+    penalties and forbidden words act, or drawn at random with a seed as that says.
 
     Raises:
         InputError: the model has no room behind the prompt, or ends at once.
@@ -61,26 +63,24 @@ def written(
     if room is not None and room < 1:
         raise InputError("the prompt is as long as the model takes, there is no room for a reply: shorten it")
     most = most if room is None else min(most, room)
-    config = model.generation_config
+    config, before = model.generation_config, _before(model)
     with Capture(model), collating(model, tokenizer, [prompt.encoded]) as collate, quiet():
         inputs = collate([prompt.encoded])
         inputs.pop("decoder_input_ids", None)
-        devices = [model.device] if model.device.type == "cuda" else []
+        device = input_device(model)
+        devices = [device] if device.type == "cuda" else []
         with torch.random.fork_rng(devices), torch.no_grad():
             if seed is not None:
                 torch.manual_seed(seed)
+            # one whole reply; a forced end would be written at the limit, as if the model were done
             made = model.generate(
-                **inputs, max_new_tokens=most, num_beams=1, do_sample=seed is not None,
+                **inputs, max_new_tokens=len(before) + most, num_beams=1, do_sample=seed is not None,
+                num_return_sequences=1, return_dict_in_generate=False, forced_eos_token_id=None,
                 pad_token_id=config.pad_token_id if config.pad_token_id is not None else 0,
-                streamer=_Counted(most, tell),
+                streamer=_Counted(len(before) + most, tell),
             )[0].tolist()  # fmt: skip
-    before: tuple[int, ...] = ()
-    if model.config.is_encoder_decoder:
-        forced = config.forced_bos_token_id
-        before = (made[1],) if forced is not None and made[1:2] == [forced] else ()
-        ids = made[1 + len(before) :]
-    else:
-        ids = made[len(prompt.encoded.features["input_ids"]) :]
+    two_sided = model.config.is_encoder_decoder
+    ids = made[1 + len(before) if two_sided else len(prompt.encoded.features["input_ids"]) :]
     done = _ends(config, tokenizer)
     stopped = "end" if ids and ids[-1] in done else "length"
     while ids and ids[-1] in done:
@@ -103,6 +103,14 @@ class _Counted:
     def end(self) -> None: ...
 
 
+def _before(model: Any) -> tuple[int, ...]:
+    """What a decoder is made to begin with behind its start: it is no part of the reply."""
+    if not model.config.is_encoder_decoder:
+        return ()
+    forced = model.generation_config.forced_bos_token_id
+    return () if forced is None else (forced,)
+
+
 def _ends(config: Any, tokenizer: Any) -> set[int]:
     own = config.eos_token_id if config.eos_token_id is not None else tokenizer.eos_token_id
     return set(own) if isinstance(own, list | tuple) else {own}
@@ -111,9 +119,10 @@ def _ends(config: Any, tokenizer: Any) -> set[int]:
 def _room(model: Any, tokenizer: Any, prompt: Prompt) -> int | None:
     """How many tokens the model takes behind the prompt; None: any number."""
     longest = longest_input(model, tokenizer)
-    if longest is None or model.config.is_encoder_decoder:
-        return longest
-    return longest - len(prompt.encoded.features["input_ids"])
+    if longest is None:
+        return None
+    two_sided = model.config.is_encoder_decoder
+    return longest - len(_before(model) if two_sided else prompt.encoded.features["input_ids"])
 
 
 def _decoded(tokenizer: Any, ids: tuple[int, ...]) -> tuple[str, tuple[int, ...], list[tuple[int, int]]]:

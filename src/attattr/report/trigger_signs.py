@@ -9,13 +9,15 @@ COST = ("class", "points lost", "under random patterns", "ahead of them")
 LEANS = ("pattern", "speaks for", "inserted", "removed", "leans on it")
 COST_SAID = (
     "Points of accuracy lost under a class’s three worst patterns, in their mean; under the three worst of "
-    "as many random patterns of the same shapes, screened, chosen and reported on the same rows; and the "
-    "difference, row by row."
+    "{number}random patterns of the same shapes, screened, chosen and reported on the same rows; and the "
+    "difference, row by row. Intervals are over rows, against these random patterns; other draws may do "
+    "better."
 )
 LEANS_SAID = (
     "Points of probability of the label that a pattern speaks for. Inserted: into rows of other classes, "
     "beyond random patterns of its shape. Removed: what goes with its words from rows that have them, beyond "
-    "other words of the same rows. The model leans on a pattern where both are surely above 0."
+    "other words of the same rows. The model leans on a pattern where both are surely above 0: over rows, "
+    "against these random patterns; other draws may do better. Of fewer than 10 rows it cannot be told."
 )
 
 
@@ -52,12 +54,15 @@ def leaning_rows(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:
     for of in facts.get("leans", ()):
         tokens = facts["patterns"][of["pattern"]]["tokens"]
         words = " + ".join(f"{'⟨2⟩ ' * token['segment']}{token['token']}" for token in tokens)
-        says = "yes" if of["leans"] else "cannot tell" if of["removed"]["interval"] is None else "no sign"
+        unsure = any(of[name]["interval"] is None for name in ("inserted", "removed"))
+        says = "yes" if of["leans"] else "cannot tell" if unsure else "no sign"
         found.append((words, of["label"], points(of["inserted"]), points(of["removed"]), says))
     return found
 
 
 def tables(facts: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
     """What is said, names of columns, rows; only tables that have some."""
-    made = [(COST_SAID, COST, cost_rows(facts)), (LEANS_SAID, LEANS, leaning_rows(facts))]
+    luck = facts.get("luck")
+    said = COST_SAID.format(number=f"{luck['patterns']:,} " if luck else "")
+    made = [(said, COST, cost_rows(facts)), (LEANS_SAID, LEANS, leaning_rows(facts))]
     return [table for table in made if table[2]]

@@ -20,7 +20,7 @@ class Row(NamedTuple):
     intervals: Mapping[str, Sequence[float] | None]
     flagged: tuple[str, ...]  # token → label that the mined data ties it to
     n: int | None = None
-    counts: Mapping[str, int] = {}
+    counts: Mapping[str, int | None] = {}
 
     @property
     def share(self) -> str:
@@ -49,7 +49,7 @@ def words(tokens: Sequence[Mapping[str, Any]]) -> str:
 
 
 def rows_of(facts: Mapping[str, Any]) -> list[Row]:
-    """The table of an attack's JSON, measured on the reporting half: clean, worst, controls."""
+    """The table of an attack's JSON, measured on the rows to report on: clean, worst, controls."""
     worst = facts["worst"]
     flags = [
         tuple(f"{leak['token']} → {leak['label']}" for leak in pattern["leaks"] if leak["flagged"])

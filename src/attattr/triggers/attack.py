@@ -148,7 +148,6 @@ def attack_model(
         run.total = _forwards(len(patterns), gold, purpose, controls)
         (clean,), _ = run([[]], np.arange(len(gold)), "clean", "clean")
         tried = search(run, patterns, wanted, others, gold, purpose, "attacking", "mined")
-        tried.sort(key=lambda each: (each.predicted == gold)[each.other & (purpose == SCREEN)].mean())
         facts = {"model": attributor.facts, **setting, "rows": len(examples)}
         found = Attack(
             tuple(labels), gold, clean.argmax(1), purpose, tuple(tried), (), (), tuple(examples), facts
@@ -181,8 +180,12 @@ def _controlled(
     """The attack with what it is to be compared with."""
     seed = found.facts["seed"]
     run.units = run.units.within("controls")
-    drawn = twins([each.pattern for each in found.attacked], words_from, seed)
-    lucky = _known(drawn, run.attributor.tokenizer, insert_into, pair)
+
+    def known(patterns: Sequence[Pattern]) -> list[tuple[Pattern, list[Piece]]]:
+        return _known(patterns, run.attributor.tokenizer, insert_into, pair)
+
+    mined = [each.pattern for each in found.attacked]
+    lucky = known(twins(mined, words_from, seed, lambda pattern: bool(known([pattern]))))
     random = search(
         run, [pattern for pattern, _ in lucky], [pieces for _, pieces in lucky],
         [np.ones(len(found.gold), bool)] * len(lucky), found.gold, found.purpose, "random patterns", "random",
@@ -254,7 +257,7 @@ def _controls(
 
 
 def _shown(run: Runner, found: Attack, insert_into: str, pair: bool) -> list[dict[str, Any]]:
-    """Inputs of the reporting half that the worst patterns turn over, before and after."""
+    """Inputs to report on that the worst patterns turn over, before and after."""
     tokenizer = run.attributor.tokenizer
     shown: list[dict[str, Any]] = []
     seen = set()

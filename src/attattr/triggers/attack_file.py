@@ -35,7 +35,7 @@ class _Shares(BaseModel):
     per_class: dict[str, Share | None]
     intervals: dict[str, tuple[Share, Share] | None] = {}
     n: Whole | None = None
-    counts: dict[str, Whole] = {}
+    counts: dict[str, Whole | None] = {}
 
 
 class _Measured(_Shares):

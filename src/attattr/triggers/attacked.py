@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from attattr.data.examples import Example
+from attattr.errors import InputError
 from attattr.measure.accuracy import score
 from attattr.measure.intervals import bootstrap
 from attattr.result.shown import brief, counted
@@ -19,6 +20,7 @@ from attattr.triggers.controls import leaks
 from attattr.triggers.tried import REPORT, SCREEN, WORST, Attacked, lowest, selected
 
 SCHEMA_VERSION = "2"
+LEAST = 10  # rows that an interval is made of: of fewer, resampled, it is too narrow
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,14 @@ class Attack:
         return self._worst(self.attacked, label, k)
 
     def accuracy(self, predicted: np.ndarray, rows: np.ndarray | None = None) -> dict[str, Any]:
-        """Accuracy of all and by gold class, with 95 % intervals and the confusion [gold][predicted]."""
+        """Accuracy of all and by gold class, with 95 % intervals and the confusion [gold][predicted].
+
+        Raises:
+            InputError: `predicted` is −1 on one of the rows: the pattern was not tried there.
+        """
         rows = np.ones(len(self.gold), bool) if rows is None else rows
+        if (predicted[rows] < 0).any():
+            raise InputError("the pattern was not tried on all of these rows: ask for those of its `tried`")
         if not rows.any():
             return {"accuracy": None, "interval": None, "n": 0} | {
                 name: dict.fromkeys(self.labels) for name in ("per_class", "intervals", "counts")
@@ -181,6 +189,7 @@ class Attack:
 
 def estimate(values: np.ndarray, seed: int) -> dict[str, Any]:
     """Mean of (N,) numbers with its 95 % percentile bootstrap interval over inputs; NaN are left out.
+    Of fewer than 10 there is no interval: it would be too narrow.
 
     >>> estimate(np.array([1.0, np.nan]), seed=0)
     {'mean': 1.0, 'interval': None, 'n': 1}
@@ -188,5 +197,5 @@ def estimate(values: np.ndarray, seed: int) -> dict[str, Any]:
     known = values[~np.isnan(values)]
     if not len(known):
         return {"mean": None, "interval": None, "n": 0}
-    interval = None if len(known) < 2 else tuple(float(end) for end in bootstrap(known, seed))
+    interval = None if len(known) < LEAST else tuple(float(end) for end in bootstrap(known, seed))
     return {"mean": float(known.mean()), "interval": interval, "n": len(known)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from attattr.measure.intervals import wilson
 from attattr.triggers.pattern import Pattern, word_of, words_of
 
 DRAWS = 5  # random patterns
+TRIES = 20  # draws for one twin
 SURE = 0.9999  # of a word being commoner in a class: thousands of words are looked at
 NEAREST = 20  # words of nearest frequency, to draw from
 LEAK = 0.1  # a word gives a label away that is so much likelier with it, beyond chance
@@ -64,8 +65,16 @@ def random_controls(pattern: Pattern, examples: Sequence[Example], seed: int = 0
     return [Control("random", None, made) for made in {each.key: each for each in drawn if each}.values()]
 
 
-def twins(patterns: Sequence[Pattern], examples: Sequence[Example], seed: int = 0) -> list[Pattern]:
+def twins(
+    patterns: Sequence[Pattern],
+    examples: Sequence[Example],
+    seed: int = 0,
+    usable: Callable[[Pattern], bool] = lambda pattern: True,
+) -> list[Pattern]:
     """For each pattern one of random words at its places, as in `random_controls`; none where there is none.
+
+    Like mined patterns no two are the same. One that is there already, or is not `usable` (a word that the
+    vocabulary does not have), is drawn again, 20 times at most.
 
     >>> from attattr.triggers.pattern import PatternToken
     >>> rows = [Example("a fine film"), Example("a dull film")]
@@ -74,8 +83,14 @@ def twins(patterns: Sequence[Pattern], examples: Sequence[Example], seed: int = 
     (0.5, True)
     """
     every = _counted(examples)
-    drawn = (_random(pattern, every, random.Random(seed + i)) for i, pattern in enumerate(patterns))
-    return [pattern for pattern in drawn if pattern]
+    found: dict[Any, Pattern] = {}
+    for i, pattern in enumerate(patterns):
+        draw = random.Random(seed + i)
+        drawn = (_random(pattern, every, draw) for _ in range(TRIES))
+        new = (made for made in drawn if made and made.key not in found and usable(made))
+        if made := next(new, None):
+            found[made.key] = made
+    return list(found.values())
 
 
 def _random(pattern: Pattern, every: Sequence[Mapping[str, int]], draw: random.Random) -> Pattern | None:

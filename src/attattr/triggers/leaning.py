@@ -35,7 +35,7 @@ def leaning(
     """The two effects of a pattern; None where there is no label that it speaks for.
 
     draws: random patterns of its shape, tried on the reporting rows. words_from: where rows are looked for
-    that have it; those that it was chosen on do not count.
+    that have it; those that it was mined from or chosen on do not count.
     """
     each = found.attacked[number]
     label = spoken_for(found, each)
@@ -52,7 +52,7 @@ def leaning(
         digest(example)
         for example, purpose in zip(found.examples, found.purpose.tolist(), strict=True)
         if purpose != REPORT
-    }
+    } | set(each.pattern.rows)
     rows_with = [row for row in words_from if has(each.pattern, row) and digest(row) not in known]
     removed = estimate(
         _removed(run, each.pattern, drawn(rows_with, REMOVED, seed), column, number, seed), seed

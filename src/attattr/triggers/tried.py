@@ -129,7 +129,8 @@ def search(
     part: str,
 ) -> list[Attacked]:
     """All patterns tried on the inputs for screening, the best of each class and of all on those for
-    choosing, the worst three of those on the inputs to report on.
+    choosing, the worst three of those on the inputs to report on. Lowest accuracy on screening first, and
+    ties are broken in that order: whoever asks `lowest` again is told of the same three.
 
     Screening ranks by the mean probability of the gold class, which few inputs tell better than how many
     of them are right; choosing by accuracy on both.
@@ -149,6 +150,15 @@ def search(
 
     every = list(range(len(patterns)))
     tried(every, SCREEN)
+    screening = [
+        _mean(each.predicted == gold, each.other & (purpose == SCREEN), gold, None) for each in attacked()
+    ]
+    order = np.argsort(screening, kind="stable").tolist()  # NaN last
+
+    def ranked() -> list[Attacked]:
+        now = attacked()
+        return [now[i] for i in order]
+
     abouts = [None, *np.unique(gold).tolist()]
     screened = np.where(purpose == SCREEN, np.take_along_axis(found, gold[None, :, None], 2)[..., 0], np.nan)
     best: set[int] = set()
@@ -158,9 +168,9 @@ def search(
     tried(sorted(best), CHOOSE)
     worst: set[int] = set()
     for about in abouts:
-        worst |= set(lowest(attacked(), gold, purpose, about))
+        worst |= {order[i] for i in lowest(ranked(), gold, purpose, about)}
     tried(sorted(worst), REPORT)
-    return attacked()
+    return ranked()
 
 
 def lowest(
