@@ -457,8 +457,14 @@ def test_other_parts_keep_their_figures_in_a_fresh_folder_of_units(units, tmp_pa
     other = replace(made, sizes=QUICK, work=tmp_path / "other")
     run.check(other)
     other.unit("cost-memory", lambda: units["cost-memory"])
-    run.document(other, tmp_path)  # of another setting: nothing is kept
-    assert set(json.loads((tmp_path / "study.json").read_text())["units"]) == {"cost-memory"}
+    before = (tmp_path / "study.json").read_bytes()
+    with pytest.raises(SystemExit, match="has 1 units of another setting.*another --out"):
+        run.document(other, tmp_path)
+    assert (tmp_path / "study.json").read_bytes() == before
+    other.unit("cost-seconds", lambda: units["cost-seconds"])
+    run.document(other, tmp_path)  # nothing is lost: all of it is of the new setting
+    made = json.loads((tmp_path / "study.json").read_text())
+    assert (set(made["units"]), made["setting"]["sizes"]["mined"]) == ({"cost-seconds", "cost-memory"}, 3)
 
 
 def test_a_unit_that_is_there_is_skipped(tmp_path):

@@ -52,16 +52,23 @@ def check(setting: Setting) -> None:
 
 def document(setting: Setting, out: Path) -> None:
     """study.json, study.md and figures, of the units that are there; what an earlier study.json of the
-    same setting has besides is kept."""
+    same setting has besides is kept. One of another setting is replaced only where nothing is lost."""
     units = gathered(setting)
     path = out / "study.json"
     results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     if units:
         facts = json.loads((setting.work / "setting.json").read_text(encoding="utf-8"))
         about = facts.pop("machine")
-        if results and results["setting"] == facts:
+        if results:
             known = {name for part in PARTS.values() for name in part.UNITS}
-            units = {name: unit for name, unit in results["units"].items() if name in known} | units
+            earlier = {name: unit for name, unit in results["units"].items() if name in known}
+            if results["setting"] == facts:
+                units = earlier | units
+            elif lost := len(earlier.keys() - units.keys()):
+                sys.exit(
+                    f"error: '{path}' has {lost} units of another setting, which are not in '{setting.work}': "
+                    "give another --out, or measure all parts"
+                )
         results = {"schema_version": SCHEMA_VERSION, "machine": about, "setting": facts, "units": units}
     if results is None:
         sys.exit(f"error: nothing to write: there are no units in '{setting.work}', and no {path}")

@@ -102,7 +102,7 @@ def forty(units: Facts) -> list[Claim]:
             f"loses more than {100 * POINTS:.0f}. Read as the mean over classes: {100 * mean:.0f}. Under the "
             f"three worst of {found['luck']['patterns']} random patterns at the same places, screened and "
             f"chosen alike: {_each(lucky)}; row by row mining is ahead by {_each(leads)}: surely in "
-            f"{', '.join(ahead) or 'no class'}."
+            f"{', '.join(ahead) or 'no class'}, against these random patterns; other draws may do better."
         )
         strong = {
             label: difference(estimate(found["clean"], label), estimate(of, label))
