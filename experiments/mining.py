@@ -8,9 +8,10 @@ methods that costs more in the mean over classes and tasks. On the second that o
 times all patterns of a way are screened on a few rows of a class, the best five tried on more, and the three
 worst of those reported on rows of neither, as `attattr triggers attack` does, but class by class.
 
-Random patterns, one for each mined one, words as frequent at its places, are screened, chosen and reported
-on the same rows; how far a way is ahead of them is paired by row. Intervals: 95 %, bootstrap over the rows
-reported on. They do not say how other rows to mine, or other random patterns, would have done.
+Each way has random patterns of its own, one for each of its patterns, words as frequent at its places,
+screened, chosen and reported on the same rows; how far the way is ahead of them is paired by row. Intervals:
+95 %, bootstrap over the rows reported on. They do not say how other rows to mine, or other random patterns,
+would have done.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from attattr.measure.accuracy import gold_indices, predict
 from attattr.result.attribution import Attribution
 from attattr.triggers.attacked import estimate
 from attattr.triggers.controls import twins
-from attattr.triggers.insert import pieces_of
+from attattr.triggers.insert import Piece, pieces_of
 from attattr.triggers.mine import LEAST, merged, pattern_of
 from attattr.triggers.pattern import Pattern, word_of, words_of
 from attattr.triggers.strongest import placed
@@ -46,11 +47,12 @@ TASKS = {"sst2": ("sst2_train", "sst2_dev"), "mnli": ("mnli_train", "mnli_dev_ma
 SEED = 0
 DRAWN, COMPARED = 150, 40  # rows drawn to be mined; those that the ways are compared by
 MINED = {"sst2": 100, "mnli": 75}  # rows mined to report: inputs of mnli cost more
+RANDOM = "random for "  # of a way's name: what it is compared with
 LONG = 15  # words of a long text
 # rows of a class to screen on, to choose on, to report on
 FIRST, SECOND = (6, 20, 50), (8, 40, 120)
 CHUNK = 15
-MAIN = ("paper", "text", "random, shaped as paper", "random, shaped as text")
+MAIN = ("paper", "text")
 
 
 def rows_of(data: Path, task: str, kind: str) -> list[Example]:
@@ -189,13 +191,19 @@ class Bench:
             self.parts[0][label] = own[: sum(FIRST)]
             self.parts[1][label] = own[sum(FIRST) :][: sum(SECOND)]
 
+    def pieces(self, pattern: Pattern) -> list[Piece] | None:
+        """A pattern's pieces; None where the vocabulary does not have them."""
+        with suppress(InputError):
+            return pieces_of(pattern, self.attributor.tokenizer, "auto", bool(self.every[0].text_pair))
+        return None
+
+    def twins(self, patterns: Sequence[Pattern]) -> list[Pattern]:
+        return twins(patterns, self.every, SEED, lambda pattern: bool(self.pieces(pattern)))
+
     def cost(self, patterns: Sequence[Pattern], part: int, unite: bool = False) -> dict[str, Any]:
         """By class: what each reported row loses under the three worst, and which these are."""
         tokenizer, net = self.attributor.tokenizer, self.attributor.model
-        known = []
-        for pattern in patterns:
-            with suppress(InputError):  # a random word that the vocabulary does not have
-                known.append((pattern, pieces_of(pattern, tokenizer, "auto", bool(self.every[0].text_pair))))
+        known = [(pattern, pieces) for pattern in patterns if (pieces := self.pieces(pattern))]
         found = {}
         for label, chosen in self.parts[part].items():
             rows = [self.every[i] for i in chosen]
@@ -258,15 +266,11 @@ def ways(data: Path, work: Path, task: str) -> dict[str, Callable[[], tuple[list
     def some(kind: str = "probability") -> Rows:
         return attributions(data, work, task, kind)[:COMPARED]
 
-    dev = read_examples(data / f"{TASKS[task][1]}.tsv.gz")[0]
     found: dict[str, Callable[[], tuple[list[Pattern], bool]]] = {
         "paper": lambda: (mined(some(), "paper"), False),
         "paper, the strongest tenth": lambda: (mined(some(), "paper")[: COMPARED // 10], False),
         "text": lambda: (mined(some(), "text"), False),
-        "random, shaped as paper": lambda: (twins(mined(some(), "paper"), dev, SEED), False),
-        "random, shaped as text": lambda: (twins(mined(some(), "text"), dev, SEED), False),
         "text, union of two": lambda: (mined(some(), "text"), True),
-        "random, union of two": lambda: (twins(mined(some(), "text"), dev, SEED), True),
         "text, 0.02 and more": lambda: (mined(some(), "text", LEAST["paper"]), False),
         "text, log-odds": lambda: (mined(some("log-odds"), "text"), False),
         "text, by frequency": lambda: (
@@ -288,24 +292,25 @@ def unit(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def compared(data: Path, work: Path, task: str, names: Sequence[str] = ()) -> dict[str, Any]:
-    """What the ways of these names cost on the first part; without any, all of them."""
+    """What the ways of these names, or all, and random patterns for each cost on the first part."""
     bench, found = Bench(data, task), {}
     for name, make in ways(data, work, task).items():
         if names and name not in names:
             continue
 
-        def cost(make: Callable[[], tuple[list[Pattern], bool]] = make) -> dict[str, Any]:
+        def cost(draw: bool, make: Callable[[], tuple[list[Pattern], bool]] = make) -> dict[str, Any]:
             patterns, union = make()
-            return bench.cost(patterns, 0, union)
+            return bench.cost(bench.twins(patterns) if draw else patterns, 0, union)
 
-        found[name] = unit(work / f"{task}-first-{name}.json", cost)
+        for draw, of in enumerate((name, RANDOM + name)):
+            found[of] = unit(work / f"{task}-first-{of}.json", partial(cost, bool(draw)))
     return found
 
 
 def reported(data: Path, work: Path, task: str, method: str) -> dict[str, Any]:
     bench = Bench(data, task)
     patterns = mined(attributions(data, work, task, "probability"), method)
-    lists = {method: patterns, "random": twins(patterns, bench.every, SEED)}
+    lists = {method: patterns, RANDOM + method: bench.twins(patterns)}
     return {
         name: unit(work / f"{task}-second-{name}.json", partial(bench.cost, of, 1))
         for name, of in lists.items()
@@ -332,27 +337,18 @@ def mean_lost(found: dict[str, Any]) -> float:
     return float(np.mean([lost(found, label)["mean"] for label in found["classes"]]))
 
 
-def table(found: dict[str, Any], random_of: Callable[[str], str | None]) -> str:
+def table(found: dict[str, Any]) -> str:
     labels = list(next(iter(found.values()))["classes"])
     lines = [f"| way | patterns | {' | '.join(f'{label} | ahead' for label in labels)} | mean |"]
     lines.append("|---|--:|" + "--:|--:|" * len(labels) + "--:|")
     for name, of in found.items():
-        other = random_of(name)
+        other = found.get(RANDOM + name)
         cells = []
         for label in labels:
-            ahead = points(lost(of, label, found[other])) if other else "–"
+            ahead = points(lost(of, label, other)) if other else "–"
             cells += [points(lost(of, label)), ahead]
         lines.append(f"| {name} | {of['patterns']} | {' | '.join(cells)} | {100 * mean_lost(of):.1f} |")
     return "\n".join(lines)
-
-
-def random_of(name: str) -> str | None:
-    """What a way is compared with."""
-    if name.startswith("random"):
-        return None
-    if "union" in name:
-        return "random, union of two"
-    return "random, shaped as paper" if name.startswith("paper") else "random, shaped as text"
 
 
 def main(words: list[str] | None = None) -> None:
@@ -371,7 +367,7 @@ def main(words: list[str] | None = None) -> None:
     first = {task: compared(asked.data, asked.work, task) for task in tasks}
     told = []
     for task in tasks:
-        told.append(f"\n{task}, first part:\n\n{table(first[task], random_of)}")
+        told.append(f"\n{task}, first part:\n\n{table(first[task])}")
         told += [
             f"\n{name}, {label}: {'; '.join(of['worst'])}"
             for name, found in first[task].items() for label, of in found["classes"].items()
@@ -379,9 +375,7 @@ def main(words: list[str] | None = None) -> None:
     told.append(f"\ndefault, by the first part: {method}")
     for task in tasks:
         second = reported(asked.data, asked.work, task, method)
-        told.append(
-            f"\n{task}, second part:\n\n{table(second, lambda name: None if name == 'random' else 'random')}"
-        )
+        told.append(f"\n{task}, second part:\n\n{table(second)}")
         for name, found in second.items():
             for label, of in found["classes"].items():
                 told.append(f"{name}, {label}, clean {of['clean']:.3f}, score against damage "

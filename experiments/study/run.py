@@ -66,7 +66,7 @@ def document(setting: Setting, out: Path) -> None:
                 units = earlier | units
             elif lost := len(earlier.keys() - units.keys()):
                 sys.exit(
-                    f"error: '{path}' has {lost} units of another setting, which are not in '{setting.work}': "
+                    f"error: '{path}' has {lost} units of another setting that '{setting.work}' has not: "
                     "give another --out, or measure all parts"
                 )
         results = {"schema_version": SCHEMA_VERSION, "machine": about, "setting": facts, "units": units}

@@ -85,7 +85,13 @@ def mine(
     if out != "-":
         _show_patterns(found)
         if written is not None:
-            typer.echo(f"Wrote {len(found)} patterns to {written}.", err=True)
+            inputs = data.inputs.count_rows() if isinstance(data, Run) else len(data)
+            inputs = inputs if limit is None else min(limit, inputs)
+            none = inputs - sum(each.support for each in found)
+            typer.echo(
+                f"Wrote {len(found)} patterns to {written}. {none:,} of {inputs:,} inputs gave none of them.",
+                err=True,
+            )
 
 
 @dataclass(frozen=True)

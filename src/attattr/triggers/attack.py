@@ -159,7 +159,7 @@ def attack_model(
 
 
 def _forwards(patterns: int, gold: np.ndarray, purpose: np.ndarray, controls: bool) -> int:
-    """About how many inputs are predicted."""
+    """About how many inputs are predicted, but for universal triggers and removals."""
     screening, choosing, reporting = (int((purpose == stage).sum()) for stage in (SCREEN, CHOOSE, REPORT))
     classes = len(np.unique(gold))
     finalists, worst = (min(patterns, k * (classes + 1)) for k in (FINALISTS, WORST))

@@ -58,7 +58,7 @@ def purposes(gold: np.ndarray, seed: int, screen: int = SCREENED, choose: int = 
     >>> np.bincount(purposes(np.zeros(9, int), seed=0)).tolist()
     [3, 3, 3]
 
-    Of a small class at most a third is for screening, and half of what is left for choosing.
+    Of a small class a third, rounded up, is for screening, and at most half of what is left for choosing.
     """
     found = np.full(len(gold), REPORT)
     order = np.lexsort((np.random.default_rng(seed).random(len(gold)), gold))
