@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import os
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, is_dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
@@ -141,7 +141,7 @@ class TheModel:
         """Read it, saying so on a terminal."""
         if self.model in embedded.NAMES:
             refuse("has no effect on an embedded model", "trust_remote_code", *OPENING[5:])
-        elif Path(self.model).expanduser().is_dir():
+        elif os.path.isdir(os.path.expanduser(self.model)):  # False of what no name can be
             refuse("is for models of the hub", "local_files_only", "token")
         with working(f"loading {self.model}"):
             from attattr.models.loading import load

@@ -83,7 +83,7 @@ def opened(*, device: Any = None, dtype: Any = None, quantize: str | None = None
             raise InputError("quantize and quantization_config ask for the same: give one of them")
     if not options.get("local_files_only"):
         options.pop("local_files_only", None)
-    precision = None if dtype == "auto" else named_dtype(dtype)
+    precision = None if isinstance(dtype, str) and dtype == "auto" else named_dtype(dtype)
     place = None if mapped is not None else place_for(device, precision or named_dtype(None))
     if dtype is None and (place.type != "cpu" if place is not None else _accelerated(mapped)):
         precision = None
