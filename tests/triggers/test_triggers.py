@@ -349,6 +349,8 @@ def test_mine_writes_one_object_a_line(attributor, run, tmp_path, monkeypatch):
         outcome = commands.run(*arguments, tmp_path / out)
         assert outcome.exit_code == 0, outcome.output
         outputs.append([json.loads(line) for line in (tmp_path / out).read_text().splitlines()])
+        none = len(rows) - sum(each["support"] for each in outputs[-1])
+        assert f"{none} of {len(rows)} inputs gave none of them" in outcome.stderr
     assert len(outputs[0]) == 3
     for first, second in zip(*outputs, strict=True):
         assert first["tokens"] == second["tokens"]
