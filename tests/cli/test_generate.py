@@ -72,12 +72,23 @@ def test_a_text_as_it_is_from_standard_input_and_a_contrast(folder):
 def test_a_system_makes_it_a_chat_and_ranges_are_spans(folder):
     done = commands.run(
         "generate", chats.QUESTION, "--system", "the film is fine", "--model", folder, *FEW,
-        "--continuation", "good film man", "--spans", "0-4,5-13", "--json", "-",
+        "--continuation", "good film man", "--spans", "0-4, 5-13", "--json", "-",
     )  # fmt: skip
     facts = json.loads(done.stdout)
     assert [turn["role"] for turn in facts["turns"]] == ["system", "user"]
     assert [(span["start"], span["end"]) for span in facts["spans"]] == [(0, 4), (5, 13)]
     assert "chat template" not in done.stderr
+
+
+def test_a_source_with_the_line_ends_of_the_prompt(folder, tmp_path):
+    (tmp_path / "one.txt").write_bytes(b"a man\r\neats\r\n")
+    (tmp_path / "all.txt").write_bytes(b"the film\r\na man\r\neats\r\nnobody")
+    done = commands.run(
+        "generate", tmp_path / "all.txt", "--model", folder, "--source", f"one={tmp_path / 'one.txt'}", *FEW,
+        "--continuation", "good", "--json", "-",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["sources"][0]["text"] == "a man\r\neats"
 
 
 @pytest.mark.parametrize(
@@ -89,6 +100,7 @@ def test_a_system_makes_it_a_chat_and_ranges_are_spans(folder):
         (["--chat", "{chat}", "--system", "x"], "--system goes with a PROMPT"),
         (["--chat", "{folder}/none.json"], "cannot be read"),
         (["--chat", "{folder}/notes.txt"], "is no JSON"),
+        (["--chat", "{folder}/text.json"], "holds no list of messages"),
         (["the film", "--source", "x"], "--source takes NAME=FILE"),
         (["the film", "--source", "x={folder}/none"], "cannot be read"),
         (["film", "--source", "x={folder}/notes.txt", "--source", "x={chat}"], "two of the sources"),
@@ -103,6 +115,7 @@ def test_a_system_makes_it_a_chat_and_ranges_are_spans(folder):
 def test_what_is_refused_before_a_model_is_loaded(options, said, tmp_path):
     (tmp_path / "chat.json").write_text(json.dumps(chats.CHAT))
     (tmp_path / "notes.txt").write_text("no json")
+    (tmp_path / "text.json").write_text('"the film"')
     given = [each.format(chat=tmp_path / "chat.json", folder=tmp_path) for each in options]
     done = commands.run("generate", *given)
     assert done.exit_code == 2 and said in done.stderr, done.stderr

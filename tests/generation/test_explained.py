@@ -161,6 +161,29 @@ def test_of_many_sources_the_strongest_of_each_span_are_measured(monkeypatch):
     assert set(np.flatnonzero(np.isfinite(made.effect[1]))) == strongest
 
 
+def test_with_a_contrast_both_replies_are_measured_without_the_same_sources(monkeypatch):
+    lm = writer("gpt2")
+    sources = {word: word for word in ("fine", "man", "eats", "good", "nobody", "sleeps")}
+
+    def explain():
+        return lm.attribute_generation(
+            chats.TEXT, continuation="good film", contrast="bad woman not", sources=sources
+        )
+
+    every = explain()
+    monkeypatch.setattr(explained, "MEASURED", 3)
+    monkeypatch.setattr(explained, "STRONGEST", 2)
+    some = explain()
+    strongest = sorted(np.argsort(-np.abs(every.score[0]))[:2])
+    assert np.flatnonzero(np.isfinite(some.effect[0])).tolist() == strongest
+    np.testing.assert_allclose(some.effect[0, strongest], every.effect[0, strongest], atol=1e-9)
+
+
+def test_the_store_that_was_used_is_told():
+    made = writer("gpt2").attribute_generation(chats.TEXT, continuation="good", store="auto")
+    assert made.options["store"] == made.spans[0].attribution.options["store"] == "dense"
+
+
 def test_one_forward_takes_out_a_source_for_all_spans(monkeypatch):
     lm = writer("gpt2")
     counts = []

@@ -69,6 +69,36 @@ def test_prompts_become_tables_and_a_stopped_run_goes_on(data, tmp_path, monkeyp
         explain_prompts(lm, rows, tmp_path / "out", **how | {"spans": "whole"})
 
 
+def test_faults_of_the_whole_run_are_told_at_once(data, tmp_path):
+    rows = read_prompts(str(data))
+    for lm, said in (
+        (attattr.Attributor(tiny.gpt2(), chats.tokenizer(None)), "has no chat template"),
+        (attattr.Attributor(tiny.bert(), chats.tokenizer()), "writes no text"),
+    ):
+        with pytest.raises(InputError, match=said):
+            explain_prompts(lm, rows, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_decides_on_the_reply_is_part_of_the_run(data, tmp_path):
+    lm = attattr.Attributor(tiny.gpt2(), chats.tokenizer())
+    rows = read_prompts(str(data))[1:2]  # one that is left out
+    assert explain_prompts(lm, rows, tmp_path) == (0, 1)
+    lm.tokenizer.chat_template += " "
+    with pytest.raises(InputError, match="its writing chat template is"):
+        explain_prompts(lm, rows, tmp_path)
+    assert explain_prompts(lm, rows, tmp_path, fresh=True) == (0, 1)
+    lm.model.generation_config.repetition_penalty = 1.5
+    with pytest.raises(InputError, match="its writing generation config is"):
+        explain_prompts(lm, rows, tmp_path)
+
+
+def test_a_row_without_sources_of_its_own(tmp_path):
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('{"prompt": "a", "sources": {"one": null}}\n', encoding="utf-8")
+    assert read_prompts(str(file))[0].sources is None
+
+
 def test_the_command(data, tmp_path):
     folder = chats.folder(tmp_path / "lm", tiny.gpt2())
     words = ["run", data, "--generate", "--model", folder, "--out", tmp_path / "out", "--n-steps", 2]
@@ -77,10 +107,14 @@ def test_the_command(data, tmp_path):
     assert "2 replies in spans.parquet" in done.stdout and "1 prompts could not be explained" in done.stdout
     for more, said in (
         (["--target", "gold"], "--target does not go with --generate"),
+        (["--method", "gradient", "--n-steps", "auto", "--refine", "1"], "--refine does not go with"),
+        (["--max-new-tokens", "3"], "begin anew (--fresh)"),
         (["--spans", "word"], "'word' is not one of"),
     ):
         refused = commands.run(*words, *more)
         assert refused.exit_code == 2 and said in refused.stderr
+    again = commands.run(*words, "--max-new-tokens", 3, "--fresh")
+    assert again.exit_code == 0 and "2 replies" in again.stdout
     plain = commands.run("run", data, "--model", folder, "--out", tmp_path / "x", "--spans", "token")
     assert plain.exit_code == 2 and "--spans goes with --generate" in plain.stderr
     other = tmp_path / "texts.jsonl"

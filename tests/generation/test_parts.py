@@ -9,7 +9,7 @@ import chats
 import tiny
 from attattr import InputError
 from attattr.generation import reply as replies
-from attattr.generation.prompt import read_prompt
+from attattr.generation.prompt import _chat, read_prompt
 from attattr.generation.sources import find
 from attattr.generation.spans import cut, sentences
 from attattr.result.generation import REPLY
@@ -36,6 +36,37 @@ def test_a_chat_is_read_in_the_template_with_one_first_token(lm):
     axis = prompt.encoded.axes["input"]
     assert axis.special[0] and axis.segments[0] is None and not axis.special[2]
     assert [prompt.text[turn.start : turn.end] for turn in prompt.turns] == [m["content"] for m in chats.CHAT]
+
+
+@pytest.mark.parametrize("said", ["s", "user", "film", " film ", "<user> user"])
+def test_what_is_said_is_not_looked_for_in_the_templates_own_words(said):
+    shown = (
+        chats.TEMPLATE.replace("m.content", "m.content | trim") if said.startswith(" ") else chats.TEMPLATE
+    )
+    messages = [{"role": "system", "content": "the film"}, {"role": "user", "content": said}]
+    tokenizer = chats.tokenizer(shown)
+    text, (system, user) = _chat(tokenizer, messages)
+    assert text[system.start : system.end] == "the film"
+    assert text[: user.start].endswith("[EOS]\n<user> ") and text[user.start :].startswith(said.strip())
+    assert text[user.end :].lstrip().startswith("[EOS]")
+
+
+def test_what_messages_have_besides_goes_to_the_template():
+    shown = "{% for m in messages %}{{ m.name | default('nobody') }}: {{ m.content }}\n{% endfor %}"
+    messages = [
+        {"role": "user", "content": "good", "name": "man"},
+        {"role": "user", "content": "", "name": None},
+    ]
+    text, _ = _chat(chats.tokenizer(shown), [*messages, {"role": "user", "content": "bad"}])
+    assert text == "man: good\nnobody: \nnobody: bad\n"
+    with pytest.raises(InputError, match="does not take these messages"):
+        _chat(chats.tokenizer("{{ messages[0].content + 1 }}"), chats.CHAT)
+
+
+def test_line_ends_of_windows_in_a_source(lm):
+    prompt = read_prompt(lm.model, lm.tokenizer, chats.TEXT)
+    (found,) = find(prompt, {"two": "is fine\r\n\r\na man"})
+    assert prompt.text[found.start : found.end] == "is fine\n\na man"
 
 
 def test_a_text_is_taken_as_it_is_with_one_first_token(lm):
@@ -135,6 +166,7 @@ def test_prompts_that_cannot_be(lm, prompt, said):
         ({"continuation": "good", "spans": [(0, 9)]}, "each end of a span"),
         ({"continuation": "good", "spans": [(2, 2)]}, "is empty"),
         ({"continuation": "good", "spans": [(1, 2)]}, "holds no token"),
+        ({"continuation": "good film", "spans": [(5, 9), (0, 9)]}, "from 0 to 9 and from 5 to 9 overlap"),
         ({"continuation": "good", "spans": [(1,)]}, "a span is"),
         ({"continuation": "good", "spans": 3}, "the spans must be a list"),
         ({"store": "all"}, "unknown store"),

@@ -51,7 +51,11 @@ def generate(
     ] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="The longest reply.", metavar="N")] = 128,
     seed: Annotated[
-        int | None, typer.Option(help="Draw the reply; without it, the likeliest token each time.")
+        int | None,
+        typer.Option(
+            help="Draw the reply; without it, the likeliest token each time under the model's "
+            "generation config, penalties included."
+        ),
     ] = None,
     spans: Annotated[
         str | None,
@@ -153,7 +157,10 @@ def _prompt(prompt: str | None, chat: str | None, system: str | None) -> Any:
         found = json.loads(sys.stdin.read() if chat == "-" else _text(chat))
     except (ValueError, RecursionError) as error:
         raise InputError(f"'{chat}' is no JSON: {error}") from error
-    return found["messages"] if isinstance(found, dict) and "messages" in found else found
+    found = found["messages"] if isinstance(found, dict) and "messages" in found else found
+    if not isinstance(found, list):
+        raise InputError(f"'{chat}' holds no list of messages: a text is given as the PROMPT")
+    return found
 
 
 def _named(given: str) -> tuple[str, str]:
@@ -166,7 +173,7 @@ def _named(given: str) -> tuple[str, str]:
 def _text(file: str) -> str:
     """What a file holds, less the line ends behind it."""
     try:
-        return Path(file).read_text(encoding="utf-8-sig").rstrip("\r\n")
+        return Path(file).read_bytes().decode("utf-8-sig").rstrip("\r\n")  # line ends as in the prompt
     except OSError as error:
         raise InputError(f"the file '{file}' cannot be read: {error.strerror or error}") from error
     except ValueError:
@@ -175,7 +182,7 @@ def _text(file: str) -> str:
 
 def _spans(given: str | None) -> Any:
     """A way to cut the reply, or ranges of characters."""
-    if given is None or not re.fullmatch(r"\d+-\d+(,\d+-\d+)*", given):
+    if given is None or not re.fullmatch(r"\s*\d+-\d+\s*(,\s*\d+-\d+\s*)*", given):
         return given
     return [tuple(map(int, each.split("-"))) for each in given.split(",")]
 

@@ -56,6 +56,7 @@ def run(
     max_new_tokens: Annotated[
         int, typer.Option(min=1, help="Of --generate: the longest reply.", metavar="N")
     ] = 128,
+    fresh: options.Fresh = False,
 ) -> None:
     """Attribute every row of DATA into tables in a folder; started again, it goes on where it ended.
 
@@ -70,10 +71,15 @@ def run(
     if generate:
         options.refuse("does not go with --generate", *NOT_GENERATED)
         how: dict[str, Any] = {"method": method, "n_steps": n_nodes, "tol": tol, "baseline": baseline}
-        how |= {"internal_batch_size": batch_size, "spans": spans, "max_new_tokens": max_new_tokens}
+        how |= {
+            "internal_batch_size": batch_size,
+            "spans": spans,
+            "max_new_tokens": max_new_tokens,
+            "fresh": fresh,
+        }
         _generated(the_data, the_model, out, how)
         return
-    options.refuse("goes with --generate", "spans", "max_new_tokens")
+    options.refuse("goes with --generate", "spans", "max_new_tokens", "fresh")
     options.check_files({"--out": out}, [the_data.data, the_model.model], folders=("--out",))
     if engine == "ray":
         from attattr.runs.ray import check_installed
@@ -123,8 +129,8 @@ def run(
 
 
 NOT_GENERATED = (
-    "target", "store", "output", "shard_size", "strict", "engine", "ray_address", "workers", "text_columns",
-    "label_column",
+    "target", "store", "output", "refine", "shard_size", "strict", "engine", "ray_address", "workers",
+    "text_columns", "label_column",
 )  # fmt: skip
 
 

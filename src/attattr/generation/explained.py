@@ -70,7 +70,8 @@ def attribute_generation(
     Args:
         prompt: a text, taken as it is; or a chat, a list of {"role", "content"}, in the model's template.
         continuation: a reply that is given; None: the model writes one, of at most max_new_tokens, the
-            likeliest token each time, or drawn at random with a seed.
+            likeliest token each time under its generation config (penalties included), or drawn at random
+            with a seed.
         spans: "sentence" (None), "whole", "token", or a list of (start, end), characters of the reply.
         sources: name → a text that stands in the prompt, or (start, end), characters of `Generation.prompt`;
             None: the turns of a chat; the paragraphs of a text, or of a single turn.
@@ -81,8 +82,8 @@ def attribute_generation(
 
     Raises:
         InputError: a model that writes no text, or has no chat template; an empty prompt; a reply of no
-            tokens, or of more than the model takes; sources that overlap or are not in the prompt; an option
-            that cannot be used.
+            tokens, or of more than the model takes; sources that overlap or are not in the prompt; spans that
+            overlap; an option that cannot be used.
         UnsupportedModelError: the attention cannot be intercepted, or not cut at tokens.
     """
     tell = asked.progress(progress)
@@ -111,25 +112,32 @@ def attribute_generation(
                 "max_new_tokens, or a shorter prompt",
                 stacklevel=3,
             )
-    mine = _explained(attributor, read, reply, spans, found, options, tell)
-    against = None if other is None else _explained(attributor, read, other, "whole", found, options, tell)
-    return _made(attributor, read, reply, found, mine, against, options, seed)
+    mine = _scored(attributor, read, reply, spans, found, options, tell)
+    against = None if other is None else _scored(attributor, read, other, "whole", found, options, tell)
+    score = mine.score if against is None else mine.score - against.score
+    measured = [_worth_measuring(each) for each in score]  # in both replies the same
+    logs, effect = _effects(attributor, mine, measured, options, tell)
+    if against is not None:
+        effect = effect - _effects(attributor, against, measured, options, tell)[1]
+    return _made(attributor, read, found, mine, against, logs, score, effect, options, seed)
 
 
 @dataclass(frozen=True)
-class _Explained:
-    """A reply's spans; score and effect of each of their sources, (S, N + 1), the last the reply so far."""
+class _Scored:
+    """A reply's spans, and the score of each of their sources, (S, N + 1), the last the reply so far."""
 
+    reply: Reply
+    encoded: Encoded
+    first: int  # the position that predicts its first token
+    rows: Sequence[Asked]
     spans: tuple[Span, ...]
-    logs: np.ndarray  # (T,) log p of the reply's tokens
     score: np.ndarray
-    effect: np.ndarray
 
 
-def _explained(
+def _scored(
     attributor: Attributor, prompt: Prompt, reply: Reply, spans: Any, sources: Sequence[Source],
     options: Options, tell: asked.Progress,
-) -> _Explained:  # fmt: skip
+) -> _Scored:  # fmt: skip
     encoded, axis, first = replies.extended(prompt, reply, attributor.tokenizer)
     places = cutting.cut(reply.text, reply.offsets, spans)
     rows = asked_of(encoded, axis, first, [tokens for *_, tokens in places], sources)
@@ -146,13 +154,11 @@ def _explained(
     )  # fmt: skip
     attributions = _possible(results)
     warn(attributions)
-    score = sums.score()
-    logs, effect = _effects(attributor, encoded, reply, first, rows, score, options, tell)
     made = tuple(
         Span(reply.text[start:end], start, end, (a, b), result.target.value, result)
         for (start, end, (a, b)), result in zip(places, attributions, strict=True)
     )
-    return _Explained(made, logs, score, effect)
+    return _Scored(reply, encoded, first, rows, made, sums.score())
 
 
 def _possible(results: Sequence[Attribution | ImpossibleError]) -> list[Attribution]:
@@ -165,11 +171,15 @@ def _possible(results: Sequence[Attribution | ImpossibleError]) -> list[Attribut
 
 
 def _effects(
-    attributor: Attributor, encoded: Encoded, reply: Reply, first: int, rows: Sequence[Asked],
-    score: np.ndarray, options: Options, tell: asked.Progress,
+    attributor: Attributor, scored: _Scored, measured: Sequence[Sequence[int]], options: Options,
+    tell: asked.Progress,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """log p of the reply's tokens, (T,), and F − F without each source of each span, (S, N + 1)."""
+    """log p of the reply's tokens, (T,), and F − F without each source of each span, (S, N + 1).
+
+    measured: the numbers of each span's sources that are taken out.
+    """
     model, tokenizer = attributor.model, attributor.tokenizer
+    reply, encoded, first, rows = scored.reply, scored.encoded, scored.first, scored.rows
     at = range(first, first + len(reply.ids))
     wish = Wish("continuation", reply.ids, reply.text, LOG, at=tuple(at), head="tokens")
 
@@ -182,7 +192,7 @@ def _effects(
     # the same tokens taken out are one forward, whichever spans ask for it
     cells: dict[tuple[str, tuple[int, ...]], list[tuple[int, int]]] = {}
     for s, row in enumerate(rows):
-        for k in _worth_measuring(score[s]):
+        for k in measured[s]:
             cells.setdefault(row.sources[k], []).append((s, k))
     with Capture(model) as capture, collating(model, tokenizer, [encoded]) as collate:
         at_once = options.internal_batch_size or rows_within_budget(model, [encoded])
@@ -190,7 +200,7 @@ def _effects(
         clean = np.array(read(batch.recording.outputs, batch.value).tolist())[0]
         masks = [without(batch.recording, encoded, *tokens) for tokens in cells]
         found = under(batch, masks, lambda done, total, _: tell(done, total, "taking out"), read)
-    effect = np.full(score.shape, np.nan)
+    effect = np.full(scored.score.shape, np.nan)
     for logs, asked_by in zip(found, cells.values(), strict=True):
         for s, k in asked_by:
             a, b = (place - first for place in (rows[s].predicting.start, rows[s].predicting.stop))
@@ -207,29 +217,28 @@ def _worth_measuring(score: np.ndarray) -> list[int]:
 
 
 def _made(
-    attributor: Attributor, prompt: Prompt, reply: Reply, sources: tuple[Source, ...], mine: _Explained,
-    against: _Explained | None, options: Options, seed: int | None,
+    attributor: Attributor, prompt: Prompt, sources: tuple[Source, ...], mine: _Scored,
+    against: _Scored | None, logs: np.ndarray, score: np.ndarray, effect: np.ndarray, options: Options,
+    seed: int | None,
 ) -> Generation:  # fmt: skip
     columns = tuple(source.name for source in sources)
     if not np.isnan(mine.score[:, -1]).all():
         columns += (REPLY,)
-    score, effect = mine.score[:, : len(columns)], mine.effect[:, : len(columns)]
-    if against is not None:
-        score, effect = score - against.score[:, : len(columns)], effect - against.effect[:, : len(columns)]
-    tokenizer = attributor.tokenizer
+    tokenizer, reply = attributor.tokenizer, mine.reply
     how = {name: value for name, value in asdict(options).items() if name not in ("output", "layers")}
+    how["store"] = mine.spans[0].attribution.options["store"]  # "auto" is one or the other by then
     return Generation(
         prompt=prompt.text,
         turns=prompt.turns,
         reply=reply.text,
         stopped=reply.stopped,
         tokens=tuple(tokenizer.decode([token]) for token in reply.ids),
-        token_log_probability=mine.logs,
+        token_log_probability=logs,
         sources=sources,
         spans=mine.spans,
         columns=columns,
-        score=np.ascontiguousarray(score),
-        effect=np.ascontiguousarray(effect),
+        score=np.ascontiguousarray(score[:, : len(columns)]),
+        effect=np.ascontiguousarray(effect[:, : len(columns)]),
         contrast=None if against is None else against.spans[0],
         options=how | {"seed": seed},
         model=attributor.facts,

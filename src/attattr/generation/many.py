@@ -25,6 +25,7 @@ from attattr.data import tables
 from attattr.disk import digests, files, units
 from attattr.disk.held import writing
 from attattr.errors import ImpossibleError, InputError
+from attattr.generation.prompt import check_template, check_writes
 from attattr.result.generation import Generation
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def read_prompts(data: str, split: str | None = None) -> list[Prompted]:
         prompt = next((row[name] for name in known if row[name] is not None), None)
         sources = row.get("sources")
         if isinstance(sources, Mapping):  # a table has every name in every row
-            sources = {name: text for name, text in sources.items() if text is not None}
+            sources = {name: text for name, text in sources.items() if text is not None} or None
         name = row.get("id")
         rows.append(Prompted(prompt, row.get("reply"), sources, line, None if name is None else str(name)))
     return rows
@@ -100,12 +101,17 @@ def explain_prompts(
     call goes on.
 
     Raises:
-        InputError: the folder has what is done of other rows, options or another model.
+        InputError: a model that writes no text, or has no chat template for the rows that are chats; the
+            folder has what is done of other rows, options or another model.
         AttAttrError: it cannot be written.
     """
     out, tell = files.local(asked.path(out, "the folder of the tables")), asked.progress(progress)
+    check_writes(attributor.model)
+    if any(row.prompt is not None and not isinstance(row.prompt, str) for row in rows):
+        check_template(attributor.tokenizer)
     facts = {
         "model": attributor.facts,
+        "writing": _writing(attributor),
         "rows": digests.of_json([asdict(row) for row in rows]),
         "options": options,
         "versions": {
@@ -127,6 +133,14 @@ def explain_prompts(
         told = [json.dumps(problem, ensure_ascii=False) + "\n" for problem in problems]
         files.write(out / "left_out.jsonl", "".join(told))
     return len(rows) - len(problems), len(problems)
+
+
+def _writing(attributor: Attributor) -> dict[str, str]:
+    """Digests of what decides on the prompt and the reply besides the model."""
+    config = getattr(attributor.model, "generation_config", None)
+    plain = json.loads(json.dumps({} if config is None else config.to_diff_dict(), default=str))
+    template = getattr(attributor.tokenizer, "chat_template", None)
+    return {"chat template": digests.of_json(template), "generation config": digests.of_json(plain)}
 
 
 def _explained(

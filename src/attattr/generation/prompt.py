@@ -31,12 +31,7 @@ def read_prompt(model: Any, tokenizer: Any, given: Any) -> Prompt:
         InputError: it is neither, or empty; a model that writes no text; no chat template; more tokens than
             the model takes.
     """
-    if (gives := reading(model)) != "tokens":
-        does = DOES.get(gives, "is a classifier")
-        raise InputError(
-            f"a {type(model).__name__} {does} and writes no text: attattr explain is for it, generate takes "
-            "language models"
-        )
+    check_writes(model)
     turns: tuple[Turn, ...] = ()
     if isinstance(given, str):
         if not given.strip():
@@ -51,39 +46,82 @@ def read_prompt(model: Any, tokenizer: Any, given: Any) -> Prompt:
     return Prompt(text, turns, _marked(encoded, tokenizer), offsets_of(tokenizer, text, special=special))
 
 
-def _chat(tokenizer: Any, given: Any) -> tuple[str, tuple[Turn, ...]]:
-    messages = _messages(given)
+def check_writes(model: Any) -> None:
+    """
+    Raises:
+        InputError: the model writes no text.
+    """
+    if (gives := reading(model)) != "tokens":
+        does = DOES.get(gives, "is a classifier")
+        raise InputError(
+            f"a {type(model).__name__} {does} and writes no text: attattr explain is for it, generate takes "
+            "language models"
+        )
+
+
+def check_template(tokenizer: Any) -> None:
+    """
+    Raises:
+        InputError: there is none for chats.
+    """
     if not getattr(tokenizer, "chat_template", None):
         raise InputError(
             "the model has no chat template: put one beside its tokenizer (chat_template.jinja), set "
             "tokenizer.chat_template, or give the prompt as a text"
         )
-    from jinja2 import TemplateError
 
-    try:
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    except TemplateError as error:
-        raise InputError(f"the model's chat template does not take these messages: {error}") from error
+
+def _chat(tokenizer: Any, given: Any) -> tuple[str, tuple[Turn, ...]]:
+    messages = _messages(given)
+    check_template(tokenizer)
+    text = _rendered(tokenizer, messages)
     turns, behind = [], 0
-    for message in messages:
-        said = message["content"] if message["content"] in text[behind:] else message["content"].strip()
-        start = text.find(said, behind)
-        if start < 0:
-            raise InputError(
-                f"the model's chat template does not show what the {message['role']} says as it is given, so "
-                "that no source can be found in it: give the prompt as a text"
-            )
+    for number, message in enumerate(messages):
+        start = behind
+        said = message["content"] if message["content"].strip() else ""  # a template may leave it out
+        if said:
+            start, said = _place(tokenizer, messages, number, text)
         behind = start + len(said)
         turns.append(Turn(message["role"], start, behind))
     return text, tuple(turns)
 
 
-def _messages(given: Any) -> list[dict[str, str]]:
+def _place(tokenizer: Any, messages: list[dict[str, Any]], number: int, text: str) -> tuple[int, str]:
+    """Where a message's content begins in the text, and what stands there of it.
+
+    It is put where another content would be: the template has words of its own, and may have the same ones.
+    """
+    message = messages[number]
+    mark = next(one for one in map(chr, range(0xE000, 0xF900)) if one not in text)  # for private use
+    others = _rendered(tokenizer, [*messages[:number], message | {"content": mark}, *messages[number + 1 :]])
+    start = others.find(mark)
+    if start >= 0 and text[:start] == others[:start]:
+        for said in (message["content"], message["content"].strip()):
+            if text.startswith(said, start):
+                return start, said
+    raise InputError(
+        f"the model's chat template does not show what the {message['role']} says as it is given, so that no "
+        "source can be found in it: give the prompt as a text"
+    )
+
+
+def _rendered(tokenizer: Any, messages: list[dict[str, Any]]) -> str:
+    from jinja2 import TemplateError
+
+    try:
+        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    except (TemplateError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"the model's chat template does not take these messages: {error}") from error
+
+
+def _messages(given: Any) -> list[dict[str, Any]]:
+    """With all that they have besides, such as the calls of tools, which the template may show."""
     form = 'the prompt is a text, or a list of messages {"role": "user", "content": "…"}'
     if not isinstance(given, Sequence) or not all(isinstance(each, Mapping) for each in given):
         raise InputError(f"{form}, not {asked.shown(given)}")
-    messages = [{key: each.get(key) for key in ("role", "content")} for each in given]
-    if not all(isinstance(value, str) for each in messages for value in each.values()):
+    # a table has every key in every row
+    messages = [{key: value for key, value in each.items() if value is not None} for each in given]
+    if not all(isinstance(each.get(key), str) for each in messages for key in ("role", "content")):
         raise InputError(f"{form}: one of them lacks a role or a content that is a text")
     if not messages or not messages[-1]["content"].strip():
         raise InputError("the prompt is empty: there is nothing to go on from")

@@ -62,6 +62,8 @@ def _named(prompt: Prompt, given: Any) -> list[tuple[str, int, int]]:
 
 def _place(text: str, name: str, where: Any) -> tuple[int, int]:
     if isinstance(where, str):
+        if where not in text:
+            where = where.replace("\r\n", "\n")  # a file of Windows, in a prompt from elsewhere
         count = text.count(where) if where.strip() else 0
         if not count:
             raise InputError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from attattr import asked
@@ -53,7 +54,7 @@ def cut(text: str, offsets: Sequence[tuple[int, int]], spans: Any) -> list[tuple
     spans: "whole", "sentence", "token", or a list of (start, end) characters.
 
     Raises:
-        InputError: something else; a range that is not in the reply or has no token.
+        InputError: something else; a range that is not in the reply or has no token; two that overlap.
     """
     count = len(offsets)
     if isinstance(spans, str):
@@ -72,6 +73,12 @@ def cut(text: str, offsets: Sequence[tuple[int, int]], spans: Any) -> list[tuple
         for (start, end), group in zip(ranges, groups, strict=True):
             if not group:
                 raise InputError(f"the span from {start} to {end} holds no token of the reply")
+        for (start, end), (behind, last) in pairwise(sorted(ranges)):
+            if behind < end:
+                raise InputError(
+                    f"the spans from {start} to {end} and from {behind} to {last} overlap: no token can be "
+                    "of both"
+                )
     if not ranges:
         raise InputError("there are no spans: give whole, sentence, token or a list of (start, end)")
     found = [(*_tight(text, *place), group) for place, group in zip(ranges, groups, strict=True) if group]

@@ -33,7 +33,7 @@ def sentence(options: Mapping[str, Any]) -> str | None:
         for place, token, its in places
     ]
     if not pairs:
-        return "The baseline is the attention of another input, of the same tokens."
+        return "The baseline is the attention of another input, whose tokens have the same names."
     named = ", ".join(pairs[:SHOWN]) + (" …" if len(pairs) > SHOWN else "")
     differ = "1 token differs" if len(pairs) == 1 else f"{len(pairs)} tokens differ"
     return f"The baseline is the attention of another input, in which {differ}: {named}."
