@@ -43,7 +43,7 @@ class FakeAttributor:
         self.result, self.error, self.warning = result, error, warning
         self.opened: list = []
         self.asked: list = []
-        self.model = SimpleNamespace(config=None)
+        self.model = SimpleNamespace(config=None, can_generate=lambda: False)
 
     def open(self, model, **asked):
         self.opened.append((model, asked))
