@@ -227,11 +227,11 @@ class Bench:
                 finalists = [each.pattern for each in tried if each.tried[purpose == CHOOSE].all()]
                 best = tried[lowest(tried, gold, purpose, k=1)[0]].pattern
                 pairs = [united(best, other) for other in finalists if other is not best]
-                pieces = [
+                united_pieces = [
                     pieces_of(pattern, tokenizer, "auto", bool(self.every[0].text_pair)) for pattern in pairs
                 ]
                 fine = [np.ones(len(rows), bool)] * len(pairs)
-                tried = search(run, pairs, pieces, fine, gold, purpose, "", "")
+                tried = search(run, pairs, united_pieces, fine, gold, purpose, "", "")
             three = [tried[i] for i in lowest(tried, gold, purpose)]
             (clean,), _ = run([[]], np.arange(len(rows)), "", "")
             report = purpose == REPORT

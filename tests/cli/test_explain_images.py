@@ -16,6 +16,7 @@ import pages
 import tiny
 from attattr.cli import images
 from attattr.report.terminal import view
+from attattr.result.words import word_effects
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_an_image_is_explained_as_the_library_does_it(folder, tmp_path, monkeypa
     assert facts["text"] is None and facts["axes"]["patches"]["grid"] == [3, 3]
     page = outputs[2].read_text()
     assert '"rows":3,"columns":3,"first":1' in page and '"effects":{"clean"' in page
-    values = expected.per_token()
+    values = word_effects(expected).values
     strongest = int(np.abs(values[1:]).argmax())
     named = "({}, {})".format(*divmod(strongest, 3))
     line = next(line for line in outcome.stdout.splitlines() if line.startswith(named))

@@ -9,6 +9,7 @@ import itertools
 import json
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -357,12 +358,13 @@ def test_whichever_is_told_as_the_worst_was_tried_on_the_rows_to_report_on(seed)
     probabilities = draw.dirichlet([1, 1, 1], (26, len(gold)))
     words = [pattern((f"w{i}", 0, 0.5)) for i in range(26)]
 
-    def run(pieces, rows, *_):
+    def answers(pieces, rows, *_):
         return probabilities[np.ix_([i for (i,) in pieces], rows)], np.zeros(len(pieces), int)
 
+    run: Any = answers
     run.attributor = SimpleNamespace(model=SimpleNamespace(config=SimpleNamespace(num_labels=3)))
     purpose, others = purposes(gold, seed), [np.ones(len(gold), bool)] * 26
-    found = search(run, words, [[i] for i in range(26)], others, gold, purpose, "", "")
+    found = search(run, words, cast(Any, [[i] for i in range(26)]), others, gold, purpose, "", "")
     for about in (None, 0, 1, 2):
         for i in lowest(found, gold, purpose, about):
             assert found[i].tried[purpose == REPORT].all()
