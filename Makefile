@@ -8,9 +8,10 @@ export TOKENIZERS_PARALLELISM = false
 
 .PHONY: demo test test-slow test-ui ui bench sweep study truth lint check clean
 
-demo: $(VENV)/.installed  ## explain an NLI pair and a film-review sentence
+demo: $(VENV)/.installed  ## explain an NLI pair, a film-review sentence and an answer from documents
 	$(BIN)/attattr explain "A woman is playing the violin on a crowded street." "Nobody is making music."
 	$(BIN)/attattr explain "The plot is thin, but the two leads are so charming that I left smiling."
+	$(BIN)/attattr generate --chat examples/ask.json --model facts
 
 test: $(VENV)/.installed-dev  ## the tests, without the slow ones, in as many processes as there are cores (up to 4)
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,19 @@ def written(tmp_path):
         (tmp_path / f"{name}.txt").write_text(f"{text}\n", encoding="utf-8")
         sources += ["--source", f"{name}={tmp_path / name}.txt"]
     return ["--chat", file, *sources]
+
+
+def test_the_example_rests_on_the_two_documents_that_it_asks_of():
+    if not (Path(attattr.__file__).parent / "models" / "whole" / "facts").is_dir():
+        pytest.skip("no embedded model facts here")
+    ask = Path(__file__).parents[2] / "examples" / "ask.json"
+    done = commands.run("generate", "--chat", ask, "--model", "facts", "--json", "-", "--top", 0)
+    assert done.exit_code == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["reply"] == "Tisa owns the large lamp, and Breko owns the golden violin."
+    (span,) = facts["spans"]
+    ranked = sorted(zip(span["effect"], facts["columns"], strict=True), reverse=True)
+    assert {name for _, name in ranked[:2]} == {"document 1", "document 2"}
 
 
 def test_a_chat_with_its_documents(folder, written, tmp_path):

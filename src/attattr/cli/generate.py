@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class ModelOrSaved(options.TheModel):
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="A language model: a folder or hub id.")
+        str | None, typer.Option("--model", "-m", help="A language model: facts, a folder or a hub id.")
     ] = None  # type: ignore[assignment]
 
 
@@ -39,7 +39,8 @@ def generate(
     chat: Annotated[
         str | None,
         typer.Option(
-            help='Messages for the model\'s chat template: a JSON list of {"role": …, "content": …}.',
+            help='Messages for the model\'s chat template: a JSON list of {"role": …, "content": …}; or '
+            '{"messages": that list, "sources": {NAME: TEXT, …}}.',
             metavar="FILE.json|-",
         ),
     ] = None,
@@ -93,7 +94,7 @@ def generate(
     The reply is cut into spans. For each of them: how much its log-probability falls when a source (a
     document, a turn, a paragraph of the prompt) is taken out, and what the attention edges to it add up to.
 
-    Example: attattr generate --chat ask.json --model DIR --source atlas=atlas.txt --source diary=diary.txt
+    Example: attattr generate --chat ask.json --model facts --source atlas=atlas.txt --source diary=diary.txt
     """
     steps = options.steps(method, n_steps)
     options.tolerance(tol)
@@ -107,10 +108,12 @@ def generate(
     else:
         if continuation is not None:
             options.refuse("is of a reply that the model writes, and --continuation gives one", *WRITING)
-        asked = _prompt(prompt, chat, system)
-        parts = {name: _text(file) for name, file in files.items()} or None
+        asked, parts = _prompt(prompt, chat, system)
+        parts = {name: _text(file) for name, file in files.items()} or parts
         if the_model.model is None:
-            raise InputError("which model? Give --model a language model's folder or hub id")
+            raise InputError(
+                "which model? Give --model a language model's folder or hub id, or facts, the embedded one"
+            )
         attributor = the_model.attributor()
         if isinstance(asked, str) and getattr(attributor.tokenizer, "chat_template", None):
             typer.echo("The prompt is read as it is; --chat or --system uses the chat template.", err=True)
@@ -142,25 +145,26 @@ def _saved(path: str, the_model: options.TheModel) -> Generation:
     return made
 
 
-def _prompt(prompt: str | None, chat: str | None, system: str | None) -> Any:
-    """A text, or the messages of a chat."""
+def _prompt(prompt: str | None, chat: str | None, system: str | None) -> tuple[Any, Any]:
+    """A text, or the messages of a chat; and the sources that the file of a chat names."""
     if (prompt is None) == (chat is None):
         raise InputError("give either a PROMPT or --chat FILE.json")
     if prompt is not None:
         (text,) = texts.read([prompt])
         if system is None:
-            return text
-        return [{"role": "system", "content": system}, {"role": "user", "content": text}]
+            return text, None
+        return [{"role": "system", "content": system}, {"role": "user", "content": text}], None
     options.refuse("goes with a PROMPT: the chat has its own messages", "system")
     assert chat is not None
     try:
         found = json.loads(sys.stdin.read() if chat == "-" else _text(chat))
     except (ValueError, RecursionError) as error:
         raise InputError(f"'{chat}' is no JSON: {error}") from error
-    found = found["messages"] if isinstance(found, dict) and "messages" in found else found
+    sources = found.get("sources") if isinstance(found, dict) else None
+    found = found.get("messages") if isinstance(found, dict) else found
     if not isinstance(found, list):
         raise InputError(f"'{chat}' holds no list of messages: a text is given as the PROMPT")
-    return found
+    return found, sources
 
 
 def _named(given: str) -> tuple[str, str]:
