@@ -1,4 +1,4 @@
-"""How well a ranking finds the true edges; ties count as their mean, in whatever order they are."""
+"""How well a ranking finds the true edges, in whatever order ties are: taken together, or as their mean."""
 
 from __future__ import annotations
 
