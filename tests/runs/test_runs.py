@@ -16,12 +16,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+import transformers
 from typer.testing import CliRunner
 
 import tiny
 from attattr import AttAttrError, Attributor, FileFormatError, InputError, open_run
 from attattr.cli import app
-from attattr.data.examples import Problem, read_examples
+from attattr.data.examples import Example, Problem, read_examples
 from attattr.disk import files
 from attattr.disk.checked import signed
 from attattr.runs.run import attribute_data, usable
@@ -50,6 +51,22 @@ def home(tmp_path_factory):
     ]
     (home / "data.tsv").write_text("\n".join(lines) + "\n")
     return home
+
+
+def test_an_answer_that_is_not_in_its_text_is_left_out_and_told(tmp_path):
+    """It ended the run."""
+    model = tiny._ready(transformers.BertForQuestionAnswering, tiny.bert(labels=2).config)
+    reads = Attributor(model, tiny.tokenizer())
+    rows = [
+        Example("the man", text, label=answer, line=line)
+        for line, (text, answer) in enumerate(
+            [("the film is fine", "fine"), ("a man eats", "film"), ("nobody sleeps", "sleeps")], 2
+        )
+    ]
+    attribute_data(reads, rows, tmp_path / "run", work=replace(WORK, target="gold"))
+    assert open_run(tmp_path / "run").inputs.to_table()["target"].to_pylist() == ["fine", "sleeps"]
+    (line,) = (tmp_path / "run" / "left_out.jsonl").read_text().splitlines()
+    assert json.loads(line)["line"] == 3 and "film" in line
 
 
 @pytest.fixture(scope="module")

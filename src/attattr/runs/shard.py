@@ -23,8 +23,9 @@ from attattr.data.run_tables import EDGES, HEADS, INPUTS, NAME
 from attattr.engine.attributor import Attributor, warn
 from attattr.engine.batches import length, plan
 from attattr.engine.options import Options
-from attattr.errors import ImpossibleError
+from attattr.errors import AttAttrError, InputError
 from attattr.result.attribution import Attribution
+from attattr.targets.kinds import extend, parse
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,21 @@ def make_shard(
     first_row: number of the first example in the whole run.
     """
     gold = [example.label for example in examples]
-    wanted = {"gold": gold, "predicted": None}.get(work.target, work.target)
-    encoded = encode(attributor.model, attributor.tokenizer, examples, pair=attributor.pair)
-    found = attributor.attributed(encoded, wanted, options_of(work), keep_going=True, progress=progress)
+    each: list[str | None] = [None if work.target == "predicted" else work.target] * len(gold)
+    each = gold if work.target == "gold" else each
+    every = encode(attributor.model, attributor.tokenizer, examples, pair=attributor.pair)
+    unfit = [_unfit(attributor, e, target, work) for e, target in zip(every, each, strict=True)]
+    fine = [i for i, why in enumerate(unfit) if why is None]
+    encoded = [every[i] for i in fine]
+    found = iter(
+        attributor.attributed(
+            encoded, [each[i] for i in fine], options_of(work), keep_going=True, progress=progress
+        )
+    )
     numbered, failed = [], []
-    for row, (result, example) in enumerate(zip(found, examples, strict=True), first_row):
-        if isinstance(result, ImpossibleError):
+    for row, (why, example) in enumerate(zip(unfit, examples, strict=True), first_row):
+        result = next(found) if why is None else why
+        if isinstance(result, AttAttrError):
             failed.append(Problem(example.line or 0, str(result)))
         else:
             numbered.append((row, result))
@@ -95,6 +105,16 @@ def make_shard(
         )
     worst = max((_worst_gap(result) for result in results), key=abs, default=0.0)
     return Shard(files, len(results), worst, tuple(failed), _layout(attributor, encoded, work))
+
+
+def _unfit(attributor: Attributor, encoded: Encoded, target: str | None, work: Work) -> InputError | None:
+    """Why a target is none of this input: an answer or a word that is not in its text."""
+    wish = parse(target, work.output, attributor.model, attributor.tokenizer)
+    try:
+        extend(encoded, wish, attributor.tokenizer)
+    except InputError as error:
+        return error
+    return None
 
 
 def options_of(work: Work) -> Options:
