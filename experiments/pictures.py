@@ -88,7 +88,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=IMAGES)
-    out = parser.parse_args().out
+    parser.add_argument(
+        "--shapes", type=Path, help="folder of experiments/shapes.py: the page of an image, too"
+    )
+    asked = parser.parse_args()
+    out = asked.out
     command = [sys.executable, "-m", "attattr"]
     with sync_playwright() as started, tempfile.TemporaryDirectory() as folder:
         browser = started.chromium.launch(executable_path=shutil.which("chromium"))
@@ -97,6 +101,13 @@ def main() -> None:
             [*command, "explain", *PAIR, "--html", str(report)], check=True, stdout=subprocess.DEVNULL
         )
         of_file(browser, out, report)
+        if asked.shapes:
+            shape = [str(asked.shapes / "shape.png"), "--model", str(asked.shapes)]
+            subprocess.run([*command, "explain", *shape, "--html", str(report)], check=True)
+            page = opened(browser)
+            page.goto(report.as_uri())
+            page.wait_for_selector(".picture svg")
+            shot(page, out / "page-image.png")
         address = f"http://127.0.0.1:{PORT}"
         serving = subprocess.Popen([*command, "serve", "--port", str(PORT)], stderr=subprocess.DEVNULL)
         try:
