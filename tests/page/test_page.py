@@ -114,7 +114,7 @@ def test_templates_escape_all_but_what_is_ours_and_miss_nothing():
     sources = {path.name: path.read_text(encoding="utf-8") for path in (PAGE / "templates").iterdir()}
     assert sorted(sources) == TEMPLATES.list_templates()
     assert {found for text in sources.values() for found in re.findall(r"(\w+) \| safe", text)} == {
-        "style", "script", "facts", "frame"
+        "style", "script", "facts", "frame", "table"
     }  # fmt: skip
     assert not any(re.search(r"autoescape|Markup", text) for text in sources.values())
     with pytest.raises(UndefinedError):
@@ -250,7 +250,7 @@ def test_written_whole_or_not_at_all(tmp_path):
 
 def test_a_notebook_gets_a_frame_that_holds_the_page():
     text = handmade.attribution()._repr_html_()
-    (frame,) = Elements(text).found
+    _, frame = Elements(text).found
     assert frame[0] == "iframe" and frame[1]["srcdoc"] == handmade.attribution().to_html()
     assert "allow-same-origin" not in frame[1]["sandbox"]
 

@@ -62,7 +62,7 @@ def huge() -> dict[str, object]:
         attattr.Faithfulness(
             MANY, 0.4, 0, (0.0,) * MANY, *[estimate] * 3, by_method, by_method, {}, {}, curves, curves
         ),
-        attattr.Attack(names, numbers[0], numbers[0], numbers[0] > 0, (), (), (Example(LONG),), {LONG: LONG}),
+        attattr.Attack(names, *[numbers[0]] * 3, (), (), (), (Example(LONG),), {LONG: LONG}),
         attattr.Run(Path(LONG), {"shards": {"count": MANY}}, tuple(range(MANY)), 0, {}),
         attattr.AttributionTree(
             names, "input", 0, 0, 0.4, 60, tuple(range(MANY)), (0,) * MANY, (tree_edge,) * MANY

@@ -132,6 +132,11 @@ def taken_over(model: PreTrainedModel, implementation: str, run: Callable) -> It
     Raises:
         UnsupportedModelError: its weights are inference tensors.
     """
+    if any(parameter.is_inference() for parameter in model.parameters()):
+        raise UnsupportedModelError(
+            f"the weights of {type(model).__name__} were made under torch.inference_mode(), "
+            "which keeps gradients from passing them: load the model outside of it"
+        )
     with contextlib.ExitStack() as undo:
         for module in model.modules():
             undo.callback(setattr, module, "training", module.training)
@@ -142,14 +147,8 @@ def taken_over(model: PreTrainedModel, implementation: str, run: Callable) -> It
         # by name: what is offloaded is another parameter after each forward
         names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
         undo.callback(_ask_for_gradients, model, names)
-        for parameter in model.parameters():
-            if parameter.is_inference():
-                raise UnsupportedModelError(
-                    f"the weights of {type(model).__name__} were made under torch.inference_mode(), "
-                    "which keeps gradients from passing them: load the model outside of it"
-                )
-            if parameter.requires_grad:
-                parameter.requires_grad_(False)
+        for name in names:
+            model.get_parameter(name).requires_grad_(False)
         for config in configs(model):
             before = config._attn_implementation_internal
             undo.callback(setattr, config, "_attn_implementation_internal", before)
