@@ -6,6 +6,19 @@ import shutil
 
 import pytest
 
+PATIENCE = 120_000  # ms, of a busy machine
+
+
+def patient(make):
+    """Contexts and pages that wait longer than Playwright does by itself."""
+
+    def made(**options):
+        thing = make(**options)
+        thing.set_default_timeout(PATIENCE)
+        return thing
+
+    return made
+
 
 @pytest.fixture(scope="session")
 def browser():
@@ -16,5 +29,6 @@ def browser():
         pytest.skip("no chromium on this machine")
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=chromium)
+        browser.new_context, browser.new_page = patient(browser.new_context), patient(browser.new_page)
         yield browser
         browser.close()

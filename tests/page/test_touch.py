@@ -40,7 +40,6 @@ def at(browser):
     def opening(address, **options):
         context = browser.new_context(**(options or DESK))
         page = context.new_page()
-        page.set_default_timeout(90_000)  # a busy machine draws a page in half a minute
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))

@@ -50,6 +50,8 @@ def huge() -> dict[str, object]:
     edge = attattr.Edge("s", 0, 0, 0, 0, 1 / 3, 1 / 3, "a", "b")
     tree_edge = attattr.TreeEdge(0, 0, 0, 1 / 3, ((0, 1 / 3),))
     model = SimpleNamespace(num_parameters=lambda: 10**12)
+    source = attattr.Source(LONG, 0, 1, tuple(range(MANY)))
+    span = attattr.Span(LONG, 0, 1, (0, 1), -1 / 3, result)
     found = (
         result, prediction, target, axis, site, site.edges, importance, pattern,
         attattr.HeadRanking(dict.fromkeys(names, importance), names, names, {LONG: LONG}),
@@ -72,6 +74,11 @@ def huge() -> dict[str, object]:
         attattr.PruneCurves(dict.fromkeys(names, curve), MANY, MANY),
         attattr.Pruned(model, numbers > 0, 1e-7, {LONG: LONG}, LONG, {}),
         Attributions([result] * MANY),
+        source, span, attattr.SourceTable(names, names, numbers, numbers),
+        attattr.Generation(
+            LONG, (), LONG, LONG, names, numbers[0], (source,) * MANY, (span,) * MANY, names,
+            numbers, numbers, span, {LONG: LONG}, {"name": LONG},
+        ),
     )  # fmt: skip
     return {type(thing).__name__: thing for thing in found}
 

@@ -35,6 +35,9 @@ class Source:
     end: int
     tokens: tuple[int, ...]
 
+    def __repr__(self) -> str:
+        return brief(self, short(self.name), counted(len(self.tokens), "token"))
+
 
 @dataclass(frozen=True)
 class Span:
