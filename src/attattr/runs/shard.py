@@ -71,7 +71,9 @@ def make_shard(
     each: list[str | None] = [None if work.target == "predicted" else work.target] * len(gold)
     each = gold if work.target == "gold" else each
     every = encode(attributor.model, attributor.tokenizer, examples, pair=attributor.pair)
-    unfit = [_unfit(attributor, e, target, work) for e, target in zip(every, each, strict=True)]
+    unfit: list[InputError | None] = [None] * len(every)
+    if work.target == "gold":  # any other is asked of all alike: where it does not fit, it is an error
+        unfit = [_unfit(attributor, e, target, work) for e, target in zip(every, each, strict=True)]
     fine = [i for i, why in enumerate(unfit) if why is None]
     encoded = [every[i] for i in fine]
     found = iter(
