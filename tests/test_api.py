@@ -47,6 +47,7 @@ PUBLIC = [
     "Source",
     "SourceTable",
     "Span",
+    "TakenOut",
     "Target",
     "TreeEdge",
     "UnsupportedModelError",
@@ -75,6 +76,7 @@ PUBLIC = [
     "read_examples",
     "read_patterns",
     "receptive_field",
+    "without_sources",
     "write_pruned",
 ]
 HEAVY = ("torch", "transformers", "datasets", "pyarrow", "pandas", "scipy", "matplotlib", "peft", "numpy")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from attattr.errors import InputError as InputError
     from attattr.errors import ModelError as ModelError
     from attattr.errors import UnsupportedModelError as UnsupportedModelError
+    from attattr.generation.without import without_sources as without_sources
     from attattr.heads.effectiveness import Effectiveness as Effectiveness
     from attattr.heads.effectiveness import measure_effectiveness as measure_effectiveness
     from attattr.heads.importance import Correlation as Correlation
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from attattr.result.generation import SourceTable as SourceTable
     from attattr.result.generation import Span as Span
     from attattr.result.several import Attributions as Attributions
+    from attattr.result.taken_out import TakenOut as TakenOut
     from attattr.result.tree import AttributionTree as AttributionTree
     from attattr.result.tree import Reach as Reach
     from attattr.result.tree import TreeEdge as TreeEdge
@@ -104,6 +106,8 @@ _HOMES = {
     "result.file": ("load",),
     "result.flow": ("Flow", "FlowEdge", "FlowSite", "build_flow"),
     "result.generation": ("Generation", "Source", "SourceTable", "Span"),
+    "result.taken_out": ("TakenOut",),
+    "generation.without": ("without_sources",),
     "result.tree": ("AttributionTree", "Reach", "TreeEdge", "build_tree", "merge_words", "receptive_field"),
     "triggers.mine": ("mine_triggers",),
 }

@@ -39,6 +39,11 @@ def read_prompt(model: Any, tokenizer: Any, given: Any) -> Prompt:
         text = given
     else:
         text, turns = _chat(tokenizer, given)
+    return read_again(model, tokenizer, text, turns)
+
+
+def read_again(model: Any, tokenizer: Any, text: str, turns: tuple[Turn, ...]) -> Prompt:
+    """A prompt whose text is as the model reads it, a chat's in its template."""
     begins = getattr(tokenizer, "bos_token", None)
     # a chat's template writes the special tokens itself, and some prompts are copied with the first
     special = not turns and not (begins and text.startswith(begins))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -43,18 +44,21 @@ def given(model: Any, tokenizer: Any, prompt: Prompt, text: Any) -> Reply:
         raise InputError(
             f"the continuation has {len(ids)} tokens, and the model takes {room} behind this prompt"
         )
-    before = _before(model)
+    begun = before(model)
     known = offsets_of(tokenizer, text, special=False)
     if known is not None and len(known) == len(ids) and None not in known:
-        return Reply(text, ids, known, "given", before)  # type: ignore[arg-type]  # none of them is None
-    return Reply(*_decoded(tokenizer, ids), "given", before)
+        return Reply(text, ids, known, "given", begun)  # type: ignore[arg-type]  # none of them is None
+    return Reply(*_decoded(tokenizer, ids), "given", begun)
 
 
 def written(
-    model: Any, tokenizer: Any, prompt: Prompt, most: int, seed: int | None, tell: asked.Progress
-) -> Reply:
+    model: Any, tokenizer: Any, prompt: Prompt, most: int, seed: int | None, tell: asked.Progress,
+    decode: Callable[..., Any] | None = None,
+) -> Reply:  # fmt: skip
     """What the model goes on with: the likeliest token each time under its own generation config, whose
     penalties and forbidden words act, or drawn at random with a seed as that says.
+
+    decode: in place of the loop of `generate`, as its `custom_generate`.
 
     Raises:
         InputError: the model has no room behind the prompt, or ends at once.
@@ -63,7 +67,7 @@ def written(
     if room is not None and room < 1:
         raise InputError("the prompt is as long as the model takes, there is no room for a reply: shorten it")
     most = most if room is None else min(most, room)
-    config, before = model.generation_config, _before(model)
+    config, begun = model.generation_config, before(model)
     with Capture(model), collating(model, tokenizer, [prompt.encoded]) as collate, quiet():
         inputs = collate([prompt.encoded])
         inputs.pop("decoder_input_ids", None)
@@ -74,20 +78,20 @@ def written(
                 torch.manual_seed(seed)
             # one whole reply; a forced end would be written at the limit, as if the model were done
             made = model.generate(
-                **inputs, max_new_tokens=len(before) + most, num_beams=1, do_sample=seed is not None,
+                **inputs, max_new_tokens=len(begun) + most, num_beams=1, do_sample=seed is not None,
                 num_return_sequences=1, return_dict_in_generate=False, forced_eos_token_id=None,
                 pad_token_id=config.pad_token_id if config.pad_token_id is not None else 0,
-                streamer=_Counted(len(before) + most, tell),
+                streamer=_Counted(len(begun) + most, tell), custom_generate=decode,
             )[0].tolist()  # fmt: skip
     two_sided = model.config.is_encoder_decoder
-    ids = made[1 + len(before) if two_sided else len(prompt.encoded.features["input_ids"]) :]
+    ids = made[1 + len(begun) if two_sided else len(prompt.encoded.features["input_ids"]) :]
     done = _ends(config, tokenizer)
     stopped = "end" if ids and ids[-1] in done else "length"
     while ids and ids[-1] in done:
         ids.pop()
-    if not ids:
+    if not ids and decode is None:
         raise InputError("the model ends its reply at once: give it a continuation, or another prompt")
-    return Reply(*_decoded(tokenizer, tuple(ids)), stopped, before)
+    return Reply(*_decoded(tokenizer, tuple(ids)), stopped, begun)
 
 
 class _Counted:
@@ -103,7 +107,7 @@ class _Counted:
     def end(self) -> None: ...
 
 
-def _before(model: Any) -> tuple[int, ...]:
+def before(model: Any) -> tuple[int, ...]:
     """What a decoder is made to begin with behind its start: it is no part of the reply."""
     if not model.config.is_encoder_decoder:
         return ()
@@ -122,7 +126,7 @@ def _room(model: Any, tokenizer: Any, prompt: Prompt) -> int | None:
     if longest is None:
         return None
     two_sided = model.config.is_encoder_decoder
-    return longest - len(_before(model) if two_sided else prompt.encoded.features["input_ids"])
+    return longest - len(before(model) if two_sided else prompt.encoded.features["input_ids"])
 
 
 def _decoded(tokenizer: Any, ids: tuple[int, ...]) -> tuple[str, tuple[int, ...], list[tuple[int, int]]]:
