@@ -6,13 +6,18 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
+import torch
 from test_engine import close
 
 import tiny
 from attattr import Attributor
+from attattr.engine import literal as by_the_letter
+from families import FAMILIES
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
+import gpu
 import literal
 import speed_page
 
@@ -42,3 +47,32 @@ def test_the_page_of_the_benchmarks_is_written_from_their_figures():
     root = runs.OUT.parents[1]
     results = json.loads((root / "benchmarks" / "speed.json").read_text(encoding="utf-8"))
     assert speed_page.document(results) == (root / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+
+
+# -- benchmarks/gpu.py, as far as a CPU goes -------------------------------------------------------------
+
+
+def test_without_a_gpu_nothing_is_measured_and_it_says_so(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["gpu.py"])
+    with pytest.raises(SystemExit) as end:
+        gpu.main()
+    assert end.value.code == 1 and "no GPU" in capsys.readouterr().err
+
+
+def test_a_device_that_computes_otherwise_fails(monkeypatch, capsys):
+    bert = {"bert": FAMILIES["bert"]}
+    assert gpu.families_agree("cpu", bert) and "MORE" not in capsys.readouterr().out
+    real = by_the_letter.literal_scores
+    monkeypatch.setattr(
+        by_the_letter, "literal_scores", lambda *given, **more: [1.01 * each for each in real(*given, **more)]
+    )
+    assert not gpu.families_agree("cpu", bert)
+    said = capsys.readouterr().out
+    assert "bert, from the paper's algorithm to the letter: 9.9e-03, which is MORE than 1.0e-04" in said
+
+
+def test_what_a_decoder_costs_is_a_row_of_the_table(capsys):
+    gpu.costs("cpu", gpu.TINY, (16,))
+    row = capsys.readouterr().out.splitlines()[-1].split("|")
+    assert [cell.strip() for cell in row[1:3]] == ["tiny", "16"]
