@@ -1,6 +1,6 @@
 """How much of the truth does a first look find? The strongest edges, and what they cost, on real inputs.
 
-    python benchmarks/first_look.py --data ../shared/data/mnli_dev_matched.tsv.gz --model mnli --inputs 40
+    python benchmarks/first_look.py --data ../shared/data/mnli_dev_matched.tsv.gz --model mnli --limit 40
 
 Of each input the 20 strongest edges by the integral are the truth. Found are those of them that are among the
 20 strongest of a first look that integrates 0, 1, 2 … sites. Passes: blocks run, two with their backward.
@@ -54,17 +54,12 @@ def measured(attributor: Attributor, example: Any, passes: Passes, **options: An
     return result, passes.count, time.process_time() - began
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/mnli_dev_matched.tsv.gz"))
-    parser.add_argument("--model", default="mnli")
-    parser.add_argument("--limit", type=int, default=200)
-    args = parser.parse_args()
-    warnings.simplefilter("ignore")
-    attributor = Attributor.from_pretrained(args.model)
+def looks(data: Path, model: str, limit: int) -> dict:
+    """By number of sites that are integrated: the shares found, and median shares of passes and time."""
+    attributor = Attributor.from_pretrained(model)
     passes = Passes()
     passes.watch(attributor.model)
-    examples, _ = read_examples(args.data, limit=args.limit, seed=3)
+    examples, _ = read_examples(data, limit=limit, seed=3)
     sites = len(attributor.attribute(examples[0]).sites)  # finds out, too, what is found out once a model
     ways = [None, *range(1, min(5, sites))]
     rows: dict[Any, list[tuple[float, ...]]] = {refine: [] for refine in ways}
@@ -75,15 +70,35 @@ def main() -> None:
             gap = max(abs(site.completeness_gap) / max(1e-12, _size(site, found)) for site in found.sites)
             share = len(strongest(truth) & strongest(found)) / TOP
             rows[refine].append((share, cost / whole, took / seconds, gap))
-    print("| integrated | found | 5 % of inputs below | passes | time | worst gap / Σ\\|scores\\| |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    by_count = {}
     for refine in ways:
         shares, *others = zip(*rows[refine], strict=True)
         costs, times, gaps = map(statistics.median, others)
-        print(
-            f"| {refine or 0} of {sites} | {statistics.mean(shares):.0%} | {np.quantile(shares, 0.05):.0%} "
-            f"| {costs:.0%} | {times:.0%} | {gaps:.2f} |"
-        )
+        by_count[str(refine or 0)] = {
+            "found": statistics.mean(shares), "low": float(np.quantile(shares, 0.05)), "passes": costs,
+            "time": times, "gap": gaps,
+        }  # fmt: skip
+    return {"model": model, "inputs": len(examples), "sites": sites, "looks": by_count}
+
+
+def table(of: dict) -> str:
+    """What `looks` found."""
+    head = ("integrated", "found", "5 % of inputs below", "passes", "time", "worst gap / Σ\\|scores\\|")
+    lines: list[tuple[str, ...]] = [head, ("---",) * len(head)]
+    for count, look in of["looks"].items():
+        shares = [f"{look[name]:.0%}" for name in ("found", "low", "passes", "time")]
+        lines.append((f"{count} of {of['sites']}", *shares, f"{look['gap']:.2f}"))
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/mnli_dev_matched.tsv.gz"))
+    parser.add_argument("--model", default="mnli")
+    parser.add_argument("--limit", type=int, default=200)
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    print(table(looks(args.data, args.model, args.limit)), end="")
 
 
 def _size(site: Any, result: Attribution) -> float:

@@ -1,12 +1,13 @@
 """How fast, how exact, how close to the machine's limit: attattr beside what a user would otherwise run.
 
-    python benchmarks/speed.py                       # all sections; results in benchmarks/speed.json
-    python benchmarks/speed.py --only single,flops   # some; the others keep their figures
+    OMP_NUM_THREADS=1 python benchmarks/speed.py       # all sections; results in benchmarks/speed.json
+    python benchmarks/speed.py --only single,flops     # some; the others keep their figures, and their dates
 
-Every time is a ratio of one run: the opponents take turns, five times. Opponents whose cost is the same at
-every step and falls evenly from the lowest site to the highest (the literal algorithm, Captum) are timed at
-these two and some steps, and multiplied; by how much stands in the results.
-Sections: single, causal, error, throughput, flops, memory.
+Every time is a ratio of one run: the opponents take turns. With one thread it is the thread's own time, so
+that other work on the machine lengthens it little. Opponents whose cost is the same at every step and falls
+evenly from the lowest site to the highest (the literal algorithm, Captum) are timed at these two and some
+steps, and multiplied; by how much stands in the results.
+Sections: trained, equal, limit, single, causal, error, throughput, flops, memory, first.
 """
 
 from __future__ import annotations
@@ -22,18 +23,17 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
-import captum.attr
+import first_look
 import literal
 import numpy as np
 import torch
 import transformers
-from speed_page import document
+from opponents import at_both_ends, captum_site, clock, literal_site, turns
+from speed_page import document, ratio
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-
-import oracle
 from attattr import Attributor
 from attattr.data.examples import read_examples
 
@@ -41,7 +41,9 @@ OUT = Path(__file__).with_suffix(".json")
 DOCUMENT = OUT.parents[1] / "docs" / "benchmarks.md"
 TURNS = 5
 LIMIT = 10 << 30  # bytes of memory that a process may ask for in `memory`
-SECTIONS = ("single", "causal", "error", "throughput", "flops", "memory")
+SECTIONS = (
+    "trained", "equal", "limit", "single", "causal", "error", "throughput", "flops", "memory", "first",
+)  # fmt: skip
 
 
 def bert_base(positions: int = 512) -> transformers.PreTrainedModel:
@@ -55,55 +57,10 @@ def tokens(model: transformers.PreTrainedModel, n: int) -> dict[str, torch.Tenso
     return {"input_ids": ids}
 
 
-def literal_site(model, example: dict[str, torch.Tensor], steps: int, read: Callable, site: int) -> None:
-    """`steps` steps of the literal algorithm at one site, in one batch. read(outputs): F, (rows,)."""
-    inputs = {name: value[None] for name, value in example.items()}
-    full = oracle.attention(model, inputs)[site][0]
-    rows = {name: value.expand(steps, -1) for name, value in inputs.items()}
-    leaf = (torch.arange(steps)[:, None, None, None] / steps * full).requires_grad_()
-    value = oracle.value_at(model, rows, site, leaf, lambda outputs: read(outputs).sum())
-    torch.autograd.grad(value, leaf)
-
-
-def captum_site(model, example: dict[str, torch.Tensor], steps: int, read: Callable, site: int) -> None:
-    """captum's IntegratedGradients over A ↦ F(A) at one site; its own default rule."""
-    inputs = {name: value[None] for name, value in example.items()}
-    full = oracle.attention(model, inputs)[site][0]
-
-    def function(attention: torch.Tensor) -> torch.Tensor:
-        rows = {name: value.expand(len(attention), -1) for name, value in inputs.items()}
-        return oracle.value_at(model, rows, site, attention, read)
-
-    captum.attr.IntegratedGradients(function).attribute(full, n_steps=steps)
-
-
-def at_both_ends(of: Callable, model, example, steps: int, read: Callable, sites: int) -> Callable[[], None]:
-    """At the lowest and at the highest site: what a step costs falls evenly between them."""
-
-    def work() -> None:
-        of(model, example, steps, read, 0)
-        of(model, example, steps, read, sites - 1)
-
-    return work
-
-
-def turns(contestants: dict[str, tuple[Callable[[], object], float]]) -> dict:
-    """Seconds of each (times its factor), turn by turn."""
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for work, _ in contestants.values():
-        work()  # warm
-    for _ in range(TURNS):
-        for name, (work, factor) in contestants.items():
-            began = time.perf_counter()
-            work()
-            seconds[name].append((time.perf_counter() - began) * factor)
-    return {
-        "seconds": seconds,
-        "factor": {name: factor for name, (_, factor) in contestants.items()},
-    }
-
-
-def beside(model, example: dict[str, torch.Tensor], padded: dict | None = None, captum: bool = True) -> dict:
+def beside(
+    model, example: dict[str, torch.Tensor], padded: dict | None = None, captum: bool = True,
+    count: int = TURNS,
+) -> dict:  # fmt: skip
     """One input: ours with automatic nodes and the error estimate, the paper's rule, the authors', Captum."""
     attributor = Attributor(model)
     with warnings.catch_warnings():
@@ -140,7 +97,7 @@ def beside(model, example: dict[str, torch.Tensor], padded: dict | None = None, 
     if padded is not None:
         contestants["authors' rule, padded to 128"] = theirs(literal_site, padded, 64)
     nodes = sorted({site.n_steps for site in result.sites})
-    return {"n": n, "sites": sites, "nodes": nodes, "steps_timed": steps} | turns(contestants)
+    return {"n": n, "sites": sites, "nodes": nodes, "steps_timed": steps} | turns(contestants, count)
 
 
 def single(data: Path) -> list[dict]:
@@ -198,25 +155,34 @@ def throughput(data: Path) -> dict:
 
     found = {}
     for name, file in (("sst2", "sst2_dev"), ("mnli", "mnli_dev_matched")):
-        attributor = Attributor.from_pretrained(name)
-        attributor.model.requires_grad_(False)
+        ours = {
+            "attattr": Attributor.from_pretrained(name),
+            "attattr, bfloat16": Attributor.from_pretrained(name, dtype="bfloat16"),
+        }
+        exact = ours["attattr"]
+        exact.model.requires_grad_(False)
         examples, _ = read_examples(data / f"{file}.tsv.gz", limit=TURNS * 128, seed=0)
-        make_shard(attributor, examples[:8], 0, Work())
-        ratios, ours_a_second = [], []
+        for each in ours.values():
+            make_shard(each, examples[:8], 0, Work())
+        seconds: dict[str, list[float]] = {who: [] for who in (*ours, "literal")}  # an input
         for turn in range(TURNS):
             rows = examples[turn * 128 : turn * 128 + 128]
-            began = time.perf_counter()
-            make_shard(attributor, rows, 0, Work())
-            ours = (time.perf_counter() - began) / len(rows)
-            began = time.perf_counter()
+            for who, each in ours.items():
+                began = clock()
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    make_shard(each, rows, 0, Work())
+                seconds[who].append((clock() - began) / len(rows))
+            began = clock()
             for example in rows[:2]:
-                literal.attribute(attributor.model, attributor.tokenizer, example.text, example.text_pair)
-            theirs = (time.perf_counter() - began) / 2
-            ratios.append(theirs / ours)
-            ours_a_second.append(1 / ours)
+                literal.attribute(exact.model, exact.tokenizer, example.text, example.text_pair)
+            seconds["literal"].append((clock() - began) / 2)
         found[name] = {
-            "ratio": {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)},
-            "inputs_a_second": statistics.median(ours_a_second),
+            who: {
+                "ratio": ratio({"seconds": seconds}, "literal", who),
+                "inputs_a_second": 1 / statistics.median(seconds[who]),
+            }
+            for who in ours
         }
     return found
 
@@ -236,17 +202,15 @@ def flops(data: Path) -> dict:
     a, b, c = torch.randn(4 * n, hidden), torch.randn(hidden, inner), torch.randn(hidden, hidden)
     shares = []
     for _ in range(TURNS):
-        began = time.perf_counter()
+        began = clock()
         attributor.attribute(example)
-        ours = total / (time.perf_counter() - began)
-        began = time.perf_counter()
+        ours = total / (clock() - began)
+        began = clock()
         for _ in range(20):  # a layer's: four of hidden × hidden, two of hidden × inner
             for _ in range(4):
                 a @ c
             (a @ b) @ b.T
-        peak = (
-            20 * 2 * a.shape[0] * (4 * hidden * hidden + 2 * hidden * inner) / (time.perf_counter() - began)
-        )
+        peak = 20 * 2 * a.shape[0] * (4 * hidden * hidden + 2 * hidden * inner) / (clock() - began)
         shares.append(ours / peak)
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
         attributor.attribute(example)
@@ -292,6 +256,11 @@ def one_long_input(n: int, who: str) -> None:
     print(json.dumps({"peak_bytes": peak, "seconds": time.perf_counter() - began}))
 
 
+def first(data: Path) -> dict:
+    """How much of the truth a first look finds, at which share of the time."""
+    return first_look.looks(data / "mnli_dev_matched.tsv.gz", "mnli", 200)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
@@ -303,11 +272,16 @@ def main() -> None:
     results = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
     results["machine"] = {
         "torch": torch.__version__, "machine": platform.machine(), "threads": torch.get_num_threads(),
-        "turns": TURNS,
     }  # fmt: skip
     for name in chosen:
         print(f"== {name}", flush=True)
+        began, spent = time.perf_counter(), time.process_time()
         results[name] = globals()[name](args.data)
+        share = (time.process_time() - spent) / (time.perf_counter() - began) / torch.get_num_threads()
+        # of a section that starts processes of its own the share says nothing
+        results.setdefault("when", {})[name] = {"date": date.today().isoformat()} | (
+            {} if name == "memory" else {"share": round(share, 2)}
+        )
         print(json.dumps(results[name]), flush=True)
         OUT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         DOCUMENT.write_text(document(results), encoding="utf-8")

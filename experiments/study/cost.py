@@ -35,9 +35,8 @@ def _speed() -> Any:
 def seconds(setting: Setting, _: None) -> Facts:
     """BERT-base with random weights, one input; the contestants take turns."""
     speed = _speed()
-    speed.TURNS = setting.sizes.turns
     model = speed.bert_base()
-    found = speed.beside(model, speed.tokens(model, setting.sizes.tokens))
+    found = speed.beside(model, speed.tokens(model, setting.sizes.tokens), count=setting.sizes.turns)
     of_turns = found.pop("seconds")
     ours = of_turns["attattr"]
     ratios = {
@@ -57,7 +56,6 @@ def seconds(setting: Setting, _: None) -> Facts:
 def nodes(setting: Setting, _: None) -> Facts:
     """What more nodes cost: a model with random weights is nearly linear, and four do."""
     speed = _speed()
-    speed.TURNS = setting.sizes.turns
     model = speed.bert_base()
     example, attributor = speed.tokens(model, setting.sizes.tokens), speed.Attributor(model)
     taken = speed.turns(
@@ -69,7 +67,8 @@ def nodes(setting: Setting, _: None) -> Facts:
                 1.0,
             )
             for count in NODES
-        }
+        },
+        setting.sizes.turns,
     )["seconds"]
     ratios = {
         name: [more / least for more, least in zip(taken[name], taken[str(NODES[0])], strict=True)]
