@@ -43,7 +43,8 @@ def test_every_family_gets_the_same_scores_without_shortcuts(name, baseline, mon
     attributor, inputs = double(family.model(), family.inputs)
     options = {"target": 1, "baseline": baseline, "n_steps": 4}
     found = attributor.attribute(inputs, **options)
-    monkeypatch.setattr(shortcuts, "taken", lambda batch: batch)
+    for name in ("taken", "fewer_logits"):
+        monkeypatch.setattr(shortcuts, name, lambda batch: batch)
     for short, long in zip(found, attributor.attribute(inputs, **options), strict=True):
         for a, b in zip(short.sites, long.sites, strict=True):
             np.testing.assert_allclose(a.scores, b.scores, rtol=0, atol=1e-12 * np.abs(b.scores).max())
@@ -73,7 +74,8 @@ def test_several_positions_of_one_continuation(seen, monkeypatch):
     short = attributor.attribute(inputs, target=text, n_steps=3)
     ((read, kept),) = seen
     assert read == [kept] and kept == list(range(8, 8 + count))
-    monkeypatch.setattr(shortcuts, "taken", lambda batch: batch)
+    for name in ("taken", "fewer_logits"):
+        monkeypatch.setattr(shortcuts, name, lambda batch: batch)
     long = attributor.attribute(inputs, target=text, n_steps=3)
     np.testing.assert_allclose(short.scores, long.scores, rtol=0, atol=1e-12 * np.abs(long.scores).max())
 
@@ -110,7 +112,8 @@ def test_rows_are_really_left_out(monkeypatch):
         return counter.get_total_flops()
 
     fewer = flop()
-    monkeypatch.setattr(shortcuts, "taken", lambda batch: batch)
+    for name in ("taken", "fewer_logits"):
+        monkeypatch.setattr(shortcuts, name, lambda batch: batch)
     assert fewer < 0.8 * flop()  # of three blocks, most of one
 
 

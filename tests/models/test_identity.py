@@ -153,25 +153,25 @@ def test_a_manifest_from_before_there_were_digests_is_taken(tmp_path):
 def test_a_run_goes_on_on_another_device(tmp_path, monkeypatch):
     """There the batches would be cut otherwise: they are recorded, and not compared."""
     from attattr.engine import batches
+    from attattr.engine.room import Room
 
     work = Work(n_steps=2)
     run = attribute_data(made(), ROWS, tmp_path, work=work, shard_size=2, stop=lambda: True)
     assert run.manifest["environment"]["device"] == "cpu"
     assert run.batches["inputs_each"] == [[2]]
-    monkeypatch.setattr(batches, "rows_within_budget", lambda model, encoded: 2)
+    monkeypatch.setattr(batches, "room_for", lambda *_: Room(2))
     assert attribute_data(made(), ROWS, tmp_path, work=work, shard_size=2).complete
 
 
 def test_planned_batches_are_those_that_are_computed(tmp_path, monkeypatch):
     """They had counted the nodes otherwise than the engine did."""
     from attattr.engine import batches
+    from attattr.engine.room import Room
     from attattr.engine.job import Job
 
-    monkeypatch.setattr(batches, "rows_within_budget", lambda model, encoded: 9)
+    monkeypatch.setattr(batches, "room_for", lambda *_: Room(9))
     computed, run = [], Job.run
-    monkeypatch.setattr(
-        Job, "run", lambda self, e, w, rows=None: computed.append(len(e)) or run(self, e, w, rows)
-    )
+    monkeypatch.setattr(Job, "run", lambda self, *of: computed.append(len(of[0])) or run(self, *of))
     made_run = attribute_data(made(), ROWS, tmp_path, work=Work(), shard_size=4)
     assert made_run.batches["inputs_each"] == [computed]
 

@@ -5,7 +5,8 @@
 3. `batches.plan`             inputs of like length together, within a memory budget
    and for each batch (`job.Job`):
 4. `batch.opened`             one clean forward, every attention call recorded; F(A), the prediction
-5. `shortcuts.proven`         once a model: does putting a site's own attention back change nothing?
+5. `shortcuts.fewer_logits`   of a language model, those that F reads
+   `shortcuts.proven`         once a model: does putting a site's own attention back change nothing?
 6. `shortcuts.taken`          what need not be computed again, each shortcut proven on the batch
 7. `integral.integrate_site`  Attr(A) = (A − A⁰) ⊙ (Ḡ Vᵀ), one site after the other
 8. `collect.sites_of`         the scores without padding, as the store asks
@@ -27,12 +28,13 @@ from attattr.data import counterfactual
 from attattr.data.encoding import Encoded, as_inputs, encode
 from attattr.data.examples import Example
 from attattr.engine.batch import Batch
-from attattr.engine.batches import check_padding, check_room, collating, length, plan
+from attattr.engine.batches import check_padding, check_room, collating, plan
 from attattr.engine.capture import Capture
 from attattr.engine.integral import Integral
 from attattr.engine.job import Job
 from attattr.engine.options import Options
-from attattr.engine.recording import Call
+from attattr.engine.recording import Call, Recording
+from attattr.engine.room import length
 from attattr.engine.structure import without_wrapper
 from attattr.errors import ImpossibleError, InputError
 from attattr.models import identity
@@ -46,7 +48,7 @@ from attattr.targets import kinds
 Input = str | tuple[str, str] | Mapping[str, Any] | Example | Encoded
 LONGEST_DENSE = 512  # tokens up to which store="auto" keeps every score
 Then = Callable[[Batch, list[Attribution]], None]
-Seen = Callable[[Call, Integral, list[Encoded]], None]
+Seen = Callable[[Call, Integral, Sequence[int]], None]
 
 
 class Attributor:
@@ -136,6 +138,7 @@ class Attributor:
         tol: float = 1e-3,
         baseline: Input | Sequence[Input] = "zero",
         internal_batch_size: int | None = None,
+        memory_budget: int | None = None,
         layers: Sequence[int] | None = None,
         store: str = "dense",
         refine: int | None = None,
@@ -159,8 +162,10 @@ class Attributor:
             tol: accepted completeness gap, relative to Σ|Attr|, under "auto".
             baseline: "zero" (the paper's) or "uniform" attention; or another input of as many tokens, whose
                 attention is A⁰ instead; a list has one for each.
-            internal_batch_size: rows (input × node) of one forward and backward; None: what fits a
-                fixed memory budget.
+            internal_batch_size: rows (input × node) of one forward and backward; None: what fits the memory.
+            memory_budget: bytes that the activations of a forward and backward may take; None: a quarter of
+                the device's memory, 4 GiB on a CPU. Where one row takes more, each block is computed once
+                more on the way back instead of being kept.
             layers: numbers of the attention sites to attribute; None: all.
             store: "dense" keeps every score, "edges" the strongest and the sums, "heads" the sums; "auto" is
                 dense up to 512 tokens, edges above.
@@ -192,7 +197,7 @@ class Attributor:
         named = baseline is None or counterfactual.is_named(baseline)  # Options refuse None
         options = Options(
             output, method, n_steps, tol, baseline if named else "zero", internal_batch_size,  # type: ignore[arg-type]
-            None if layers is None else tuple(layers), store, refine,
+            None if layers is None else tuple(layers), store, refine, memory_budget,
         )  # fmt: skip
         results = self.attributed(
             examples, target, options,
@@ -236,11 +241,13 @@ class Attributor:
         progress: asked.Progress | None = None,
         then: Then | None = None,
         seen: Seen | None = None,
+        known: dict[int, Recording | None] | None = None,
     ) -> list[Attribution | ImpossibleError]:
         """As `attribute`, of checked options and without its warnings.
 
-        seen: called with each site's attention call and integral, and the inputs of its batch, while all
-        scores can be had of it.
+        seen: called with each site's attention call and integral, and the numbers of its batch's inputs,
+        while all scores can be had of it. known: recordings of inputs (one `Encoded` may be given with
+        several targets) by their id, used where they are, and kept where they have a place.
 
         Where an input cannot be attributed even alone, its error stands in the place of a result. The
         inputs after it are attributed all the same (`keep_going`), or are not there. other: an input, or one
@@ -262,14 +269,15 @@ class Attributor:
         if options.store == "dense":
             check_room(encoded, self.model, options)
         batches = plan(encoded, self.model, options)
+        known = {} if known is None else known
         results: dict[int, Attribution | ImpossibleError] = {}
-        known = [*encoded, *(e.counterfactual for e in encoded if e.counterfactual is not None)]
-        with Capture(self.model) as capture, collating(self.model, self.tokenizer, known) as collate:
+        padded = [*encoded, *(e.counterfactual for e in encoded if e.counterfactual is not None)]
+        with Capture(self.model) as capture, collating(self.model, self.tokenizer, padded) as collate:
             check_padding(capture, [[encoded[i] for i in batch] for batch in batches], collate)
             for number, batch in enumerate(batches):
                 tell = _within(progress, number, len(batches))
-                job = Job(self, capture, options, collate, tell, then or _nothing, seen or _nothing)
-                found = job.run([encoded[i] for i in batch], [wishes[i] for i in batch])
+                job = Job(self, capture, options, collate, tell, then or _nothing, seen or _nothing, known)
+                found = job.run([encoded[i] for i in batch], [wishes[i] for i in batch], batch)
                 results |= dict(zip(batch, found, strict=True))
                 if not keep_going and any(isinstance(each, ImpossibleError) for each in found):
                     break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from attattr.engine import memory
 from attattr.engine.batch import Collate
 from attattr.engine.capture import Capture
 from attattr.engine.memory import out_of_memory
+from attattr.engine.room import budget_of, length, of_gradients, room_for, square, width
 from attattr.errors import InputError
 from attattr.models.place import input_device
 from attattr.targets.objective import told
@@ -23,39 +25,28 @@ from attattr.targets.objective import told
 if TYPE_CHECKING:
     from attattr.engine.options import Options
 
-BUDGET = 1 << 30  # bytes of activations a forward and backward may hold: fixed, so that batches repeat
-CACHED = 48 << 20  # bytes of one layer's activations on a CPU: beyond its caches it is a fifth slower
 
-
-def length(encoded: Encoded) -> int:
-    return max((len(axis.tokens) for axis in encoded.axes.values()), default=1)
-
-
-def batches_of(
-    encoded: list[Encoded], model: PreTrainedModel, nodes: int, internal_batch_size: int | None
-) -> list[list[int]]:
+def plan(encoded: list[Encoded], model: PreTrainedModel, options: Options) -> list[list[int]]:
     """Inputs of like length together, as many as the memory budget holds with their first nodes."""
-    order = sorted(range(len(encoded)), key=lambda i: (length(encoded[i]), i))
+    nodes = max(1, options.stages[0].passes)  # rows are inputs × nodes of the first rule
     batches: list[list[int]] = []
     kinds: list[tuple] = []
-    for i in order:
-        rows = internal_batch_size or rows_within_budget(model, [encoded[i]])
-        # what is kept of one site: attention, scores and their difference from the embedded rule's
-        n = length(encoded[i])
-        square = 4 * 4 * _width(model, "num_attention_heads", 12) * n * n
-        most = max(1, min(rows // nodes, BUDGET // square))
-        kind = _shapes(encoded[i])
+    times = Counter(map(id, encoded))
+    for i in sorted(range(len(encoded)), key=lambda i: (length(encoded[i]), i)):
+        room = room_for(model, [encoded[i]], options.memory_budget, options.internal_batch_size)
+        most, kind = room.rows // nodes, _shapes(encoded[i])
+        budget = budget_of(model, options.memory_budget)
+        if times[id(encoded[i])] > 1:  # one input with several targets is recorded once for all of them
+            most, kind = budget // (2 * of_gradients(model, length(encoded[i]))), (id(encoded[i]),)
+        elif options.internal_batch_size is None:
+            most = min(most, budget // square(model, length(encoded[i])))
+        most = max(1, most)
         if batches and kinds[-1] == kind and len(batches[-1]) < most:
             batches[-1].append(i)
         else:
             batches.append([i])
             kinds.append(kind)
     return batches
-
-
-def plan(encoded: list[Encoded], model: PreTrainedModel, options: Options) -> list[list[int]]:
-    """The batches in which these inputs are attributed: rows are inputs × nodes of the first rule."""
-    return batches_of(encoded, model, max(1, options.stages[0].passes), options.internal_batch_size)
 
 
 def check_room(encoded: list[Encoded], model: PreTrainedModel, options: Options) -> None:
@@ -72,10 +63,10 @@ def check_room(encoded: list[Encoded], model: PreTrainedModel, options: Options)
 
 def _dense_bytes(encoded: list[Encoded], model: PreTrainedModel, options: Options) -> int:
     """What store="dense" keeps of these inputs: scores and attention of every edge."""
-    layers = _width(model, "num_hidden_layers", 12) if options.layers is None else len(options.layers)
+    layers = width(model, "num_hidden_layers", 12) if options.layers is None else len(options.layers)
     if options.layers is None and model.config.is_encoder_decoder:
         layers *= 3  # of the encoder, the decoder, and between them
-    each = layers * _width(model, "num_attention_heads", 12) * 2 * max(4, model.dtype.itemsize)
+    each = layers * width(model, "num_attention_heads", 12) * 2 * max(4, model.dtype.itemsize)
     return sum(each * length(e) ** 2 for e in encoded)
 
 
@@ -85,26 +76,6 @@ def _shapes(encoded: Encoded) -> tuple:
         (name, tuple(value.shape) if isinstance(value, Tensor) and value.ndim > 1 else None)
         for name, value in sorted(encoded.features.items())
     )
-
-
-def rows_within_budget(model: PreTrainedModel, encoded: list[Encoded]) -> int:
-    """Rows whose saved activations fit BUDGET: from the widths in the config, not from free memory."""
-    hidden = _width(model, "hidden_size", 768)
-    inner = _width(model, "intermediate_size", 4 * hidden)
-    layers = _width(model, "num_hidden_layers", 12)
-    a_layer = (8 * hidden + 3 * inner) * max(4, model.dtype.itemsize) * max(length(e) for e in encoded)
-    fitting = BUDGET // (layers * a_layer)
-    if input_device(model).type == "cpu":
-        fitting = min(fitting, CACHED // a_layer)
-    return max(1, fitting)
-
-
-def _width(model: PreTrainedModel, name: str, default: int) -> int:
-    try:
-        value = getattr(model.config.get_text_config(), name, None)
-    except Exception:  # transformers' own: the layers differ in it, and the whole has no value
-        return default
-    return value if isinstance(value, int) and value > 0 else default
 
 
 def by_length(encoded: Sequence[Encoded], size: int) -> list[list[int]]:

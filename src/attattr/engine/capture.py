@@ -1,9 +1,9 @@
 """Reading and replacing attention inside a transformers model.
 
-The only file that knows how transformers dispatches attention. While a `Capture` is entered, every
-attention call of the model goes through `_attend`: it can be recorded (`record`) and its context
-replaced (`resume`). Models that do not ask transformers are seen at their softmaxes instead
-(softmax.py). Everything the capture touches is put back on exit, also after an exception.
+While a `Capture` is entered, every attention call of the model comes here (dispatch.py): it can be
+recorded (`record`) and its context replaced (`resume`). Models that do not ask transformers are seen at
+their softmaxes instead (softmax.py). Everything the capture touches is put back on exit, also after an
+exception.
 
 Shapes: B inputs, R rows (input × node), H heads, q queries, k keys, d numbers per head.
 """
@@ -12,21 +12,21 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar
-from dataclasses import replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
-from transformers.masking_utils import eager_mask
 
+from attattr.engine.causal import Masks
+from attattr.engine.checkpoint import checkpointed
+from attattr.engine.dispatch import IMPLEMENTATION, NONE, Handlers, handling, now
 from attattr.engine.last_block import run_rows
 from attattr.engine.precision import as_given
-from attattr.engine.recording import Call, Recording, clean_context
+from attattr.engine.recording import Call, Recording, causal_attention, clean_context
 from attattr.engine.softmax import Softmaxes, head_counts, why_not
 from attattr.engine.structure import (
     blocks_without,
@@ -42,16 +42,13 @@ from attattr.engine.ways import Ways, known, remember
 from attattr.errors import UnsupportedModelError
 from attattr.models.place import input_device
 
-IMPLEMENTATION = "attattr"
-_capture: ContextVar[Capture | None] = ContextVar("attattr_capture", default=None)
 
+@dataclass
+class _Count:
+    """How far a forward is."""
 
-class _Handlers(NamedTuple):
-    """What the attention calls and the blocks of the running forward go through."""
-
-    attend: Callable | None = None
-    run: Callable | None = None
-    softmaxes: Softmaxes | None = None  # where attention is seen, if not where the model asks for it
+    blocks: int = 0
+    calls: int = 0
 
 
 class Capture:
@@ -68,14 +65,13 @@ class Capture:
     def __init__(self, model: PreTrainedModel):
         self.model = model
         self._undo: list[contextlib.ExitStack] = []  # of each time it was entered
-        self._now = _Handlers()
 
     def __enter__(self) -> Capture:
         with contextlib.ExitStack() as undo:
             undo.enter_context(lock_of(self.model))
             undo.enter_context(as_given(input_device(self.model)))
             undo.enter_context(taken_over(self.model, IMPLEMENTATION, self._run_block))
-            undo.callback(_capture.reset, _capture.set(self))
+            undo.enter_context(handling(NONE))
             self._undo.append(undo.pop_all())
         return self
 
@@ -83,13 +79,12 @@ class Capture:
         self._undo.pop().close()
 
     def _run_block(self, forward: Callable, args: tuple, kwargs: dict) -> Any:
-        if self._now.run is None or _capture.get() is not self:  # another thread's forward is none of ours
-            return forward(*args, **kwargs)
-        return self._now.run(forward, args, kwargs)
+        run = now().run
+        return forward(*args, **kwargs) if run is None else run(forward, args, kwargs)
 
     def _forward(
         self, ways: Ways, inputs: Mapping[str, Tensor], attend: Callable | None, run: Callable | None,
-        kept: Tensor | None = None,
+        kept: Tensor | None = None, masks: Masks | None = None,
     ) -> tuple[Any, Softmaxes | None]:  # fmt: skip
         """The outputs of a forward with these handlers, and the softmaxes at which it was seen."""
         parameters = inspect.signature(self.model.forward).parameters.values()
@@ -104,24 +99,26 @@ class Capture:
         if ways.softmax and attend is not None:
             heads = head_counts(*(config.to_dict() for config in configs(self.model)))
             softmaxes = Softmaxes(attend, _size(inputs), heads)
-        with self._handlers(attend, run, softmaxes), softmaxes or contextlib.nullcontext():
+        with handling(Handlers(attend, run, softmaxes, masks)), softmaxes or contextlib.nullcontext():
             return self.model(**inputs, **options), softmaxes
 
     @torch.no_grad()
-    def record(self, inputs: Mapping[str, Tensor]) -> Recording:
+    def record(self, inputs: Mapping[str, Tensor], share: int = 1) -> Recording:
         """One clean forward: the outputs, every attention call, every block's output.
 
         What does not go through transformers' AttentionInterface is looked for at its softmaxes, by another
         forward where a list of layers was not seen: it writes its attention out, or the input leaves it out.
 
+        share: so many rows will stand on each input, and see as much less of its attention at a time.
+
         Raises:
             UnsupportedModelError: no attention call could be intercepted.
         """
         ways = known(self.model)
-        recording, seen = self._record(inputs, ways or Ways(softmax=False))
+        recording, seen = self._record(inputs, ways or Ways(softmax=False), share)
         modules = {call.module for call in recording.calls if call is not None}
         if not recording.ways.softmax and lists_without(self.model, modules):
-            other, seen = self._record(inputs, Ways(softmax=True))
+            other, seen = self._record(inputs, Ways(softmax=True), share)
             recording = other if other.reach > recording.reach else recording
         if not recording.sites:
             raise UnsupportedModelError(
@@ -132,12 +129,15 @@ class Capture:
             remember(self.model, Ways(softmax=recording.ways.softmax))
         return recording
 
-    def _record(self, inputs: Mapping[str, Tensor], ways: Ways) -> tuple[Recording, Softmaxes | None]:
+    def _record(
+        self, inputs: Mapping[str, Tensor], ways: Ways, share: int
+    ) -> tuple[Recording, Softmaxes | None]:
         size = _size(inputs)
         names = {module: name for name, module in self.model.named_modules()}
         times: dict[nn.Module, int] = {}
         calls: list[Call | None] = []
         blocks, calls_by_then, left_out = [], [], []
+        masks = Masks()
 
         def run(forward, args, kwargs):
             output = forward(*args, **kwargs)
@@ -147,25 +147,31 @@ class Capture:
 
         def attend(eager, module, query, key, value, attention_mask, *args, **kwargs):
             clean = (module, query, key, value, attention_mask)
-            output, query_blocks, fused = clean_context(
-                eager, clean, (args, kwargs), ways.fuse and not ways.softmax
+            seen = clean_context(
+                eager,
+                clean,
+                (args, kwargs),
+                ways.fuse and not ways.softmax,
+                masks.are_plain(attention_mask),
+                share,
             )
             times[module] = times.get(module, 0) + 1
             name = names.get(module, type(module).__name__)
             if times[module] > 1:
                 name += f"#{times[module]}"
-            attributable = query_blocks is not None and len(query) == size
+            attributable = seen.query_blocks is not None and len(query) == size
             if not attributable:
                 left_out.append(name)
             call = Call(
                 name=name, kind=kind_of(self.model, name, module), blocks_below=len(blocks), module=module,
                 query=query, key=key, value=value, mask=attention_mask, rest=(args, kwargs), eager=eager,
-                context=output, fused=fused, query_blocks=query_blocks or (),
+                context=seen.context, fused=seen.fused, causal=seen.causal,
+                query_blocks=seen.query_blocks or (),
             )  # fmt: skip
             calls.append(call if attributable else None)
-            return output, None
+            return seen.context, None
 
-        outputs, softmaxes = self._forward(ways, inputs, attend, run)
+        outputs, softmaxes = self._forward(ways, inputs, attend, run, None, masks)
         unread = softmaxes.unread if softmaxes is not None else ()
         left_out += [*(names[module] for module in unread), *blocks_without(self.model, set(times))]
         ways = replace(ways, replay=ways.replay and all(by_input(output, size) for output in blocks))
@@ -183,39 +189,37 @@ class Capture:
         on what they gave in the clean forward. Gradients flow from the outputs to `context`.
         """
         site = recording.site(number)
-        size = len(site.query)
-        blocks = calls = 0
+        size, count = len(site.query), _Count()
         differentiated = torch.is_grad_enabled()
 
         def run(forward, args, kwargs):
-            nonlocal blocks, calls
-            blocks += 1
-            if recording.ways.replay and blocks <= site.blocks_below:
-                calls = recording.calls_by_then[blocks - 1]
-                return by_row(recording.blocks[blocks - 1], rows, size)
-            if recording.read is not None and blocks == len(recording.blocks):
-                calls = len(recording.calls)
-                own = context if number == calls - 1 else None
+            count.blocks += 1
+            if recording.ways.replay and count.blocks <= site.blocks_below:
+                count.calls = recording.calls_by_then[count.blocks - 1]
+                return by_row(recording.blocks[count.blocks - 1], rows, size)
+            if recording.read is not None and count.blocks == len(recording.blocks):
+                count.calls = len(recording.calls)
+                own = context if number == count.calls - 1 else None
                 read = recording.read[rows.to(recording.read.device)]
                 return self.few(recording, forward, args, kwargs, read, rows, own)
-            return forward(*args, **kwargs)
+            return self._block(recording, forward, args, kwargs, attend, count)
 
         def attend(eager, module, query, key, value, attention_mask, *args, **kwargs):
-            nonlocal calls
-            calls += 1
+            count.calls += 1
             if differentiated:
                 self._check_gradients()
-            if calls - 1 == number:
+            if count.calls - 1 == number:
                 return context, None
-            attention = _attention_of(recording, calls - 1, eager)
+            attention = _attention_of(recording, count.calls - 1, eager)
             return attention(module, query, key, value, attention_mask, *args, **kwargs)
 
         of_rows = by_row(dict(inputs), rows, size)
-        outputs, _ = self._forward(recording.ways, of_rows, attend, run, recording.kept)
-        if calls != len(recording.calls):
+        masks = Masks(recording.unmasked)
+        outputs, _ = self._forward(recording.ways, of_rows, attend, run, recording.kept, masks)
+        if count.calls != len(recording.calls):
             raise UnsupportedModelError(
-                f"{type(self.model).__name__} made {calls} attention calls where its clean forward made "
-                f"{len(recording.calls)}: it cannot be resumed at {site.name}"
+                f"{type(self.model).__name__} made {count.calls} attention calls where its clean forward "
+                f"made {len(recording.calls)}: it cannot be resumed at {site.name}"
             )
         return outputs
 
@@ -230,23 +234,47 @@ class Capture:
     ) -> tuple[Any, dict[int, Tensor]]:
         """The clean forward with its graph: the outputs, and every site's context in it, by call."""
         contexts: dict[int, Tensor] = {}
-        calls = 0
+        count = _Count()
 
         def attend(eager, module, query, key, value, attention_mask, *args, **kwargs):
-            nonlocal calls
-            calls += 1
+            count.calls += 1
             self._check_gradients()
-            attention = _attention_of(recording, calls - 1, eager)
+            number = count.calls - 1
+            attention = _attention_of(recording, number, eager)
             context, weights = attention(module, query, key, value, attention_mask, *args, **kwargs)
-            if calls <= len(recording.calls) and recording.calls[calls - 1] is not None:
+            if number < len(recording.calls) and recording.calls[number] is not None:
                 # what comes first on its way starts the graph: no parameter asks for a gradient
                 context = context if context.requires_grad else context.detach().requires_grad_()
-                contexts[calls - 1] = context
+                contexts.setdefault(number, context)  # the first time, not on the way back
             return context, weights
 
+        def run(forward, args, kwargs):
+            return self._block(recording, forward, args, kwargs, attend, count)
+
         of_rows = by_row(dict(inputs), rows, _size(inputs))
-        outputs, _ = self._forward(recording.ways, of_rows, attend, None, recording.kept)
+        masks = Masks(recording.unmasked)
+        outputs, _ = self._forward(recording.ways, of_rows, attend, run, recording.kept, masks)
         return outputs, contexts
+
+    def _block(
+        self, recording: Recording, forward: Callable, args: tuple, kwargs: dict, attend: Callable,
+        count: _Count,
+    ) -> Any:  # fmt: skip
+        """One block of a forward that is differentiated: kept, or computed again on the way back."""
+        # what is seen at softmaxes is seen in a forward of the whole model only
+        if not recording.checkpoint or recording.ways.softmax or not torch.is_grad_enabled():
+            return forward(*args, **kwargs)
+        first = count.calls
+
+        @contextlib.contextmanager
+        def alone() -> Iterator[
+            None
+        ]:  # on the way back a device has a thread of its own, which knows of nothing
+            count.calls = first
+            with handling(Handlers(attend)):
+                yield
+
+        return checkpointed(forward, args, kwargs, alone)
 
     def finish(self, recording: Recording, inputs: Mapping[str, Tensor], last: Callable) -> Any:
         """The outputs of the clean forward with last(forward, args, kwargs) in its last block's place."""
@@ -259,7 +287,8 @@ class Capture:
                 return recording.blocks[blocks - 1]
             return last(forward, args, kwargs)
 
-        return self._forward(recording.ways, inputs, None, run, recording.kept)[0]
+        masks = Masks(recording.unmasked)
+        return self._forward(recording.ways, inputs, None, run, recording.kept, masks)[0]
 
     def few(
         self, recording: Recording, forward: Callable, args: tuple, kwargs: dict,
@@ -271,35 +300,43 @@ class Capture:
             forward, args, kwargs,
             positions=positions, clean=by_row(recording.blocks[-1], rows, len(call.query)), context=context,
             attention=_attention_of(recording, len(recording.calls) - 1, call.eager),
-            attending=lambda attend: self._handlers(attend, self._now.run),
+            attending=lambda attend: handling(Handlers(attend, now().run)),
+            causal=recording.unmasked and call.causal,
         )  # fmt: skip
 
-    def edit(self, ways: Ways, inputs: Mapping[str, Tensor], change: Callable[..., Tensor]) -> Any:
+    def edit(
+        self, ways: Ways, inputs: Mapping[str, Tensor], change: Callable[..., Tensor], *,
+        clean: Recording | None = None, values: Callable[[int, Tensor], Tensor] | None = None,
+    ) -> Any:  # fmt: skip
         """The outputs of a forward in which every attention call's context goes through `change`.
 
         change(number, context, weights, values) -> context: (B, q, H, d), (B, H, q, k), (B, H, k, d). A
         call whose attention has another form keeps its context and is not shown.
+
+        clean: the recording of these inputs, or of one that they repeat: only its logits are asked for.
+        values: goes first, (number, value) -> value; then no weights are made where fused attention agrees,
+        and `change` gets None for them and for the values.
         """
         calls = 0
+        passed = clean if values is not None else None
 
         def attend(eager, module, query, key, value, attention_mask, *args, **kwargs):
             nonlocal calls
-            context, weights = eager(module, query, key, value, attention_mask, *args, **kwargs)
             calls += 1
+            if passed is not None and values is not None:
+                attention = _attention_of(passed, calls - 1, eager)
+                value = values(calls - 1, value)
+                context, _ = attention(module, query, key, value, attention_mask, *args, **kwargs)
+                return change(calls - 1, context, None, None), None
+            context, weights = eager(module, query, key, value, attention_mask, *args, **kwargs)
             if weights is None or weights.ndim != 4 or weights.shape[1] % value.shape[1]:
                 return context, weights
-            values = repeat_kv(value, weights.shape[1] // value.shape[1])
-            return change(calls - 1, context, weights, values), weights
+            repeated = repeat_kv(value, weights.shape[1] // value.shape[1])
+            return change(calls - 1, context, weights, repeated), weights
 
-        return self._forward(ways, inputs, attend, None)[0]
-
-    @contextlib.contextmanager
-    def _handlers(self, *handlers: Any) -> Iterator[None]:
-        before, self._now = self._now, _Handlers(*handlers)
-        try:
-            yield
-        finally:
-            self._now = before
+        masks = Masks(passed is not None and passed.unmasked)
+        kept = None if clean is None else clean.kept
+        return self._forward(ways, inputs, attend, None, kept, masks)[0]
 
 
 def _size(inputs: Mapping[str, Tensor]) -> int:
@@ -308,26 +345,6 @@ def _size(inputs: Mapping[str, Tensor]) -> int:
 
 def _attention_of(recording: Recording, number: int, eager: Callable) -> Callable:
     clean = recording.calls[number] if number < len(recording.calls) else None
-    return sdpa_attention_forward if recording.ways.fuse and clean and clean.fused else eager
-
-
-def _attend(module, query, key, value, attention_mask=None, *args, **kwargs):
-    """What transformers calls for every attention of a captured model."""
-    capture = _capture.get()
-    eager = _eager(module)
-    if capture is None or capture._now.attend is None or capture._now.softmaxes is not None:
-        return eager(module, query, key, value, attention_mask, *args, **kwargs)
-    return capture._now.attend(eager, module, query, key, value, attention_mask, *args, **kwargs)
-
-
-AttentionInterface.register(IMPLEMENTATION, _attend)
-# an implementation without a mask function of its own gets no mask at all, silently
-AttentionMaskInterface.register(IMPLEMENTATION, eager_mask)
-
-
-def _eager(module: nn.Module) -> Callable:
-    """The model's own plain attention, with its soft-caps, sinks and position biases."""
-    function = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
-    if function is None:
-        raise UnsupportedModelError(f"{type(module).__module__} has no eager attention to read weights from")
-    return function
+    if not (recording.ways.fuse and clean and clean.fused):
+        return eager
+    return causal_attention if clean.causal and recording.unmasked else sdpa_attention_forward

@@ -1,8 +1,11 @@
-"""A site's integral as the Sites of a batch's results: numpy, without padding, block by block."""
+"""A site's integral as the Sites of a batch's results: reduced where it is computed, without padding.
+
+Block by block only what is kept stays, and of a site all of that crosses to the host together.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -10,23 +13,12 @@ from torch import Tensor
 
 from attattr.engine.integral import Integral
 from attattr.engine.recording import Call
-from attattr.result.values import Axis, Edges, Site, strongest
+from attattr.result.values import Axis, Edges, Site
 
 EDGES_PER_SITE = 256  # kept under store="edges"
+RUN = 64  # neighbours of which the largest is looked for first
 
-
-@dataclass(frozen=True)
-class _Part:
-    """What is kept of one block of queries of one input."""
-
-    scores: np.ndarray | None  # (H, those queries, k)
-    attention: np.ndarray | None
-    edges: Edges | None
-    head_sum: np.ndarray  # (H,)
-    head_max: np.ndarray
-    head_abs: np.ndarray  # sum, not mean
-    query_sum: np.ndarray  # (H, those queries)
-    key_sum: np.ndarray  # (H, k)
+Part = dict[str, Tensor]  # what is kept of one block of queries of one input
 
 
 def sites_of(
@@ -38,75 +30,127 @@ def sites_of(
         (*_axis(call, "query", count, of, widths), *_axis(call, "key", call.key.shape[2], of, widths))
         for of in axes
     ]
-    parts: list[list[_Part]] = [[] for _ in axes]
+    parts: list[list[Part]] = [[] for _ in axes]
     for block, attention, scores in integral.attention.scores(integral.mean):
         start = block.start or 0
         for i, (_, queries, _, keys) in enumerate(sides):
             if start < queries:
                 inside = np.s_[i, :, : queries - start, :keys]
-                parts[i].append(_part(_numpy(scores[inside]), _numpy(attention[inside]), start, store))
+                own = attention[inside if len(attention) > 1 else (0, *inside[1:])]
+                parts[i].append(_part(scores[inside], own, start, queries, store))
+    kept = [_whole(of, store) for of in parts]
+    arrays = iter(_across([tensor for of in kept for tensor in of.values()]))
+    facts = zip(
+        *(getattr(integral, name).tolist() for name in ("baseline_value", "gap", "error", "n_steps")),
+        integral.converged.tolist(), integral.integrated.tolist(),
+        strict=True,
+    )  # fmt: skip
     return [
-        _site(call, integral, i, parts[i], query_axis, key_axis, queries * keys, store)
-        for i, (query_axis, queries, key_axis, keys) in enumerate(sides)
+        _site(call, {name: next(arrays) for name in of}, side, fact)
+        for of, side, fact in zip(kept, sides, facts, strict=True)
     ]
 
 
-def _part(scores: np.ndarray, attention: np.ndarray, start: int, store: str) -> _Part:
+def _part(scores: Tensor, attention: Tensor, start: int, queries: int, store: str) -> Part:
+    """scores, attention: (H, some queries, k), those from `start` of all `queries`."""
+    sizes = scores.abs()
+    part = {"head_sum": scores.sum((1, 2)), "head_max": scores.amax((1, 2)), "head_abs": sizes.sum((1, 2))}
+    if store == "heads":
+        return part
+    part |= {"query_sum": scores.sum(2), "key_sum": scores.sum(1)}
+    if store == "dense":
+        return part | {"scores": scores, "attention": attention}
+    index = strongest(sizes, EDGES_PER_SITE)
+    some, keys = scores.shape[1:]
+    head, query = index // (some * keys), index // keys % some + start
+    place = (head * queries + query) * keys + index % keys
+    return part | {"place": place, "score": _at(scores, index), "weight": _at(attention, index)}
+
+
+def strongest(sizes: Tensor, k: int) -> Tensor:
+    """Where the k largest of some numbers are, (k or all,), in the flat tensor: the largest first, what is
+    equal in its order; NaN is less than all.
+
+    Of runs of neighbours only those with the largest maxima are looked into: at most k of them hold one.
+    """
+    flat = sizes.flatten().nan_to_num(nan=-1.0)
+    k = min(k, len(flat))
+    runs = torch.nn.functional.pad(flat, (0, -len(flat) % RUN), value=-2.0).view(-1, RUN)
+    chosen = runs.amax(1).sort(descending=True, stable=True).indices[:k].sort().values
+    order = runs[chosen].flatten().sort(descending=True, stable=True).indices[:k]
+    return chosen[order // RUN] * RUN + order % RUN
+
+
+def _at(values: Tensor, index: Tensor) -> Tensor:
+    return values.flatten()[index]
+
+
+def _whole(parts: list[Part], store: str) -> Part:
+    """All blocks of one input together, on their device."""
+    if len(parts) == 1:
+        return parts[0]
+    found = {}
+    for name in parts[0]:
+        of = [part[name] for part in parts]
+        if name in ("head_sum", "head_abs", "key_sum"):
+            found[name] = torch.stack(of).sum(0)
+        elif name == "head_max":
+            found[name] = torch.stack(of).amax(0)
+        else:
+            found[name] = torch.cat(of, dim=0 if of[0].ndim == 1 else 1)
+    if store != "edges":
+        return found
+    places = found["place"].sort()
+    first = places.indices[strongest(found["score"][places.indices].abs(), EDGES_PER_SITE)]
+    return found | {name: found[name][first] for name in ("place", "score", "weight")}
+
+
+def _across(tensors: Sequence[Tensor]) -> list[np.ndarray]:
+    """As arrays on the host, in float32 or finer; what is of one type crosses at once."""
+    wide = [
+        tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor for tensor in tensors
+    ]
+    found: dict[int, np.ndarray] = {}
+    for dtype in {tensor.dtype for tensor in wide}:
+        which = [i for i, tensor in enumerate(wide) if tensor.dtype == dtype]
+        ends = np.cumsum([wide[i].numel() for i in which])
+        whole = torch.cat([wide[i].detach().flatten() for i in which]).cpu().numpy()
+        for i, array in zip(which, np.split(whole, ends[:-1]), strict=True):
+            found[i] = array.reshape(tuple(wide[i].shape)).copy()
+    return [found[i] for i in range(len(wide))]
+
+
+def _site(call: Call, arrays: dict[str, np.ndarray], side: tuple[str, int, str, int], facts: tuple) -> Site:
+    query_axis, queries, key_axis, keys = side
+    baseline, gap, error, n_steps, converged, integrated = facts
+    heads = len(arrays["head_sum"])
     edges = None
-    if store == "edges":
-        edges = strongest(scores, attention, EDGES_PER_SITE)
-        edges = Edges(edges.head, edges.query + np.int32(start), edges.key, edges.score, edges.attention)
-    dense = store == "dense"
-    return _Part(
-        scores=scores if dense else None,
-        attention=attention if dense else None,
-        edges=edges,
-        head_sum=scores.sum((1, 2)),
-        head_max=scores.max((1, 2)),
-        head_abs=np.abs(scores).sum((1, 2)),
-        query_sum=scores.sum(2),
-        key_sum=scores.sum(1),
-    )
-
-
-def _site(
-    call: Call, integral: Integral, i: int, parts: list[_Part], query_axis: str, key_axis: str, size: int,
-    store: str,
-) -> Site:  # fmt: skip
-    def gathered(name: str) -> list[np.ndarray]:
-        return [getattr(part, name) for part in parts]
-
-    dense, heads_only = store == "dense", store == "heads"
+    if "place" in arrays:
+        there = ~np.isnan(arrays["score"])
+        places = np.unravel_index(arrays["place"][there], (heads, queries, keys))
+        values = (arrays[name][there] for name in ("score", "weight"))
+        edges = Edges(*(place.astype(np.int32) for place in places), *values)
     return Site(
         name=call.name,
         kind=call.kind,
-        n_heads=len(parts[0].head_sum),
+        n_heads=heads,
         query_axis=query_axis,
         key_axis=key_axis,
-        scores=np.concatenate(gathered("scores"), axis=1) if dense else None,
-        attention=np.concatenate(gathered("attention"), axis=1) if dense else None,
-        edges=_merged([part.edges for part in parts if part.edges is not None]) if store == "edges" else None,
-        head_sum=np.sum(gathered("head_sum"), axis=0),
-        head_max=np.max(gathered("head_max"), axis=0),
-        head_abs=np.sum(gathered("head_abs"), axis=0) / size,
-        query_sum=None if heads_only else np.concatenate(gathered("query_sum"), axis=1),
-        key_sum=None if heads_only else np.sum(gathered("key_sum"), axis=0),
-        baseline_output=float(integral.baseline_value[i]),
-        completeness_gap=float(integral.gap[i]),
-        error_estimate=float(integral.error[i]),
-        n_steps=int(integral.n_steps[i]),
-        converged=bool(integral.converged[i]),
-        method="integral" if integral.integrated[i] else "gradient",
+        scores=arrays.get("scores"),
+        attention=arrays.get("attention"),
+        edges=edges,
+        head_sum=arrays["head_sum"],
+        head_max=arrays["head_max"],
+        head_abs=arrays["head_abs"] / (queries * keys),
+        query_sum=arrays.get("query_sum"),
+        key_sum=arrays.get("key_sum"),
+        baseline_output=baseline,
+        completeness_gap=gap,
+        error_estimate=error,
+        n_steps=int(n_steps),
+        converged=converged,
+        method="integral" if integrated else "gradient",
     )
-
-
-def _merged(edges: list[Edges]) -> Edges:
-    """The strongest of several blocks' strongest; ties in reading order."""
-    if len(edges) == 1:
-        return edges[0]
-    columns = {field.name: np.concatenate([getattr(e, field.name) for e in edges]) for field in fields(Edges)}
-    order = np.lexsort((columns["key"], columns["query"], columns["head"], -np.abs(columns["score"])))
-    return Edges(**{name: column[order[:EDGES_PER_SITE]] for name, column in columns.items()})
 
 
 def _axis(
@@ -130,8 +174,3 @@ def _axis(
         special=(False,) * length,
     )
     return name, length
-
-
-def _numpy(tensor: Tensor) -> np.ndarray:
-    wide = tensor if tensor.dtype == torch.float64 else tensor.float()
-    return wide.detach().cpu().numpy().copy()

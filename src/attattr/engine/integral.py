@@ -54,7 +54,7 @@ class AttentionBlocks:
             yield block
 
     def scores(self, mean: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """(queries, A, Attr) by the mean gradient Ḡ, (B, q, H, d)."""
+        """(queries, A, Attr) by the mean gradient Ḡ, (B, q, H, d); A of one input may be for all."""
         for queries, attention, difference in self:
             yield queries, attention, edge_scores(difference, mean[:, queries], self.call.values)
 
@@ -99,13 +99,13 @@ def integrate_site(
         parts = [(weights - difference) @ call.values for _, weights, difference in attention]
         origin = torch.cat(parts, dim=2).transpose(1, 2).contiguous()
     path = call.context - origin  # (B, q, H, d)
-    size, device = len(path), path.device
+    size, device = len(batch.value), path.device
     clean = Start(batch.value.to(device), batch.floor.to(device))  # a site's may be another than the outputs'
     start = Start(torch.zeros_like(clean.value), torch.zeros_like(clean.value))
     if stages[0].nodes[0] != 0:
         start = _start_at(batch, number, origin)
 
-    mean = torch.zeros_like(path, dtype=clean.value.dtype)
+    mean = path.new_zeros(size, *path.shape[1:], dtype=clean.value.dtype)
     gap, error = torch.zeros_like(clean.value), torch.zeros_like(clean.value)
     n_steps = torch.zeros(size, dtype=torch.long, device=device)
     converged = torch.zeros(size, dtype=torch.bool, device=device)
@@ -130,16 +130,17 @@ def integrate_site(
         floor = torch.maximum(clean.floor, start.floor)
         largest = torch.maximum(clean.value.abs(), start.value.abs())
         least = rounding(largest.dtype, 10) * largest  # gradients are as exact as F's own precision allows
-        total, off, whole = _norms(attention, pending, sums[0], sums[1])
+        total, off, whole = _norms(attention, batch.on(pending), sums[0], sums[1])
         miss = whole - change[pending]
         slack = floor[pending] + coarseness * total
         good = accepted(miss.abs(), off, total, slack, tol, least[pending])
         mean[pending], gap[pending], n_steps[pending] = sums[0], miss, rule.n_steps
         error[pending] = torch.where(total > 0, off / total, torch.zeros_like(total))
         converged[pending] = good
-        pending, carried = pending[~good], sums[2:][:, ~good] if later else None
-        if not len(pending):
+        bad = (~good).nonzero()[:, 0]
+        if not len(bad):
             break
+        pending, carried = pending[bad], sums[2:][:, bad] if later else None
     if not reached:
         _check_apart(call.name, *(of[which] for of in (clean.value, start.value, floor)))
     return Integral(attention, mean, start.value, gap, error, n_steps, converged, converged.new_ones(size))
@@ -181,11 +182,13 @@ def baseline_attention(call: Call, attention: Tensor, queries: slice, baseline: 
 def _norms(
     attention: AttentionBlocks, which: Tensor, mean: Tensor, embedded: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """‖Attr‖₁, ‖Attr − Attr_embedded‖₁ and Σ Attr, (P,) each, of the inputs in `which`."""
+    """‖Attr‖₁, ‖Attr − Attr_embedded‖₁ and Σ Attr, (P,) each, on the recorded inputs `which`."""
     sums = torch.zeros(3, len(which), dtype=mean.dtype, device=mean.device)
-    values = attention.call.values[which]
+    every = attention.call.values
+    one = len(every) == 1  # as it is: it meets all
+    values = every if one else every[which]
     for queries, _, difference in attention:
-        there = difference[which]
+        there = difference if one else difference[which]
         now = edge_scores(there, mean[:, queries], values)
         apart = edge_scores(there, (mean - embedded)[:, queries], values)
         sums += torch.stack([each.sum((1, 2, 3)) for each in (now.abs(), apart.abs(), now)])
@@ -197,23 +200,27 @@ def _start_at(batch: Batch, number: int, context: Tensor) -> Start:
     """F with the site's context replaced, one row an input."""
     values, floors = [], []
     with torch.no_grad():
-        for rows in torch.arange(len(context), device=context.device).split(batch.rows_at_once):
-            outputs = batch.capture.resume(batch.recording, batch.inputs, rows, number, context[rows])
+        for rows in torch.arange(len(batch.value), device=context.device).split(batch.rows_at_once):
+            on = batch.on(rows)
+            outputs = batch.capture.resume(batch.recording, batch.inputs, on, number, context[on])
             values.append(batch.objective(outputs, rows))
             slope = logit_gradient(batch.objective, outputs, rows) if context.dtype in HALF else None
-            floors.append(floor_of(slope, outputs, values[-1], context.dtype))
+            floors.append(floor_of(batch.objective, slope, outputs, values[-1], context.dtype))
     return Start(torch.cat(values).to(context.device), torch.cat(floors).to(context.device))
 
 
 def _weighted_gradients(
-    batch: Batch, number: int, which: Tensor, origin: Tensor, path: Tensor, nodes, columns: Tensor
-) -> tuple[Tensor, Start, bool]:
+    batch: Batch, number: int, which: Tensor, origin: Tensor, path: Tensor, nodes, columns: Tensor,
+    once: bool = True,
+) -> tuple[Tensor, Start, bool]:  # fmt: skip
     """Σ_k columns[k, c] ∂F/∂C at node k for each input in `which`, (c, P, q, H, d); F at node 0; and whether
     any gradient leads there.
 
-    The last node is not computed where it is 1: there the clean forward's gradient is known.
+    The last node is not computed where it is 1: there the clean forward's gradient is known. Nothing is asked
+    of the device before the end; in half precision, what overflowed is then computed again (`once`).
     """
-    device, dtype = path.device, batch.value.dtype
+    device, dtype, half = path.device, batch.value.dtype, path.dtype in HALF
+    asked = nodes
     sums = torch.zeros(columns.shape[1], len(which), *path.shape[1:], dtype=dtype, device=device)
     columns = columns.to(device, dtype)
     reached = False
@@ -227,17 +234,18 @@ def _weighted_gradients(
     for inputs, some in _chunks(len(which), len(nodes), batch.rows_at_once):
         alpha = alphas[some].repeat(inputs.stop - inputs.start)  # the nodes of an input side by side
         rows = which[inputs].repeat_interleave(some.stop - some.start)
-        context = torch.addcmul(origin[rows], alpha[:, None, None, None], path[rows]).requires_grad_()
+        on = batch.on(rows)
+        context = torch.addcmul(origin[on], alpha[:, None, None, None], path[on]).requires_grad_()
         with torch.enable_grad():
-            outputs = batch.capture.resume(batch.recording, batch.inputs, rows, number, context)
+            outputs = batch.capture.resume(batch.recording, batch.inputs, on, number, context)
             values = batch.objective(outputs, rows)
-        half = path.dtype in HALF
         slope = logit_gradient(batch.objective, outputs, rows) if half else None
         if some.start == 0:
             each = slice(None, None, some.stop)
             first.value[inputs] = values.detach()[each]
-            first.floor[inputs] = floor_of(slope, outputs, values.detach(), path.dtype)[each]
-        (gradient,) = gradients(values, [context], lifts(slope, values.detach()) if half else None)
+            first.floor[inputs] = floor_of(batch.objective, slope, outputs, values.detach(), path.dtype)[each]
+        scale = lifts(slope, values.detach()) if half else None
+        (gradient,) = gradients(values, [context], scale, once=once)
         if gradient is None:
             continue
         reached = True
@@ -245,6 +253,8 @@ def _weighted_gradients(
         by_input = gradient.reshape(inputs.stop - inputs.start, some.stop - some.start, -1)
         summed = (columns[some].T @ by_input).transpose(0, 1)  # (c, inputs, q·H·d)
         sums[:, inputs] += summed.reshape(len(sums), -1, *path.shape[1:])
+    if half and once and not bool(sums.isfinite().all()):
+        return _weighted_gradients(batch, number, which, origin, path, asked, columns, once=False)
     return sums, first, reached
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from attattr.asked import Progress
@@ -12,14 +12,14 @@ from attattr.data.encoding import Encoded
 from attattr.data.images import seen
 from attattr.engine import shortcuts
 from attattr.engine.batch import Batch, Collate, beside, opened
-from attattr.engine.batches import length, rows_within_budget
 from attattr.engine.capture import Capture
 from attattr.engine.collect import sites_of
 from attattr.engine.first_look import chosen, looked_at
 from attattr.engine.integral import Integral
 from attattr.engine.memory import out_of_memory
 from attattr.engine.options import Options
-from attattr.engine.recording import Call
+from attattr.engine.recording import Call, Recording
+from attattr.engine.room import Room, length, room_for
 from attattr.errors import ImpossibleError, InputError
 from attattr.result.attribution import Attribution
 from attattr.result.values import Site
@@ -39,19 +39,27 @@ class Job:
     collate: Collate
     progress: Progress
     then: Callable[[Batch, list[Attribution]], None]
-    seen: Callable[[Call, Integral, list[Encoded]], None]
+    seen: Callable[[Call, Integral, Sequence[int]], None]
+    known: dict[int, Recording | None] = field(default_factory=dict)  # of inputs, by id, that are kept
 
     def run(
-        self, encoded: list[Encoded], wishes: list[kinds.Wish], rows: int | None = None
+        self,
+        encoded: list[Encoded],
+        wishes: list[kinds.Wish],
+        numbers: Sequence[int],
+        room: Room | None = None,
     ) -> list[Attribution | ImpossibleError]:
-        """The batch; in halves where memory runs out, one input alone with fewer rows at once.
+        """The batch of the inputs of these numbers; in halves where memory runs out, one alone with fewer
+        rows at once, then with its blocks computed again on the way back.
 
         In place of the result of an input that cannot be attributed even so stands the error.
         """
-        rows = rows or self.options.internal_batch_size or rows_within_budget(self.attributor.model, encoded)
+        if room is None:
+            wanted = self.options.memory_budget, self.options.internal_batch_size
+            room = room_for(self.attributor.model, encoded, *wanted)
         failed: ImpossibleError | None = None
         try:
-            return [*self._attribute(encoded, wishes, rows)]
+            return [*self._attribute(encoded, wishes, numbers, room)]
         except ImpossibleError as error:
             failed = error.with_traceback(None)
         except (RuntimeError, MemoryError) as error:
@@ -60,19 +68,29 @@ class Job:
         # outside the except: the traceback would keep the failed batch's tensors alive
         if len(encoded) > 1:
             half = len(encoded) // 2
-            return self.run(encoded[:half], wishes[:half], rows) + self.run(
-                encoded[half:], wishes[half:], rows
-            )
-        if rows > 1 and failed is None:
-            return self.run(encoded, wishes, rows // 2)
+            parts = slice(None, half), slice(half, None)
+            return [
+                each for part in parts for each in self.run(encoded[part], wishes[part], numbers[part], room)
+            ]
+        if failed is None and (room.rows > 1 or not room.checkpoint):
+            less = replace(room, rows=room.rows // 2) if room.rows > 1 else replace(room, checkpoint=True)
+            return self.run(encoded, wishes, numbers, less)
         words = f"not enough memory for an input of {length(encoded[0])} tokens: shorten it"
         return [failed or ImpossibleError(words)]
 
-    def _attribute(self, encoded: list[Encoded], wishes: list[kinds.Wish], rows: int) -> list[Attribution]:
+    def _attribute(
+        self, encoded: list[Encoded], wishes: list[kinds.Wish], numbers: Sequence[int], room: Room
+    ) -> list[Attribution]:
+        one = id(encoded[0])
         whole, predictions = opened(
-            self.capture, self.attributor.tokenizer, self.collate, encoded, wishes, rows
+            self.capture, self.attributor.tokenizer, self.collate, encoded, wishes, room, self.known.get(one)
         )
-        batch = shortcuts.taken(shortcuts.proven(whole))
+        if one in self.known:
+            self.known[one] = whole.recording
+        fewer = shortcuts.proven(shortcuts.fewer_logits(whole))
+        fewer = replace(fewer, recording=replace(fewer.recording, outputs=None))  # the logits of every token
+        del whole
+        batch = shortcuts.taken(fewer)
         recording = batch.recording
         other = beside(self.capture, self.collate, encoded, recording)
 
@@ -89,7 +107,7 @@ class Job:
             call = recording.site(number)
             self.progress(done, len(asked), call.name)
             integral = looked_at(batch, number, which, self.options, start(number))
-            self.seen(call, integral, encoded)
+            self.seen(call, integral, numbers)
             for of, site in zip(
                 sites, sites_of(call, integral, axes, widths, self.options.store), strict=True
             ):
@@ -112,7 +130,7 @@ class Job:
                     picture=seen(self.attributor.model, self.attributor.tokenizer, e.features),
                 )
             )
-        self.then(whole, made)
+        self.then(fewer, made)
         return made
 
 
@@ -121,8 +139,9 @@ _TEXT_AXES = {"input": "input_ids", "output": "decoder_input_ids"}
 
 def _plain(options: Options) -> dict[str, Any]:
     facts = asdict(options)
-    if options.refine is None:
-        del facts["refine"]
+    for name in ("refine", "memory_budget"):
+        if facts[name] is None:
+            del facts[name]
     return facts | {"layers": None if options.layers is None else list(options.layers)}
 
 

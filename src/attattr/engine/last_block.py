@@ -13,6 +13,8 @@ from typing import Any
 
 from torch import Tensor
 
+from attattr.engine.causal import seen_from
+
 
 class _ReachedError(Exception):
     """Thrown where the block calls its attention: what it asks is all that was wanted."""
@@ -28,12 +30,13 @@ def run_rows(
     context: Tensor | None,
     attention: Callable,
     attending: Callable[[Callable], AbstractContextManager],
+    causal: bool,
 ) -> Any:
     """A block's output, computed at `positions` (R, m) and clean everywhere else.
 
     clean: its output in the clean forward, for R rows. context: (R, q, H, d) of its attention call
     where that is given. attention: computes it otherwise. attending(function): a `with` in which the
-    model's attention calls go to `function`.
+    model's attention calls go to `function`. causal: it is asked without its mask, which is plain.
     """
     asked: list[Any] = []
     if context is None:  # run the block up to its attention, for the keys and values of every row
@@ -51,6 +54,8 @@ def run_rows(
         (module, query, key, value, mask, *rest), options = asked
         if mask is not None and mask.shape[2] == query.shape[2]:
             mask = take(mask.expand(len(query), -1, -1, -1), positions, 2)
+        if mask is None and causal:
+            mask = seen_from(positions.to(query.device), key.shape[2])
         return attention(module, take(query, positions, 2), key, value, mask, *rest, **options)
 
     state = args[0] if args else kwargs["hidden_states"]

@@ -26,6 +26,7 @@ class Options:
     layers: tuple[int, ...] | None
     store: str
     refine: int | None = None
+    memory_budget: int | None = None
 
     def __post_init__(self) -> None:
         asked.choice(self.baseline, "baseline", BASELINES)
@@ -39,6 +40,8 @@ class Options:
             plain["internal_batch_size"] = asked.whole(
                 self.internal_batch_size, "internal_batch_size", 1, ROWS
             )
+        if self.memory_budget is not None:
+            plain["memory_budget"] = asked.whole(self.memory_budget, "memory_budget", 1)
         if self.refine is not None:
             if self.method != "gradient":
                 raise InputError("refine goes with method='gradient': it says how many sites are integrated")

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from attattr.targets.objective import HALF as HALF
-from attattr.targets.objective import Objective, logits_of
+from attattr.targets.objective import Objective, read_of
 
 PEAK = 2.0**11  # where the largest gradient of a logit is lifted to: float16 ends at 2**16 and at 2**-24
 BLIND = 2.0**10  # scale of an F that nothing is known of
@@ -83,8 +83,8 @@ def _switch() -> None:
 
 
 def logit_gradient(objective: Objective, outputs: Any, rows: Tensor) -> Tensor | None:
-    """∂F/∂logits, as `logits_of` has them; None where F is not known to be a function of them."""
-    logits = logits_of(outputs)
+    """∂F/∂logits, of those that F reads (`read_of`); None where F is not known to be a function of them."""
+    objective, logits = read_of(objective, outputs)
     if logits is None or objective.is_opaque:
         return None
     leaf = logits.detach().float().requires_grad_()
@@ -121,12 +121,14 @@ def lifts(gradient: Tensor | None, value: Tensor) -> Tensor:
     return torch.where(largest > 0, lifted, torch.ones_like(lifted))
 
 
-def gradients(values: Tensor, leaves: list[Tensor], scale: Tensor | None = None) -> list[Tensor | None]:
+def gradients(
+    values: Tensor, leaves: list[Tensor], scale: Tensor | None = None, *, once: bool = False
+) -> list[Tensor | None]:
     """∂F/∂leaf of each row of each leaf, in F's precision; None where F does not come from it.
 
     scale: (R,) what F is multiplied by before the way back, row by row (`lifts`), and what comes out divided
     by in float32: in half precision the gradients of a saturated probability would underflow. Rows that
-    overflow are tried again with less.
+    overflow are tried again with less, or are left so (`once`: a device need not be waited for).
     """
     if not values.requires_grad:
         return [None] * len(leaves)
@@ -135,8 +137,10 @@ def gradients(values: Tensor, leaves: list[Tensor], scale: Tensor | None = None)
         return [None if of is None else of.to(values.dtype) for of in found]
     while True:
         total = (values * scale).sum()
-        found = torch.autograd.grad(total, leaves, allow_unused=True, retain_graph=True)
+        found = torch.autograd.grad(total, leaves, allow_unused=True, retain_graph=not once)
         wide = [None if of is None else of.to(values.dtype) for of in found]
+        if once:
+            return [None if of is None else of / _beside(scale, of) for of in wide]
         fine = torch.ones_like(scale, dtype=torch.bool)
         for of in wide:
             fine &= fine if of is None else of.flatten(1).isfinite().all(1).to(fine.device)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,7 @@ class Call:
     eager: Callable  # the model's own plain attention
     context: Tensor  # (B, q, H, d), from that
     fused: bool  # sdpa gives the same context here
+    causal: bool  # and does so without its mask, told that it is causal
     query_blocks: tuple[slice, ...]  # of so many queries the attention is computed at a time
 
     @property
@@ -70,6 +71,7 @@ class Recording:
     ways: Ways
     read: Tensor | None = None  # (B, m) rows of the last block that F reads; None: all are computed
     kept: Tensor | None = None  # positions whose logits are asked for; None: all
+    checkpoint: bool = False  # blocks are computed again on the way back
 
     @property
     def sites(self) -> list[int]:
@@ -83,6 +85,12 @@ class Recording:
         return call
 
     @property
+    def unmasked(self) -> bool:
+        """Whether these inputs can be passed on without a plain causal mask: all that had one are fused."""
+        calls = [call for call in self.calls if call is not None and call.causal]
+        return self.ways.fuse and None not in self.calls and bool(calls) and all(call.fused for call in calls)
+
+    @property
     def reach(self) -> tuple[int, int]:
         """Of two recordings, the larger saw more: calls to attribute, else calls at all."""
         return len(self.sites), len(self.left_out)
@@ -94,37 +102,54 @@ class Recording:
         return replace(self, calls=calls, left_out=(*self.left_out, *gone))
 
 
-def clean_context(
-    eager: Callable, clean: tuple, rest: tuple, fuse: bool
-) -> tuple[Tensor, tuple[slice, ...] | None, bool]:
-    """The model's own context of one call; its blocks, or None where it is not weights times values;
-    and whether sdpa, if wanted (`fuse`), agrees and is worth it.
+class Seen(NamedTuple):
+    """One attention call as it was computed."""
 
-    clean: module, query, key, value, mask. rest: further arguments of the call.
+    context: Tensor
+    query_blocks: tuple[slice, ...] | None  # None: it is not weights times values
+    fused: bool = False
+    causal: bool = False
+
+
+def clean_context(
+    eager: Callable, clean: tuple, rest: tuple, fuse: bool, plain: bool = False, share: int = 1
+) -> Seen:
+    """The model's own context of one call, and whether sdpa, if wanted (`fuse`), agrees and is worth it.
+
+    clean: module, query, key, value, mask. rest: further arguments of the call. plain: the mask is causal and
+    nothing else. share: blocks are so much smaller.
 
     Large attention is computed in blocks of queries: right where sdpa, which sees it whole, says the
     same, otherwise given up for the whole.
     """
     args, kwargs = rest
-    blocks = _query_blocks(clean[1], clean[2])
+    blocks = _query_blocks(clean[1], clean[2], share)
     parts = []
     for queries in blocks:
         output, weights = _eager_block(eager, clean, rest, queries)
         if not _is_weights_times_values(output, weights, clean[3]):
-            return eager(*clean, *args, **kwargs)[0], None, False
+            return Seen(eager(*clean, *args, **kwargs)[0], None)
         parts.append(output)
     output = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
-    fused = fuse and _fused_agrees(output, (*clean, *args), kwargs)
+    causal = fuse and plain and _fused_agrees(causal_attention, output, (*clean[:4], None, *args), kwargs)
+    fused = causal or (fuse and _fused_agrees(sdpa_attention_forward, output, (*clean, *args), kwargs))
     if len(blocks) > 1 and not fused:
-        return eager(*clean, *args, **kwargs)[0], (slice(None),), False
-    return output, blocks, fused and not _plain_is_faster(clean[1], clean[2])
+        return Seen(eager(*clean, *args, **kwargs)[0], (slice(None),))
+    return Seen(output, blocks, fused and not _plain_is_faster(clean[1], clean[2]), causal)
 
 
-def _query_blocks(query: Tensor, key: Tensor) -> tuple[slice, ...]:
+def causal_attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: None, *args: Any, **kwargs: Any
+) -> Any:
+    """torch's fused attention, told that it is causal instead of given the mask."""
+    return sdpa_attention_forward(module, query, key, value, mask, *args, **kwargs | {"is_causal": True})
+
+
+def _query_blocks(query: Tensor, key: Tensor, share: int) -> tuple[slice, ...]:
     """Queries whose weights fit BLOCK together."""
     count = query.shape[2]
     a_query = query.shape[0] * query.shape[1] * key.shape[2] * query.dtype.itemsize
-    step = max(1, BLOCK // max(a_query, 1))
+    step = max(1, BLOCK // max(a_query * share, 1))
     return (slice(None),) if step >= count else tuple(slice(i, i + step) for i in range(0, count, step))
 
 
@@ -158,10 +183,10 @@ def _is_weights_times_values(output: Tensor, weights: Tensor | None, value: Tens
     return product.shape == output.shape and _close(product, output)
 
 
-def _fused_agrees(output: Tensor, clean: tuple, kwargs: Mapping[str, Any]) -> bool:
+def _fused_agrees(fuse: Callable, output: Tensor, clean: tuple, kwargs: Mapping[str, Any]) -> bool:
     """Whether sdpa can stand in: it knows neither soft-caps (raises) nor sinks (ignores them)."""
     try:
-        fused = sdpa_attention_forward(*clean, **kwargs)[0]
+        fused = fuse(*clean, **kwargs)[0]
     except (ValueError, TypeError, RuntimeError) as error:
         if out_of_memory(error):
             raise

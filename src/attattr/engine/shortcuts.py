@@ -8,7 +8,7 @@ not taken.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,12 +18,13 @@ from torch import Tensor
 from attattr.engine.batch import Batch
 from attattr.engine.last_block import hidden, with_hidden
 from attattr.engine.memory import out_of_memory
-from attattr.engine.recording import rounding
+from attattr.engine.recording import Recording, rounding
 from attattr.engine.ways import Ways, remember
 from attattr.errors import UnsupportedModelError
 from attattr.models.quantised import check_gradients
 from attattr.targets.objective import told
 
+LONG = 256  # tokens of a text that are enough to see how a model computes
 WORTH = 0.5  # share of the rows above which dropping the others saves too little
 CANNOT = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, AssertionError)
 
@@ -42,24 +43,46 @@ def proven(batch: Batch) -> Batch:
     if ways.proven:
         return batch
     check_gradients(model)
+    recording, inputs = _shortened(batch)
     for replay, fuse in ((ways.replay, ways.fuse), (False, ways.fuse), (False, False)):
         tried = Ways(ways.softmax, replay, fuse, proven=True)
-        batch = replace(batch, recording=replace(batch.recording, ways=tried))
-        if not (worst := _not_resumed(batch)):
+        if not (worst := _not_resumed(batch, replace(recording, ways=tried), inputs)):
             remember(model, tried)
-            return batch
+            return replace(batch, recording=replace(batch.recording, ways=tried))
     raise UnsupportedModelError(
         f"putting the attention of {worst} back unchanged changes the output of {type(model).__name__}: it "
         "cannot be attributed"
     )
 
 
-def _not_resumed(batch: Batch) -> str:
+def _shortened(batch: Batch) -> tuple[Recording, Mapping[str, Tensor]]:
+    """The beginnings of long texts, which say of the model what the whole would; where it takes them."""
+    shorter = {
+        name: value[:, :LONG] if value.ndim > 1 and value.shape[1] > LONG else value
+        for name, value in batch.inputs.items()
+    }
+    if all(value.shape == batch.inputs[name].shape for name, value in shorter.items()):
+        return batch.recording, batch.inputs
+    try:
+        found = batch.capture.record(shorter)
+    except (*CANNOT, UnsupportedModelError) as error:
+        if out_of_memory(error):
+            raise
+        return batch.recording, batch.inputs
+    same = [call and call.name for call in found.calls] == [
+        call and call.name for call in batch.recording.calls
+    ]
+    return (found, shorter) if same else (batch.recording, batch.inputs)
+
+
+def _not_resumed(batch: Batch, recording: Recording, inputs: Mapping[str, Tensor]) -> str:
     """Name of the first site whose own context, put back, does not give the clean outputs; else ""."""
-    recording = batch.recording
     # two rows in another order: a model may keep its inputs in another dimension than the first
-    rows = torch.tensor([len(batch.value) - 1, 0], device=batch.value.device)
-    clean = told(recording.outputs)[rows]
+    rows = torch.tensor([batch.recorded - 1, 0], device=batch.value.device)
+    clean = told(recording.outputs)
+    clean = (clean if recording.kept is None else clean.index_select(1, recording.kept.to(clean.device)))[
+        rows
+    ]
     # at least 1e-6: some float64 models compute parts in float32, and rows in other groups round otherwise
     tolerance = max(4 * rounding(clean.dtype, 250), 1e-6) * clean.abs().max().clamp(min=1)
     for number in recording.sites:
@@ -67,7 +90,7 @@ def _not_resumed(batch: Batch) -> str:
         of_rows = site.context[rows.to(site.context.device)]
         try:
             with torch.no_grad():
-                outputs = batch.capture.resume(recording, batch.inputs, rows, number, of_rows)
+                outputs = batch.capture.resume(recording, inputs, rows, number, of_rows)
         except (RuntimeError, AssertionError) as error:
             if not recording.ways.replay or out_of_memory(error):
                 raise
@@ -79,17 +102,24 @@ def _not_resumed(batch: Batch) -> str:
 
 
 def taken(batch: Batch) -> Batch:
-    """The batch with the shortcuts that hold on it: its recording says which."""
-    if not (batch.recording.ways.replay and batch.recording.blocks) or batch.recording.ways.softmax:
+    """The batch with the rows of the last block that F reads: its recording says which."""
+    if not _replayed(batch.recording):
         return batch
-    batch = fewer_logits(batch)
     return replace(batch, recording=replace(batch.recording, read=rows_read(batch)))
+
+
+def _replayed(recording: Recording) -> bool:
+    return recording.ways.replay and bool(recording.blocks) and not recording.ways.softmax
 
 
 def fewer_logits(batch: Batch) -> Batch:
     """The batch with the logits of the positions that F reads alone, where the model can give these."""
     places, model = batch.objective.positions(), batch.capture.model
-    if places is None or "logits_to_keep" not in inspect.signature(model.forward).parameters:
+    if (
+        not _replayed(batch.recording)
+        or places is None
+        or "logits_to_keep" not in inspect.signature(model.forward).parameters
+    ):
         return batch
     recording = replace(batch.recording, kept=torch.tensor(places, device=batch.value.device))
     fewer = replace(batch, recording=recording, objective=batch.objective.among(places))
@@ -159,4 +189,4 @@ def _are_enough(batch: Batch, positions: Tensor) -> bool:
 def _value_from(batch: Batch, output: Any) -> Tensor:
     """F, (B,), of the clean forward with this output of its last block."""
     outputs = batch.capture.finish(batch.recording, batch.inputs, lambda *_: output)
-    return batch.objective(outputs, torch.arange(len(batch.value), device=batch.value.device))
+    return batch.values(outputs)

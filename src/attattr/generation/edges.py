@@ -8,7 +8,7 @@ Shapes: B spans, K sources, q queries, k keys.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -40,9 +40,7 @@ class Sums:
     spans: Sequence[Asked]
     found: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)  # span → site → (K,)
 
-    def __call__(self, call: Call, integral: Integral, encoded: list[Encoded]) -> None:
-        number = {id(span.encoded): i for i, span in enumerate(self.spans)}
-        which = [number[id(each)] for each in encoded]
+    def __call__(self, call: Call, integral: Integral, which: Sequence[int]) -> None:
         blocks = ((queries, scores) for queries, _, scores in integral.attention.scores(integral.mean))
         sums = read_from(call, [self.spans[i] for i in which], blocks)
         for row, i in enumerate(which):
@@ -58,7 +56,7 @@ class Sums:
 def asked_of(
     encoded: Encoded, axis: str, first: int, places: Sequence[tuple[int, int]], sources: Sequence[Source]
 ) -> list[Asked]:
-    """The spans of a reply, each with an `encoded` of its own, and with the reply so far as its last source.
+    """The spans of a reply, each with the reply so far as its last source.
 
     axis, first: on which the reply is, and the position that predicts its first token. places: the number of
     each span's first token in the reply, and of the one behind its last.
@@ -66,7 +64,7 @@ def asked_of(
     given = [("input", source.tokens) for source in sources]
     return [
         Asked(
-            encoded=replace(encoded),
+            encoded=encoded,
             sources=[*given, (axis, tuple(range(first + 1, first + 1 + a)))],
             axis=axis,
             predicting=range(first + a, first + b),
@@ -124,11 +122,11 @@ def _members(call: Call, spans: Sequence[Asked], axis: str, length: int) -> Tens
 
 def without(recording: Recording, encoded: Encoded, axis: str, positions: Sequence[int]) -> Mask:
     """No query looks at these tokens, at any site, in any head."""
-    edges: dict[int, Any] = {}  # arrays or tensors
+    keys: dict[int, Any] = {}  # arrays or tensors
     for site, number in enumerate(recording.sites):
         call = recording.site(number)
         if axes_of(call, encoded)[1] == axis:
             kept = torch.ones(call.key.shape[2], device=call.query.device)
             kept[list(positions)] = 0
-            edges[site] = kept.expand(1, call.query.shape[2], -1)  # a view: takes no room
-    return Mask(edges=edges)
+            keys[site] = kept
+    return Mask(keys=keys)

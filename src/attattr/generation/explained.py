@@ -23,9 +23,12 @@ from attattr import asked
 from attattr.data.encoding import Encoded
 from attattr.engine.attributor import warn
 from attattr.engine.batch import opened
-from attattr.engine.batches import collating, rows_within_budget
+from attattr.engine.batches import collating
 from attattr.engine.capture import Capture
 from attattr.engine.options import Options
+from attattr.engine.recording import Recording
+from attattr.engine.room import room_for
+from attattr.engine.shortcuts import fewer_logits
 from attattr.errors import ImpossibleError, InputError
 from attattr.generation import reply as replies
 from attattr.generation import sources as parts
@@ -132,6 +135,7 @@ class _Scored:
     rows: Sequence[Asked]
     spans: tuple[Span, ...]
     score: np.ndarray
+    recording: Recording | None  # of all of it, from one forward
 
 
 def _scored(
@@ -147,9 +151,9 @@ def _scored(
         )
         for (start, end, (a, b)), row in zip(places, rows, strict=True)
     ]
-    sums = Sums(rows)
+    sums, known = Sums(rows), dict[int, Recording | None]({id(encoded): None})
     results = attributor.attributed(
-        [row.encoded for row in rows], wishes, options, seen=sums,
+        [row.encoded for row in rows], wishes, options, seen=sums, known=known,
         progress=lambda done, total, _: tell(done, total, "attributing"),
     )  # fmt: skip
     attributions = _possible(results)
@@ -158,7 +162,7 @@ def _scored(
         Span(reply.text[start:end], start, end, (a, b), result.target.value, result)
         for (start, end, (a, b)), result in zip(places, attributions, strict=True)
     )
-    return _Scored(reply, encoded, first, rows, made, sums.score())
+    return _Scored(reply, encoded, first, rows, made, sums.score(), known[id(encoded)])
 
 
 def _possible(results: Sequence[Attribution | ImpossibleError]) -> list[Attribution]:
@@ -185,7 +189,9 @@ def _effects(
 
     def read(outputs: Any, _: Tensor) -> Tensor:
         """log p of each of the reply's tokens, (R, T)."""
-        logs = in_full(checked_logits(outputs)[:, at.start : at.stop]).log_softmax(-1)
+        logits = checked_logits(outputs)
+        own = logits if logits.shape[1] == len(at) else logits[:, at.start : at.stop]
+        logs = in_full(own).log_softmax(-1)
         ids = torch.tensor(reply.ids, device=logs.device)
         return logs.gather(2, ids.expand(len(logs), -1)[:, :, None])[:, :, 0]
 
@@ -195,9 +201,10 @@ def _effects(
         for k in measured[s]:
             cells.setdefault(row.sources[k], []).append((s, k))
     with Capture(model) as capture, collating(model, tokenizer, [encoded]) as collate:
-        at_once = options.internal_batch_size or rows_within_budget(model, [encoded])
-        batch, _ = opened(capture, tokenizer, collate, [encoded], [wish], at_once)
+        room = room_for(model, [encoded], options.memory_budget, options.internal_batch_size)
+        batch, _ = opened(capture, tokenizer, collate, [encoded], [wish], room, scored.recording)
         clean = np.array(read(batch.recording.outputs, batch.value).tolist())[0]
+        batch = fewer_logits(batch)
         masks = [without(batch.recording, encoded, *tokens) for tokens in cells]
         found = under(batch, masks, lambda done, total, _: tell(done, total, "taking out"), read)
     effect = np.full(scored.score.shape, np.nan)

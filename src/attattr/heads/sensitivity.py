@@ -15,9 +15,10 @@ from attattr.asked import Progress
 from attattr.data.encoding import Encoded, encode
 from attattr.data.examples import Example
 from attattr.disk.units import NOTHING_KEPT, Units, Value
-from attattr.engine.batches import by_length, collating, joined, length, rows_within_budget
+from attattr.engine.batches import by_length, collating, joined
 from attattr.engine.capture import Capture
 from attattr.engine.precision import HALF, gradients, lifts
+from attattr.engine.room import length, room_for
 from attattr.errors import AttAttrError, InputError
 from attattr.models.quantised import check_gradients
 from attattr.targets.objective import in_full
@@ -40,7 +41,7 @@ class Sensitivities:
 def shares(attributor: Attributor, encoded: list[Encoded]) -> list[list[list[int]]]:
     """Numbers of the inputs in batches, and some batches at a time: what is kept together."""
     longest = max(encoded, key=length)
-    return joined(by_length(encoded, min(32, rows_within_budget(attributor.model, [longest]))), SHARE)
+    return joined(by_length(encoded, min(32, room_for(attributor.model, [longest]).rows)), SHARE)
 
 
 def head_grid(attributor: Attributor, encoded: list[Encoded]) -> tuple[int, int]:

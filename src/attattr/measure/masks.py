@@ -17,9 +17,11 @@ from torch import Tensor
 from attattr import asked
 from attattr.data.encoding import Encoded, as_inputs, encode
 from attattr.engine.batch import Batch, opened
-from attattr.engine.batches import collating, rows_within_budget
+from attattr.engine.batches import collating
 from attattr.engine.capture import Capture
 from attattr.engine.recording import Recording
+from attattr.engine.room import room_for
+from attattr.engine.shortcuts import fewer_logits
 from attattr.errors import InputError
 from attattr.result.shown import brief, counted
 from attattr.targets import kinds
@@ -34,11 +36,13 @@ MOST = 10_000  # layers, or heads of one
 class Mask:
     """What is kept of one input: 1 keeps, 0 takes out, anything between or beyond scales.
 
-    heads: (L, H). edges: by site number, (H or 1, q, k), without padding. What is not named is kept.
+    heads: (L, H). edges: by site number, (H or 1, q, k), without padding. keys: by site number, (k,), for
+    every query and head. What is not named is kept.
     """
 
     heads: np.ndarray | None = None
     edges: Mapping[int, np.ndarray] = field(default_factory=dict)
+    keys: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.heads is not None:
@@ -48,11 +52,18 @@ class Mask:
             asked.whole(site, "the number of a site in a mask")
             if not isinstance(kept, np.ndarray | Tensor) or kept.ndim != 3 or kept.dtype == object:
                 raise InputError("the edges of a site in a mask are an array of heads × queries × keys")
+        asked.instance(self.keys, Mapping, "the keys of a mask")
+        for site, kept in self.keys.items():
+            asked.whole(site, "the number of a site in a mask")
+            if not isinstance(kept, np.ndarray | Tensor) or kept.ndim != 1 or kept.dtype == object:
+                raise InputError("the keys of a site in a mask are an array of one number each")
 
     def __repr__(self) -> str:
         heads = 0 if self.heads is None else int((self.heads != 1).sum())
         edges = sum(int((kept != 1).sum()) for kept in self.edges.values())
-        return brief(self, f"{counted(heads, 'head')} changed", f"{counted(edges, 'edge')} changed")
+        keys = sum(int((kept != 1).sum()) for kept in self.keys.values())
+        changed = {"head": heads, "edge": edges} | ({"key": keys} if keys else {})
+        return brief(self, *(f"{counted(number, what)} changed" for what, number in changed.items()))
 
     @staticmethod
     def without_edges(result: Any, edges: Sequence[tuple[int, int | None, int, int]]) -> Mask:
@@ -91,11 +102,13 @@ def _places(value: Any, size: int, what: str) -> list[tuple]:
 
 
 def masked_forward(
-    capture: Capture, clean: Recording, inputs: Mapping[str, Tensor], masks: Sequence[Mask]
+    capture: Capture, clean: Recording, inputs: Mapping[str, Tensor], masks: Sequence[Mask], own: bool = False
 ) -> Any:
     """The model's outputs with a mask for each of the B inputs, padded on the right or not.
 
-    clean: the recording of any inputs, from which the sites are known.
+    clean: the recording of any inputs, from which the sites are known. own: it is of the one input that these
+    repeat, and only the logits that were asked for there are given; then no weights are made unless some mask
+    names edges.
 
     Raises:
         InputError: a mask that does not fit the model.
@@ -103,15 +116,27 @@ def masked_forward(
     sites = clean.sites
     place = {number: site for site, number in enumerate(sites)}
     for mask in masks:
-        wrong = [site for site in mask.edges if not 0 <= site < len(sites)]
+        wrong = [site for site in (*mask.edges, *mask.keys) if not 0 <= site < len(sites)]
         if wrong or (mask.heads is not None and len(mask.heads) != len(sites)):
             raise InputError(f"the mask does not fit: the model has {len(sites)} attention sites")
 
-    def change(number: int, context: Tensor, weights: Tensor, values: Tensor) -> Tensor:
+    def scaled(number: int, value: Tensor) -> Tensor:
+        """A key's value 0 is every edge to it taken out: (B, H or fewer, k, d)."""
+        site = place.get(number)
+        if not any(site in mask.keys for mask in masks):
+            return value
+        factor = torch.ones_like(value[:, 0, :, 0])
+        for row, mask in zip(factor, masks, strict=True):
+            if site in mask.keys:
+                kept = _keys(mask, site, row)
+                row[: len(kept)] = kept
+        return value * factor[:, None, :, None]
+
+    def change(number: int, context: Tensor, weights: Tensor | None, values: Tensor | None) -> Tensor:
         site = place.get(number)
         if site is None:
             return context
-        if any(site in mask.edges for mask in masks):
+        if weights is not None and any(site in mask.edges or site in mask.keys for mask in masks):
             factor = torch.ones_like(weights)
             for row, mask in zip(factor, masks, strict=True):
                 if site in mask.edges:
@@ -121,6 +146,9 @@ def masked_forward(
                     ):
                         raise InputError(f"the mask of site {site} does not fit: {_by(kept)} for {_by(row)}")
                     row[:, : kept.shape[1], : kept.shape[2]] = kept
+                if site in mask.keys:
+                    of_keys = _keys(mask, site, row[0, 0])
+                    row[:, :, : len(of_keys)] *= of_keys
             context = ((weights * factor) @ values).transpose(1, 2)
         if any(mask.heads is not None for mask in masks):
             factor = torch.ones_like(context[:, 0, :, 0])
@@ -134,8 +162,18 @@ def masked_forward(
             context = context * factor[:, None, :, None]
         return context
 
+    linear = own and not clean.ways.softmax and not any(mask.edges for mask in masks)
     with torch.no_grad():
-        return capture.edit(clean.ways, inputs, change)
+        return capture.edit(
+            clean.ways, inputs, change, clean=clean if own else None, values=scaled if linear else None
+        )
+
+
+def _keys(mask: Mask, site: int, row: Tensor) -> Tensor:
+    kept = torch.as_tensor(mask.keys[site]).to(row)
+    if len(kept) > len(row):
+        raise InputError(f"the mask of site {site} does not fit: {len(kept)} keys for {len(row)}")
+    return kept
 
 
 def _by(array: Tensor) -> str:
@@ -175,9 +213,8 @@ def measure(
     (encoded,) = encode(model, tokenizer, given, truncate=truncate, pair=attributor.pair)
     encoded = kinds.extend(encoded, wish, tokenizer)
     with Capture(model) as capture, collating(model, tokenizer, [encoded]) as collate:
-        rows = rows_within_budget(model, [encoded])
-        batch, _ = opened(capture, tokenizer, collate, [encoded], [wish], rows)
-        return float(batch.value), under(batch, masks, tell)
+        batch, _ = opened(capture, tokenizer, collate, [encoded], [wish], room_for(model, [encoded]))
+        return float(batch.value), under(fewer_logits(batch), masks, tell)
 
 
 def under(
@@ -195,7 +232,7 @@ def under(
     for first in range(0, len(masks), at_once):
         some = masks[first : first + at_once]
         repeated = {name: value.repeat_interleave(len(some), 0) for name, value in batch.inputs.items()}
-        outputs = masked_forward(batch.capture, batch.recording, repeated, some)
+        outputs = masked_forward(batch.capture, batch.recording, repeated, some, own=True)
         rows = torch.zeros(len(some), dtype=torch.long, device=batch.value.device)
         with torch.no_grad():
             values += read(outputs, rows).tolist()

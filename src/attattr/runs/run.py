@@ -31,6 +31,7 @@ Engine = Callable[[Plan, "Work"], Iterable[tuple[int, "Shard"]]]
 
 SHARD_SIZE = {"edges": 256, "heads": 256, "dense": 32}  # dense shards are held in memory whole
 LIBRARIES = ("torch", "transformers", "numpy", "pyarrow")
+PLAIN = ("n_steps", "tol", "internal_batch_size", "refine", "memory_budget")
 
 
 @dataclass(frozen=True)
@@ -147,9 +148,7 @@ def _plain(work: Work) -> Work:
     from attattr.runs.shard import options_of
 
     plain = options_of(work)
-    return replace(
-        work, **{name: getattr(plain, name) for name in ("n_steps", "tol", "internal_batch_size", "refine")}
-    )
+    return replace(work, **{name: getattr(plain, name) for name in PLAIN})
 
 
 def usable(
@@ -211,22 +210,28 @@ def _share(tell: Callable[[int], None], rows: int, done: int, total: int, name: 
 def _manifest(
     attributor: Attributor, examples: Sequence[Example], plan, work: Work, size: int, data: dict[str, Any]
 ) -> dict[str, Any]:
+    from attattr.engine.room import budget_of
+
     digest = hashlib.sha256()
     for example in examples:
         fields = [example.text, example.text_pair, example.label, example.id, example.line]
         digest.update(json.dumps(fields, ensure_ascii=False).encode() + b"\n")
     facts = attributor.facts
+    options = {k: v for k, v in asdict(work).items() if k != "refine" or v is not None}
+    options.pop("memory_budget")
     return {
         "format": FORMAT,
         "model": facts | {"labels": attributor.labels, "dtype": str(attributor.model.dtype)},
         "data": data | {"rows": len(examples), "sha256": digest.hexdigest()},
         # without what was not asked for: runs from before know nothing of it
-        "options": {k: v for k, v in asdict(work).items() if k != "refine" or v is not None},
+        "options": options,
         "shards": {"size": size, "count": len(plan)},
         "versions": {"attattr": __version__} | {name: importlib.metadata.version(name) for name in LIBRARIES},
         "environment": {
             "python": platform.python_version(),
             "machine": platform.machine(),
             "device": str(input_device(attributor.model)),
+            # what it decides, which inputs are computed together, stands in the markers
+            "memory_budget": budget_of(attributor.model, work.memory_budget),
         },
     }

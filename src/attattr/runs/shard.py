@@ -21,8 +21,9 @@ from attattr.data.encoding import Encoded, encode
 from attattr.data.examples import Example, Problem
 from attattr.data.run_tables import EDGES, HEADS, INPUTS, NAME
 from attattr.engine.attributor import Attributor, warn
-from attattr.engine.batches import length, plan
+from attattr.engine.batches import plan
 from attattr.engine.options import Options
+from attattr.engine.room import length
 from attattr.errors import AttAttrError, InputError
 from attattr.result.attribution import Attribution
 from attattr.targets.kinds import extend, parse
@@ -41,6 +42,7 @@ class Work:
     baseline: str = "zero"
     internal_batch_size: int | None = None
     refine: int | None = None
+    memory_budget: int | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from attattr.errors import InputError
 from attattr.result.values import Prediction
 from attattr.targets import places
 from attattr.targets.classes import filled, is_whole, output_of
-from attattr.targets.objective import Wish
+from attattr.targets.objective import Wish, wide
 from attattr.targets.tokens import difference, likeliest, token
 
 
@@ -61,5 +61,5 @@ def answered(
     wish: Wish, scores: Tensor, encoded: Encoded, model: PreTrainedModel, tokenizer: Any
 ) -> tuple[Wish, Prediction]:
     assert isinstance(wish.place, int)
-    prediction = replace(likeliest(scores[wish.place].softmax(-1), tokenizer), position=wish.place)
+    prediction = replace(likeliest(wide(scores[wish.place]).softmax(-1), tokenizer), position=wish.place)
     return filled(wish, prediction, wish.place), prediction

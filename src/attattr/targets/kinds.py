@@ -27,7 +27,7 @@ from attattr.errors import InputError, UnsupportedModelError
 from attattr.models.heads import reading
 from attattr.result.values import Prediction, Target
 from attattr.targets import blanks, classes, labels, likeness, spans, tokens
-from attattr.targets.objective import Objective, Wish, checked_logits, states_of
+from attattr.targets.objective import Objective, Wish, checked_logits, own_logits, states_of
 from attattr.targets.tokens import read_length
 
 __all__ = ["Objective", "Wish", "described", "extend", "labels_of", "parse", "read_length", "resolve"]
@@ -83,7 +83,7 @@ def resolve(
     wishes: Sequence[Wish], outputs: Any, encoded: Sequence[Encoded], model: PreTrainedModel, tokenizer: Any
 ) -> tuple[Objective, list[Prediction]]:
     """The objective of a batch, each "predicted" wish filled in from the clean outputs, and what the
-    model predicts for each input."""
+    model predicts for each input. outputs: of each, or of the one input that all stand on."""
     gives = reading(model)
     scores = _scores(outputs, gives, all(wish.function for wish in wishes))
     filled, predictions = [], []
@@ -92,7 +92,9 @@ def resolve(
         try:
             if scores is not None:
                 placed = KINDS[gives].placed(wish, each, tokenizer)
-                placed, prediction = KINDS[gives].answered(placed, scores[i], each, model, tokenizer)
+                placed, prediction = KINDS[gives].answered(
+                    placed, scores[i if len(scores) == len(wishes) else 0], each, model, tokenizer
+                )
         except (InputError, UnsupportedModelError):
             if wish.function is None:
                 raise
@@ -107,6 +109,9 @@ def resolve(
 
 def _scores(outputs: Any, gives: str, needless: bool) -> Tensor | None:
     """What the head reads; None where functions alone are asked for, and it is not there."""
+    logits = own_logits(outputs) if gives in ("tokens", "masks") else None
+    if logits is not None:  # one for each token there is: only those of one place are ever widened
+        return logits.detach()
     try:
         return (states_of if gives == "likeness" else checked_logits)(outputs).detach()
     except UnsupportedModelError:

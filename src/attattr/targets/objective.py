@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -59,11 +60,15 @@ class Objective:
         """Whether some of it is no function of logits: of what, and in which precision, is not known."""
         return any(wish.function or wish.embedding for wish in self.wishes)
 
-    def positions(self) -> list[int] | None:
-        """Positions whose logits it reads, ascending; None: it reads no positions, or any of them."""
+    @cached_property
+    def _positions(self) -> list[int] | None:
         if not self.by_position or self.is_opaque:
             return None
         return sorted({at for wish in self.wishes for at in wish.at})
+
+    def positions(self) -> list[int] | None:
+        """Positions whose logits it reads, ascending; None: it reads no positions, or any of them."""
+        return self._positions
 
     def among(self, positions: Sequence[int]) -> Objective:
         """The same of outputs whose logits are those of `positions` alone."""
@@ -74,7 +79,8 @@ class Objective:
     def __call__(self, outputs: Any, rows: Tensor) -> Tensor:
         """F of each row, (R,), in float32 or finer; row r stands on input `rows[r]`."""
         if not self.is_opaque:
-            return self.of(checked_logits(outputs), rows)
+            of, logits = read_of(self, outputs)
+            return of.of(checked_logits(outputs) if logits is None else logits, rows)
         groups: dict[Any, list[int]] = {}
         for r, i in enumerate(rows.tolist()):
             wish = self.wishes[i]
@@ -95,42 +101,110 @@ class Objective:
     def of(self, logits: Tensor, rows: Tensor) -> Tensor:
         """F of each row from its logits: (R, C), or of several places (R, P, C); of spans (R, n, 2)."""
         places = logits[:, None] if logits.ndim == 2 else logits
-        spans = any(wish.width for wish in self.wishes)
-        if spans:  # start and end are the places, the tokens what there is to choose from
+        if any(wish.width for wish in self.wishes):
+            # of spans start and end are the places, the tokens what there is to choose from
             places = places.transpose(1, 2)
-        groups: dict[tuple, list[int]] = {}
-        which = rows.tolist()
-        for r, i in enumerate(which):
-            wish = self.wishes[i]
-            groups.setdefault((wish.kind == "difference", wish.output, len(wish.index)), []).append(r)
-        values, order = [], []
-        for (apart, output, _), members in groups.items():
-            order += members
-            here = torch.tensor(members, device=logits.device)
-            wishes = [self.wishes[which[r]] for r in members]
-            at = torch.tensor([wish.at for wish in wishes], device=logits.device)
-            scores = in_full(places[here[:, None], at])  # (rows of the group, things, C)
-            if spans:
-                width = torch.tensor([wish.width for wish in wishes], device=logits.device)
-                beyond = torch.arange(scores.shape[-1], device=logits.device) >= width[:, None, None]
-                scores = scores.masked_fill(beyond, -torch.inf)
-            index = torch.tensor([wish.index for wish in wishes], device=logits.device)
-            values.append(self._value(scores, index, output, apart))
-        back = torch.tensor(order, device=logits.device).argsort()
-        return torch.cat(values)[back].to(logits.dtype)
+        groups = self._groups_on(logits.device)
+        if len(groups) == 1:  # nothing is asked of the device
+            return self._of_group(groups[0], places, rows).to(logits.dtype)
+        number = {i: g for g, group in enumerate(groups) for i in group.members}
+        members: dict[int, list[int]] = {}
+        for r, i in enumerate(rows.tolist()):
+            members.setdefault(number[i], []).append(r)
+        here = [torch.tensor(each, device=logits.device) for each in members.values()]
+        values = [
+            self._of_group(groups[g], places[each], rows[each.to(rows.device)])
+            for g, each in zip(members, here, strict=True)
+        ]
+        return torch.cat(values)[torch.cat(here).argsort()].to(logits.dtype)
 
-    def _value(self, scores: Tensor, index: Tensor, output: str, apart: bool) -> Tensor:
-        """scores (r, T, C), index (r, T): Σ over the T things; their product, of probabilities; the first
-        without the second, of a difference."""
-        joint = output == "probability" and index.shape[1] > 1 and not apart
-        if output == "log_probability" or joint:
+    def _groups_on(self, device: torch.device) -> list[_Group]:
+        if device not in self._known:
+            self._known[device] = [group.on(device) for group in self._groups]
+        return self._known[device]
+
+    @cached_property
+    def _known(self) -> dict[torch.device, list[_Group]]:
+        return {}
+
+    @cached_property
+    def _groups(self) -> list[_Group]:
+        """The wishes that are read in one way together."""
+        members: dict[tuple[bool, bool, str], list[int]] = {}
+        for i, wish in enumerate(self.wishes):
+            apart = wish.kind == "difference"
+            joint = wish.output == "probability" and len(wish.index) > 1 and not apart
+            members.setdefault((apart, joint, wish.output), []).append(i)
+        return [self._group(*how, which) for how, which in members.items()]
+
+    def _group(self, apart: bool, joint: bool, output: str, members: list[int]) -> _Group:
+        wishes = [self.wishes[i] for i in members]
+        most = max(len(wish.index) for wish in wishes)
+        row = [0] * len(self.wishes)
+        for r, i in enumerate(members):
+            row[i] = r
+        return _Group(
+            apart, joint, output, tuple(members), torch.tensor(row),
+            torch.tensor([wish.at + (0,) * (most - len(wish.at)) for wish in wishes]),
+            torch.tensor([wish.index + (0,) * (most - len(wish.index)) for wish in wishes]),
+            torch.tensor([len(wish.index) for wish in wishes]),
+            torch.tensor([wish.width for wish in wishes]),
+        )  # fmt: skip
+
+    def _of_group(self, group: _Group, places: Tensor, rows: Tensor) -> Tensor:
+        which = group.row[rows.to(places.device)]
+        at, index = group.at[which], group.index[which]  # (r, T)
+        every = torch.arange(len(places), device=places.device)
+        scores = in_full(places[every[:, None], at])  # (r, things, C)
+        if any(wish.width for wish in self.wishes):
+            beyond = torch.arange(scores.shape[-1], device=places.device) >= group.width[which][:, None, None]
+            scores = scores.masked_fill(beyond, -torch.inf)
+        there = torch.arange(index.shape[1], device=places.device) < group.count[which][:, None]
+        return self._value(scores, index, there, group)
+
+    def _value(self, scores: Tensor, index: Tensor, there: Tensor, group: _Group) -> Tensor:
+        """scores (r, T, C), index (r, T): Σ over the T things that are `there`; their product, of
+        probabilities; the first without the second, of a difference."""
+        if group.output == "log_probability" or group.joint:
             scores = torch.nn.functional.logsigmoid(scores) if self.multi_label else scores.log_softmax(-1)
-        elif output == "probability":
+        elif group.output == "probability":
             scores = scores.sigmoid() if self.multi_label else scores.softmax(-1)
         each = scores.gather(2, index[:, :, None])[:, :, 0]
-        if apart:
+        if group.apart:
             return each[:, 0] - each[:, 1]
-        return each.sum(1).exp() if joint else each.sum(1)
+        whole = each.masked_fill(~there, 0).sum(1)
+        return whole.exp() if group.joint else whole
+
+
+class _Group(NamedTuple):
+    """Some wishes, G, of T things at most, that are read in one way; as tensors on one device."""
+
+    apart: bool
+    joint: bool
+    output: str
+    members: tuple[int, ...]  # their numbers
+    row: Tensor  # (wishes,) which of them each wish is
+    at: Tensor  # (G, T)
+    index: Tensor  # (G, T)
+    count: Tensor  # (G,)
+    width: Tensor  # (G,)
+
+    def on(self, device: torch.device) -> _Group:
+        return _Group(*(part.to(device) if isinstance(part, Tensor) else part for part in self))
+
+
+def read_of(objective: Objective, outputs: Any) -> tuple[Objective, Tensor | None]:
+    """F of the logits that it reads alone, and these, in float32 or finer; None: it is not read from logits.
+
+    Of a language model the others would take more room than all else.
+    """
+    logits, places = own_logits(outputs), objective.positions()
+    if logits is None:
+        return objective, None
+    if places is not None and logits.ndim == 3 and len(places) < logits.shape[1]:
+        at = torch.tensor(places, device=logits.device)
+        return objective.among(places), wide(logits.index_select(1, at))
+    return objective, wide(logits)
 
 
 def _at(values: Tensor, index: Tensor) -> Tensor:
@@ -141,7 +215,7 @@ def _at(values: Tensor, index: Tensor) -> Tensor:
 def told(outputs: Any) -> Tensor:
     """What tells the outputs of two forwards apart: the logits, else the last hidden state, else the first
     numbers there are. (B, …), positions before anything else; in the model's own precision."""
-    values = [_own_logits(outputs), getattr(outputs, "last_hidden_state", None)]
+    values = [own_logits(outputs), getattr(outputs, "last_hidden_state", None)]
     values += list(outputs.values() if hasattr(outputs, "values") else outputs)
     for value in values:
         if isinstance(value, Tensor) and value.is_floating_point() and value.ndim:
@@ -151,11 +225,11 @@ def told(outputs: Any) -> Tensor:
 
 def logits_of(outputs: Any) -> Tensor | None:
     """The outputs' logits in float32 or finer; of starts and ends of spans, (B, n, 2); None: it has none."""
-    logits = _own_logits(outputs)
-    return None if logits is None else _wide(logits)
+    logits = own_logits(outputs)
+    return None if logits is None else wide(logits)
 
 
-def _own_logits(outputs: Any) -> Tensor | None:
+def own_logits(outputs: Any) -> Tensor | None:
     logits = getattr(outputs, "logits", None)
     if isinstance(logits, Tensor):
         return logits
@@ -219,7 +293,7 @@ def states_of(outputs: Any) -> Tensor:
             f"the outputs of this model, {type(outputs).__name__}, hold no hidden states to pool: explain a "
             "function of them"
         )
-    return _wide(states)
+    return wide(states)
 
 
 def _of_callable(function: Callable[[Any], Tensor], outputs: Any, count: int) -> Tensor:
@@ -227,8 +301,8 @@ def _of_callable(function: Callable[[Any], Tensor], outputs: Any, count: int) ->
     if not isinstance(values, Tensor) or values.shape != (count,):
         shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
         raise InputError(f"a callable target must return one number an input, ({count},), not {shape}")
-    return _wide(values)
+    return wide(values)
 
 
-def _wide(values: Tensor) -> Tensor:
+def wide(values: Tensor) -> Tensor:
     return values.float() if values.dtype in HALF else values

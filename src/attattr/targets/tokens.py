@@ -12,7 +12,7 @@ from attattr.data.encoding import Encoded
 from attattr.errors import InputError
 from attattr.result.values import Axis, Prediction
 from attattr.targets.classes import filled, is_whole, output_of, pair
-from attattr.targets.objective import Wish
+from attattr.targets.objective import Wish, wide
 
 LISTED = 10  # how many tokens a prediction lists
 
@@ -102,7 +102,7 @@ def answered(
 ) -> tuple[Wish, Prediction]:
     steps = len(wish.index) if wish.kind == "continuation" else 1
     first = wish.at[0] if wish.at else read_length(encoded) - steps
-    prediction = likeliest(scores[first].softmax(-1), tokenizer)
+    prediction = likeliest(wide(scores[first]).softmax(-1), tokenizer)
     wish = filled(wish, prediction, first)
     if steps > 1:
         wish = replace(wish, at=tuple(range(first, first + steps)))

@@ -1,0 +1,233 @@
+"""What makes long texts possible changes nothing: blocks computed again, masks not made, edges ranked."""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import tiny
+from attattr import Attributor
+from attattr.engine import causal, integral
+from attattr.engine import recording as calls
+from attattr.engine.capture import Capture
+from attattr.engine.collect import strongest
+from attattr.engine.room import needs, room_for
+from attattr.result import values
+from families import FAMILIES
+
+LITTLE = 1  # bytes: not one row fits
+
+
+def apart(found, expected) -> float:
+    """The largest difference of two results' scores, by the largest score."""
+    pairs = [(a.scores, b.scores) for a, b in zip(found.sites, expected.sites, strict=True)]
+    return max(float(np.abs(a - b).max()) for a, b in pairs) / max(float(np.abs(b).max()) for _, b in pairs)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_blocks_that_are_computed_again_give_the_same(name):
+    family = FAMILIES[name]
+    attributor = Attributor(family.model().double())
+    inputs = [{k: v.double() if v.is_floating_point() else v for k, v in i.items()} for i in family.inputs]
+    options = {"target": 1, "n_steps": 7, "internal_batch_size": 3}
+    kept = attributor.attribute(inputs, **options)
+    again = attributor.attribute(inputs, memory_budget=LITTLE, **options)
+    for a, b in zip(again, kept, strict=True):
+        assert apart(a, b) < 1e-12
+        np.testing.assert_allclose(a.completeness_gap, b.completeness_gap, atol=1e-12)
+
+
+class Widest(TorchDispatchMode):
+    """The most bytes that tensors made inside had at a time."""
+
+    def __init__(self):
+        super().__init__()
+        self.now = self.most = 0
+        self.known: set[int] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for tensor in pytree.tree_leaves(out):
+            if (
+                isinstance(tensor, torch.Tensor)
+                and (which := tensor.untyped_storage())._cdata not in self.known
+            ):
+                self.known.add(which._cdata)
+                self.now += which.nbytes()
+                self.most = max(self.most, self.now)
+                weakref.finalize(which, self._gone, which._cdata, which.nbytes())
+        return out
+
+    def _gone(self, which: int, size: int) -> None:
+        self.known.discard(which)
+        self.now -= size
+
+
+def deep(layers: int):
+    config = tiny.t.LlamaConfig(
+        vocab_size=60, hidden_size=32, intermediate_size=128, num_hidden_layers=layers, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=512,
+    )  # fmt: skip
+    return tiny._ready(tiny.t.LlamaForCausalLM, config)
+
+
+def widest(attributor: Attributor, tokens: int, **options) -> int:
+    attributor.attribute(tiny.text(4))  # what is found out once a model
+    with Widest() as seen:
+        attributor.attribute(tiny.text(tokens), store="edges", n_steps=2, internal_batch_size=1, **options)
+    return seen.most
+
+
+def test_blocks_that_are_computed_again_take_less_memory():
+    attributor = Attributor(deep(12))
+    kept, again = (widest(attributor, 64, layers=[0], memory_budget=budget) for budget in (1 << 40, LITTLE))
+    assert again < 0.6 * kept
+
+
+def test_memory_grows_with_the_length_and_not_with_its_square(monkeypatch):
+    """But for the one mask of the clean forward, a hundredth of all here."""
+    monkeypatch.setattr(calls, "BLOCK", 1 << 14)
+    attributor = Attributor(deep(4))
+    short, long = (widest(attributor, tokens, layers=[0], memory_budget=LITTLE) for tokens in (128, 256))
+    assert long < 2.5 * short
+
+
+def test_memory_does_not_depend_on_the_number_of_sites():
+    attributor = Attributor(deep(8))
+    one, every = (widest(attributor, 64, layers=layers, memory_budget=LITTLE) for layers in ([0], None))
+    assert every < 1.05 * one
+
+
+def test_a_budget_decides_on_rows_and_a_number_of_rows_wins():
+    model = deep(8)
+    encoded = Attributor(model)  # only its model is asked
+    from attattr.data.encoding import encode
+
+    (encoded,) = encode(model, None, [tiny.text(64)])
+    little, some = room_for(model, [encoded], LITTLE), room_for(model, [encoded], 1 << 30)
+    assert little.rows == 1 and little.checkpoint
+    assert some.rows > 1 and not some.checkpoint
+    assert room_for(model, [encoded], 1 << 30, 3).rows == 3
+    wide, narrow = needs(model, 64, 1 << 30), needs(model, 64, LITTLE)
+    assert narrow.checkpoint and not wide.checkpoint and narrow.total < wide.total
+    assert needs(model, 128, LITTLE).passing == 2 * narrow.passing
+
+
+class Masked(TorchDispatchMode):
+    """How often fused attention is given a mask, and how often it is told that it is causal."""
+
+    def __init__(self):
+        super().__init__()
+        self.given = self.told = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func is torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default:
+            self.given += kwargs.get("attn_mask") is not None
+            self.told += bool(args[4] if len(args) > 4 else kwargs.get("is_causal", False))
+        return func(*args, **kwargs)
+
+
+@pytest.mark.parametrize(("inputs", "plain"), [([tiny.text(7)], True), ([tiny.text(7), tiny.text(4)], False)])
+def test_a_plain_causal_mask_is_not_made_above_a_site(inputs, plain, monkeypatch):
+    attributor = Attributor(tiny.llama(), tiny.tokenizer(bert=False))
+    options = {"n_steps": 3, "target": 1}
+    with Masked() as seen:
+        found = attributor.attribute(inputs, **options)
+    assert (seen.told > 0) == plain and (plain or seen.given > 0)
+    monkeypatch.setattr(causal, "_is_causal", lambda asked: False)
+    with Masked() as before:
+        expected = attributor.attribute(inputs, **options)
+    assert not before.told
+    assert all(apart(a, b) < 1e-6 for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("window", [3, 100])
+def test_a_window_is_no_plain_mask(window, monkeypatch):
+    config = tiny.t.MistralConfig(
+        **tiny.SMALL, num_attention_heads=4, num_key_value_heads=2, sliding_window=window
+    )
+    attributor = Attributor(tiny._ready(tiny.t.MistralForCausalLM, config))
+    found = attributor.attribute(tiny.text(9), n_steps=3)
+    monkeypatch.setattr(causal, "_is_causal", lambda asked: False)
+    assert apart(found, attributor.attribute(tiny.text(9), n_steps=3)) < 1e-6
+
+
+class Asked(TorchDispatchMode):
+    """What the host asks of the device while it is on."""
+
+    on = False
+    what: list[str]
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        ops = torch.ops.aten
+        if self.on and func in (ops._local_scalar_dense.default, ops.nonzero.default, ops.is_nonzero.default):
+            self.what.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("target", [None, "good film is"])
+def test_nothing_is_asked_of_the_device_between_the_nodes_of_a_site(target, half, monkeypatch):
+    model = tiny.llama()
+    attributor = Attributor(model.bfloat16() if half else model, tiny.tokenizer(bert=False))
+    seen, resume, check = Asked(), Capture.resume, []
+
+    def watched(self, recording, inputs, rows, number, context):
+        outputs = resume(self, recording, inputs, rows, number, context)
+        check.append(context.requires_grad)
+        return outputs
+
+    weighted = integral._weighted_gradients
+
+    def summed(*args, **options):
+        chunks = integral._chunks
+
+        def ordered(*of):
+            seen.on = True
+            yield from chunks(*of)
+            seen.on = False
+
+        with monkeypatch.context() as patch:
+            patch.setattr(integral, "_chunks", ordered)
+            return weighted(*args, **options)
+
+    monkeypatch.setattr(Capture, "resume", watched)
+    monkeypatch.setattr(integral, "_weighted_gradients", summed)
+    seen.what = []
+    with seen:
+        attributor.attribute("the film is very good", target=target, n_steps=5)
+    assert any(check) and seen.what == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_strongest_are_those_that_numpy_finds_in_its_order(seed):
+    random = np.random.default_rng(seed)
+    shape = tuple(random.integers(1, 20, 3))
+    scores = np.round(random.normal(size=shape), seed % 3).astype(np.float32)  # many are equal
+    if seed % 4 == 0:
+        scores[scores < 0.5] = 0
+    expected = values.strongest(scores, scores, 30)
+    places = np.ravel_multi_index((expected.head, expected.query, expected.key), shape)
+    assert strongest(torch.tensor(scores).abs(), 30).tolist() == places.tolist()
+
+
+def test_of_long_texts_the_beginning_says_how_the_model_computes():
+    """Putting back each site's own context is tried on 256 tokens, and not on them all."""
+    rows = []
+    resume = Capture.resume
+
+    def watched(self, recording, inputs, *rest):
+        rows.append(inputs["input_ids"].shape[1])
+        return resume(self, recording, inputs, *rest)
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(StopIteration):
+        patch.setattr(Capture, "resume", watched)
+        Attributor(deep(2)).attribute(tiny.text(300), store="heads", n_steps=1, layers=[0])
+    assert rows[:2] == [256, 256] and set(rows[2:]) == {300}
