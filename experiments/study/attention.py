@@ -126,6 +126,7 @@ def pooled(parts: Sequence[tuple[int, Any]]) -> Facts:
     return asdict(curve) | {"area": curve.area}
 
 
+SIZES = ("pool", "edges", "effectiveness")  # that the units depend on
 UNITS = {f"edges-{task}": (edges, task) for task in TASKS} | {
     f"effectiveness-{task}": (effectiveness, task) for task in TASKS
 }

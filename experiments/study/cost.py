@@ -113,6 +113,7 @@ print(int(status.split("VmHWM:")[1].split()[0]) * 1024)
     }
 
 
+SIZES = ("turns", "tokens")  # that the units depend on
 UNITS = {"cost-seconds": (seconds, None), "cost-nodes": (nodes, None), "cost-memory": (memory, None)}
 
 

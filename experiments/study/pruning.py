@@ -103,6 +103,7 @@ def variants(setting: Setting, task: str) -> Facts:
     return facts | {"sure": float(np.mean(np.array(sure) > SURE))}
 
 
+SIZES = ("pool", "rank", "prune", "random_orders", "variants")  # that the units depend on
 UNITS = (
     {f"pruning-{task}": (curves, task) for task in PRUNED}
     | {f"normalized-{task}": (normalized, task) for task in PRUNED}
@@ -130,11 +131,22 @@ def gap(unit: Facts, criterion: str, until: float = 1.0) -> Facts:
     return crossed_interval(np.trapezoid(heights[..., upto], x[upto], axis=-1) / x[upto][-1])
 
 
-def widest(unit: Facts, criterion: str) -> tuple[float, Facts]:
-    """Where the curves are farthest apart: the share removed, and AttAttr's less the other's."""
+def farthest(unit: Facts, criterion: str, behind: bool = False) -> tuple[float, Facts]:
+    """Where AttAttr's curve is farthest ahead of another's, or behind: the share removed, and by how much."""
     heights = accuracies(unit, "attattr") - accuracies(unit, criterion)
-    step = int(np.abs(heights.mean((0, 1))).argmax())
+    means = heights.mean((0, 1))
+    step = int(means.argmin() if behind else means.argmax())
     return float(steps(unit)[step]), crossed_interval(heights[..., step])
+
+
+def apart(unit: Facts, criterion: str) -> str:
+    """Both, to be read; a curve that is never ahead, or never behind, says so."""
+    said = []
+    for behind, word in ((False, "ahead"), (True, "behind")):
+        share, of = farthest(unit, criterion, behind)
+        there = of["mean"] < 0 if behind else of["mean"] > 0
+        said.append(f"farthest {word} {points(of, True)} at {share:.0%}" if there else f"never {word}")
+    return ", ".join(said)
 
 
 def crossed_interval(values: np.ndarray) -> Facts:
@@ -186,7 +198,7 @@ def draw(units: Facts, folder: Path) -> None:
 
 def section(units: Facts) -> str:
     """This part of the document; nothing where nothing was measured."""
-    rows, halves, farthest, more, pictures = [], [], [], [], []
+    rows, halves, far, more, pictures = [], [], [], [], []
     others = CRITERIA[1:]
     for task in PRUNED:
         unit = units.get(f"pruning-{task}")
@@ -198,8 +210,9 @@ def section(units: Facts) -> str:
              *(points(gap(unit, name), True) for name in others))
         )  # fmt: skip
         halves.append((task, *(points(gap(unit, name, HALF), True) for name in others)))
-        apart = {name: widest(unit, name) for name in others}
-        farthest.append((task, *(f"{points(of, True)} at {share:.0%}" for share, of in apart.values())))
+        for behind, word in ((False, "ahead"), (True, "behind")):
+            most = [farthest(unit, name, behind) for name in others]
+            far.append((task, word, *(f"{points(of, True)} at {share:.0%}" for share, of in most)))
         pictures.append(f"![{task}](study/pruning-{task}.svg)")
     for task in VARIED:
         found = units.get(f"variants-{task}")
@@ -225,9 +238,10 @@ answer, with no heads left.
 In the mean up to {HALF:.0%} of the heads, before curves reach the bottom:
 
 {table(("task", *header), halves)}
-Where the two are farthest apart, and at which share of heads removed:
+Where AttAttr is farthest ahead and farthest behind, and at which share of heads removed (0 at 0%: never).
+They are picked as the largest of ten, and their intervals do not know of it:
 
-{table(("task", *header), farthest)}
+{table(("task", "farthest", *header), far)}
 Intervals are over groups of rows and, for the random orders, over orders as well; the other rankings are
 taken as given: what other rows to rank on would change is not in them. *Attention weight* is a head's
 largest weight, in the mean over inputs. The band of the random orders is from the lowest to the highest.

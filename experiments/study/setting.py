@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import random
+import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -91,7 +92,7 @@ class Setting:
         return str(self.data / f"{FILES[task][which]}.tsv.gz")
 
     def facts(self) -> Facts:
-        """What has to be the same for units to go together."""
+        """What has to be the same for units to go together; of the sizes, those of a unit's part."""
         return {
             "sizes": asdict(self.sizes),
             "models": dict(self.models),
@@ -105,14 +106,15 @@ class Setting:
             "seed": SEED,
         }
 
-    def unit(self, name: str, make: Callable[[], Facts]) -> Facts:
-        """The unit NAME from the folder, or made and written there, whole or not at all."""
+    def unit(self, name: str, make: Callable[[], Facts], made: Facts | None = None) -> Facts:
+        """The unit NAME from the folder, or made and written there, whole or not at all. made: by what."""
         path = self.work / f"{name}.json"
         if not path.exists():
             began, cpu = time.perf_counter(), time.process_time()
             facts = make()
             spent = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
-            write_json(path, facts | {name: round(value, 1) for name, value in spent.items()})
+            rounded = {name: round(value, 1) for name, value in spent.items()}
+            write_json(path, facts | rounded | {"made": made})
         return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -186,6 +188,23 @@ def group_interval(values: Any) -> Facts:
     if len(values) > 1:
         half = float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
     return {"mean": mean, "low": mean - half, "high": mean + half}
+
+
+@cache
+def commit() -> str | None:
+    """Of the code that runs, with a + where files differ from it; None outside of a checkout."""
+    folder = Path(__file__).parent
+    try:
+        found, changed = (
+            subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+            for words in (
+                ["git", "rev-parse", "--short=10", "HEAD"],
+                ["git", "status", "--porcelain", "-uno", "--", ":/src", ":/experiments", ":/benchmarks"],
+            )
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found + "+" * bool(changed)
 
 
 def machine() -> Facts:

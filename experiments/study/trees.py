@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from study.setting import SEED, Facts, Setting
+from study.setting import SEED, Facts, Setting, write_text
 from study.words import span, table
 
 TASKS = ("mnli", "sst2", "mrpc")  # those of the examples; rte has too few development rows
@@ -33,12 +34,14 @@ def explained(setting: Setting, name: str) -> Any:
 
 
 def tree(setting: Setting, name: str) -> Facts:
-    """One tree as numbers, and as a figure beside its unit."""
+    """One tree as numbers, and as it is drawn: a drawing needs more of the result than its numbers."""
     from attattr.report.figures import draw_tree
     from attattr.result.tree import build_tree
 
     result = explained(setting, name)
-    draw_tree(result, setting.work / f"tree-{name}.svg")
+    with tempfile.TemporaryDirectory() as folder:
+        draw_tree(result, path := Path(folder) / "tree.svg")
+        drawing = path.read_text(encoding="utf-8")
     made = build_tree(result).to_json()
     kept = {key: made[key] for key in ("tokens", "top", "terminal", "nodes")}
     edges = [{key: edge[key] for key in ("layer", "parent", "child", "score")} for edge in made["edges"]]
@@ -47,6 +50,7 @@ def tree(setting: Setting, name: str) -> Facts:
         "label": result.prediction.label,
         "probability": result.prediction.probability,
         "edges": edges,
+        "drawing": drawing,
     }
 
 
@@ -58,6 +62,7 @@ def faithfulness(setting: Setting, task: str) -> Facts:
     return measure_faithfulness(setting.model(task), rows, seed=SEED).to_json()
 
 
+SIZES = ("pool", "faithfulness")  # that the units depend on
 UNITS = {f"tree-{name}": (tree, name) for name in EXAMPLES} | {
     f"faithfulness-{task}": (faithfulness, task) for task in TASKS
 }
@@ -66,6 +71,9 @@ UNITS = {f"tree-{name}": (tree, name) for name in EXAMPLES} | {
 def draw(units: Facts, folder: Path) -> None:
     from attattr.report.plots import plot_curves
 
+    for name in EXAMPLES:
+        if f"tree-{name}" in units:
+            write_text(folder / f"tree-{name}.svg", units[f"tree-{name}"]["drawing"])
     for task in REACHED:
         found = units.get(f"edges-{task}")
         if found:

@@ -5,25 +5,27 @@ from __future__ import annotations
 from study import trigger_readings, triggers
 from study.setting import Facts
 from study.verdicts import (
+    FEW,
     HOLDS,
-    NOT,
-    WEAKLY,
-    Claim,
+    POINTS,
+    Case,
     above,
+    ahead_of_luck,
+    below,
     difference,
     estimate,
     least,
+    mean_of_classes,
+    stepped,
 )
 from study.words import points, span
 
 WORST = (0.8287, 0.008)  # the paper's accuracy of entailment, before and with its worst trigger
-FEW = 0.1  # of a class still right: nearly all are turned over
-POINTS = 0.40
 
 
-def worst(units: Facts) -> list[Claim]:
+def worst(units: Facts) -> list[Case]:
     found = units.get("attack-mnli")
-    label = next((each for each in found["labels"] if each.lower() == "entailment"), None) if found else None
+    label = entailment(found) if found else None
     if not found or label is None:
         return []
     from attattr.report.triggers_table import words
@@ -31,15 +33,14 @@ def worst(units: Facts) -> list[Claim]:
     worst = found["per_class"][label][0]
     clean, hit = estimate(found["clean"], label), estimate(worst, label)
     luck = found["luck"]["per_class"][label][0]
-    lead = difference(estimate(luck, label), hit)
-    verdict = least([_fall(clean, hit), _beyond(estimate(luck, label), lead)])
+    lucky = estimate(luck, label)
+    lead = difference(lucky, hit)
+    fall = stepped(below(hit, FEW), above(difference(clean, hit), POINTS))
+    verdict = least([fall, ahead_of_luck(lucky["mean"], lead)])
     ours = f"“{words(worst['tokens'])}”: {100 * clean['mean']:.1f} → {points(hit)} %"
     why = (
-        f"Chosen on {found['selection_rows']} rows, reported on {found['report_rows']} others; holds below "
-        f"{100 * FEW:.0f} %, weakly from {100 * POINTS:.0f} points lost on, and never better than its lead "
-        f"over the worst random pattern (weakly where luck leaves less than {100 * FEW:.0f} %, too). The "
-        f"paper's fall is {100 * (WORST[0] - WORST[1]):.0f} points, ours "
-        f"{100 * (clean['mean'] - hit['mean']):.0f}."
+        f"Chosen on {found['selection_rows']} rows, reported on {found['report_rows']} others. The paper's "
+        f"fall is {100 * (WORST[0] - WORST[1]):.0f} points, ours {100 * (clean['mean'] - hit['mean']):.0f}."
     )
     if worst["flips_to"]:
         why += f" Most of what turns becomes {worst['flips_to']}."
@@ -49,11 +50,11 @@ def worst(units: Facts) -> list[Claim]:
         why += f" The training data itself ties {', '.join(worst['explained_by'])} to the new label."
     why += (
         f" The worst of {found['luck']['patterns']} random patterns, words as frequent at the same places, "
-        f"chosen on the same rows: “{words(luck['tokens'])}”, {points(estimate(luck, label))} %: "
+        f"chosen on the same rows: “{words(luck['tokens'])}”, {points(lucky)} %: "
     )
     if above(lead) == HOLDS:
         why += "mining finds what luck does not."
-    elif lead["mean"] < FEW:
+    elif lucky["mean"] < FEW:
         why += "so the class is this easy to turn over, mined or not."
     else:
         why += "whether luck does as well cannot be told."
@@ -66,16 +67,11 @@ def worst(units: Facts) -> list[Claim]:
             f"that are ours (the paper does not tell them): {points(before)} → {points(after)} % of all "
             f"{found['papers']['n']} rows."
         )
-    return [Claim("worst", "mnli", ours, verdict, why)]
+    return [Case("worst", "mnli", ours, verdict, why)]
 
 
-def _fall(clean: Facts, hit: Facts) -> str:
-    return HOLDS if hit["high"] < FEW else WEAKLY if clean["low"] - hit["high"] > POINTS else NOT
-
-
-def _beyond(luck: Facts, lead: Facts) -> str:
-    """Whether the trigger is ahead of luck; where luck turns nearly all over, too, that cannot be seen."""
-    return above(lead) if above(lead) == HOLDS or luck["mean"] >= FEW else WEAKLY
+def entailment(found: Facts) -> str | None:
+    return next((each for each in found["labels"] if each.lower() == "entailment"), None)
 
 
 def searched(found: Facts, label: str) -> Facts | None:
@@ -83,26 +79,28 @@ def searched(found: Facts, label: str) -> Facts | None:
     return next((c for c in found["controls"] if c["kind"] == "universal" and c["about"] == label), None)
 
 
-def forty(units: Facts) -> list[Claim]:
+def forty(units: Facts) -> list[Case]:
     made = []
     for task in triggers.CLAIMED:
         found = units.get(f"attack-{task}")
         if not found:
             continue
         labels = found["labels"]
-        fallen = {label: _estimate(found["lost"]["per_class"][label]) for label in labels}
-        verdict = least([above(of, POINTS) for of in fallen.values()])
-        ours = "; ".join(f"{label} {points(of)}" for label, of in fallen.items())
-        lucky = {label: _estimate(found["luck"]["lost"]["per_class"][label]) for label in labels}
-        leads = {label: _estimate(found["luck"]["ahead"]["per_class"][label]) for label in labels}
-        ahead = [label for label in labels if above(leads[label]) == HOLDS]
-        mean = sum(of["mean"] for of in fallen.values()) / len(fallen)
+        fallen, lucky, leads = losses(found), losses(found["luck"]), losses(found["luck"], "ahead")
+        left = {label: found["clean"]["per_class"][label] - lucky[label]["mean"] for label in labels}
+        fell = {label: above(fallen[label], POINTS) for label in labels}
+        lucks = {label: ahead_of_luck(left[label], leads[label]) for label in labels}
+        verdict = least([*fell.values(), *lucks.values()])
+        mean = mean_of_classes(list(fallen.values()))
+        by_mean = least([above(mean, POINTS), above(mean_of_classes(list(leads.values())))])
+        ours = f"{_each(fallen, 1)}; mean of the classes {points(mean)}: {by_mean}"
+        surely = [label for label in labels if above(leads[label]) == HOLDS]
+        alike = [label for label in labels if label not in surely and left[label] < FEW]
         why = (
-            "Points lost under a class's three worst triggers, in their mean; holds if every class surely "
-            f"loses more than {100 * POINTS:.0f}. Read as the mean over classes: {100 * mean:.0f}. Under the "
-            f"three worst of {found['luck']['patterns']} random patterns at the same places, screened and "
-            f"chosen alike: {_each(lucky)}; row by row mining is ahead by {_each(leads)}: surely in "
-            f"{', '.join(ahead) or 'no class'}, against these random patterns; other draws may do better."
+            f"Under the three worst of {found['luck']['patterns']} random patterns: {_each(lucky)}. Row by "
+            f"row mining is ahead by {_each(leads)}: surely in {', '.join(surely) or 'no class'}"
+            + (f"; luck leaves next to nothing right in {', '.join(alike)}" if alike else "")
+            + ". Other random patterns may do better."
         )
         strong = {
             label: difference(estimate(found["clean"], label), estimate(of, label))
@@ -111,17 +109,27 @@ def forty(units: Facts) -> list[Claim]:
         }
         if strong:
             why += f" Under one trigger searched with gradients: {_each(strong)}."
-            if min(of["low"] for of in strong.values()) > POINTS and verdict != HOLDS:
-                why += " So every class of this model can be turned over by that much, but mining does not."
-        overall = _estimate(found["lost"]["overall"])
+            missed = [label for label in labels if fell[label] != HOLDS]
+            could = [label for label in missed if label in strong and above(strong[label], POINTS) == HOLDS]
+            if could:
+                why += (
+                    f" So of {', '.join(could)} the model can be made to lose that much, and what is mined "
+                    "does not do it."
+                )
+            if rest := [label for label in missed if label not in could]:
+                why += f" In {', '.join(rest)} that search does not surely reach it either."
         any_of = difference(estimate(found["clean"]), estimate(found["any_of_overall"]))
         why += (
-            f" Over all rows the three worst cost {points(overall)} in their mean, and {points(any_of)} "
-            "where an attacker may choose among the three."
+            f" Over all rows the three worst cost {points(_estimate(found['lost']['overall']))} in their "
+            f"mean, and {points(any_of)} where an attacker may choose among the three."
         )
         why += trigger_readings.tried(units, task, min(of["mean"] for of in fallen.values()))
-        made.append(Claim("forty", task, ours, verdict, why))
+        made.append(Case("forty", task, ours, verdict, why))
     return made
+
+
+def losses(found: Facts, key: str = "lost") -> dict[str, Facts]:
+    return {label: _estimate(of) for label, of in found[key]["per_class"].items()}
 
 
 def _estimate(of: Facts) -> Facts:
@@ -130,5 +138,5 @@ def _estimate(of: Facts) -> Facts:
     return {"mean": of["mean"], "low": low, "high": high}
 
 
-def _each(of: Facts) -> str:
-    return ", ".join(f"{label} {span(each, 100, 0)}" for label, each in of.items())
+def _each(of: Facts, digits: int = 0) -> str:
+    return ", ".join(f"{label} {span(each, 100, digits)}" for label, each in of.items())

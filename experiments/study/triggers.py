@@ -104,6 +104,7 @@ def papers(setting: Setting, task: str, rows: list[Any]) -> Facts:
     return {"words": WORDS, "clean": kept["clean"]} | kept["attacked"]
 
 
+SIZES = ("pool", "mined", "screen", "choose", "attack")  # that the units depend on
 UNITS = {f"attack-{task}": (attack, task) for task in TASKS} | trigger_readings.UNITS
 
 

@@ -45,6 +45,7 @@ def importance(setting: Setting, task: str) -> Facts:
     }
 
 
+SIZES = ("pool", "rank")  # that the units depend on
 UNITS = {f"importance-{task}": (importance, task) for task in TASKS}
 
 

@@ -29,3 +29,22 @@ def table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
         "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in (header, *rows)
     ]
     return "\n".join([lines[0], "|" + "---|" * len(header), *lines[1:]]) + "\n"
+
+
+def reach(values: Iterable[float], digits: int = 0, sign: bool = False) -> str:
+    """From the least to the most.
+
+    >>> reach([5.4, 7.1, 6.0], 1), reach([2.04, 1.96], 1), reach([-0.2, 2.4], 1, True)
+    ('5.4 to 7.1', '2.0', '−0.2 to +2.4')
+    """
+    plus = "+" if sign else ""
+    ends = [f"{round(value, digits) + 0.0:{plus}.{digits}f}" for value in sorted(values)]
+    return (ends[0] if ends[0] == ends[-1] else f"{ends[0]} to {ends[-1]}").replace("-", "−")
+
+
+def listed(words: Sequence[str]) -> str:
+    """
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
