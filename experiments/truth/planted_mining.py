@@ -1,0 +1,338 @@
+"""Is the planted shortcut mined? Ways to mine, on rows as a user has them.
+
+*Rows*: of the data the model was trained on, as many as `triggers mine` takes; and clean rows, none of
+which has a planted word, where it cannot be mined. *Ways*: the tool's method "text" (its default) and
+"paper", each ranked as the tool ranks (by the strength of the edges) and as `triggers attack` does (by what
+inserting costs on clean development rows); the rule of "text" on attention weights and on gradient ×
+attention instead; words by PMI with a label, on all training rows; HotFlip, one trigger for each class,
+with slots in each text.
+
+*Found* at rank r: the r-th pattern is the first that has every planted token in its text, the label that
+the shortcut gives, for an ordered pair their order, and for a place the first place. *Words*: the tokens
+alone. Recall at k: the share of models with r ≤ k.
+
+*Leans* (`triggers.leaning`): asked of the patterns that an attack reports (the three worst of all and of
+each class), and of patterns that are given: the shortcut itself, halves of it. A flag is *right* on a
+pattern with all planted words. On clean rows, and on the model before it was trained further, no flag is
+right.
+
+Said before the figures: words by PMI must miss an ordered pair, whose words are as frequent in both labels,
+and know no place. The rule of "text" sees only edges between words: where [CLS] reads a single token
+directly it must do without the strongest edge, and the token comes with whatever word it happens to be
+joined with, in as many patterns as rows. HotFlip climbs word by word: where half of a pair does nothing it
+has no slope to climb.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from attattr import Attributor
+from attattr.data.encoding import encode, longest_input
+from attattr.data.examples import Example, digest, drawn
+from attattr.disk.units import NOTHING_KEPT
+from attattr.measure.accuracy import gold_indices
+from attattr.result.values import Site
+from attattr.triggers.attacked import Attack
+from attattr.triggers.controls import random_controls
+from attattr.triggers.hotflip import universal_trigger
+from attattr.triggers.insert import Piece, pieces_of
+from attattr.triggers.leaning import leaning
+from attattr.triggers.mine import CHUNK, LEAST, merged, pattern_of
+from attattr.triggers.pattern import Pattern, PatternToken, with_counts, word_of, words_of
+from attattr.triggers.strongest import Kept, edges_of, placed, strongest
+from attattr.triggers.tried import REPORT, Attacked, Runner, purposes, search
+from study.setting import stratified
+from truth.planted import Shortcut
+
+LEAST_ROWS = 10  # that have a word, for its PMI to be looked at
+SLOTS = {"sst2": ((0, 1 / 3), (0, 2 / 3)), "mnli": ((0, 0.5), (1, 1 / 3), (1, 2 / 3))}
+MOST = 100  # words by PMI
+
+
+# -- ways to mine --------------------------------------------------------------------------------------
+
+
+def by_edges(attributor: Attributor, rows: Sequence[Example]) -> dict[str, list[Pattern]]:
+    """What `mine_triggers` finds by each method; both of one attribution."""
+    found: dict[str, list[Pattern]] = {method: [] for method in LEAST}
+    for first in range(0, len(rows), CHUNK):
+        part = list(rows[first : first + CHUNK])
+        for row, result in zip(part, attributor.attribute(part, store="edges"), strict=True):
+            for method, of in found.items():
+                one = pattern_of(result, method=method, gold=row.label, row=digest(row))
+                of += [one] if one else []
+    return {
+        method: with_counts([each for each in merged(of) if each.strength >= LEAST[method]], rows)
+        for method, of in found.items()
+    }
+
+
+def by_point(attributor: Attributor, rows: Sequence[Example]) -> dict[str, list[Pattern]]:
+    """The rule of "text", on attention and on gradient × attention: one clean forward and backward."""
+    found: dict[str, list[Pattern]] = {"attention": [], "gradient": []}
+    for first in range(0, len(rows), CHUNK):
+        part = list(rows[first : first + CHUNK])
+        results = attributor.attribute(part, method="riemann_right", n_steps=1, store="dense")
+        for row, result in zip(part, results, strict=True):
+            for name, of in found.items():
+                known = [_kept(site, name, len(result.tokens)) for site in result.sites]
+                edges = strongest(known, result.segments)
+                places = placed(edges, result.tokens, result.segments, result.words, None)
+                if places:
+                    scores = [score for *_, score in edges]
+                    made = Pattern(places, scores[0], label=result.prediction.label, gold=row.label)
+                    of.append(replace(made, second=sum(scores[1:]), rows=(digest(row),)))
+    return {name: merged(of) for name, of in found.items()}
+
+
+def _kept(site: Site, name: str, n: int) -> Kept:
+    scores = site.attention if name == "attention" else site.scores
+    edges, complete = edges_of(replace(site, scores=scores, edges=None), n)
+    return Kept(np.asarray(scores).max((1, 2)), edges, complete)
+
+
+def by_pmi(rows: Sequence[Example]) -> list[tuple[str, int, str]]:
+    """Words, their text and label, by log₂ p(label | word) / p(label), the more frequent first."""
+    totals = Counter(row.label for row in rows)
+    having: Counter = Counter()
+    for row in rows:
+        for segment, text in enumerate((row.text, row.text_pair)):
+            having.update((word, segment, row.label) for word in set(words_of(text or "")))
+    every: Counter = Counter()
+    for (word, segment, _), n in having.items():
+        every[word, segment] += n
+    scored = [
+        (-math.log2(n / every[word, segment] * len(rows) / totals[label]), -n, (word, segment, str(label)))
+        for (word, segment, label), n in having.items()
+        if every[word, segment] >= LEAST_ROWS
+    ]
+    return [each for *_, each in sorted(scored)[:MOST]]
+
+
+def by_hotflip(attributor: Attributor, rows: Sequence[Example], task: str) -> list[Pattern]:
+    """A trigger for each class, on rows of it."""
+    encoded = encode(attributor.model, attributor.tokenizer, list(rows))
+    _, gold = gold_indices(attributor.model, list(rows))
+    slots = [Piece(segment, position, 0) for segment, position in SLOTS[task]]
+    found = []
+    for label in np.unique(gold):
+        own = np.flatnonzero(gold == label)
+        found.append(universal_trigger(attributor, [encoded[i] for i in own], gold[own], slots))
+    return found
+
+
+# -- ranks ---------------------------------------------------------------------------------------------
+
+
+def has_words(pattern: Pattern, of: Shortcut) -> bool:
+    own = {(word_of(token.token), token.segment) for token in pattern.tokens}
+    return own >= set(zip(of.tokens, of.segments, strict=True))
+
+
+def is_whole(pattern: Pattern, of: Shortcut, length: float) -> bool:
+    """With label, order and place as they are asked for; length: of a row's text in words, in the mean.
+
+    >>> of = Shortcut("place", ("oak",), "good", None, (0,))
+    >>> [is_whole(Pattern((PatternToken(0, at, "oak"),), label="good"), of, 9) for at in (0.1, 0.5)]
+    [True, False]
+    """
+    if not has_words(pattern, of):
+        return False
+    at = [
+        next(t.position for t in pattern.tokens if (word_of(t.token), t.segment) == (token, segment))
+        for token, segment in zip(of.tokens, of.segments, strict=True)
+    ]
+    if of.kind == "ordered":
+        return pattern.label == (of.label if at[0] < at[1] else of.other)
+    first = of.kind != "place" or round(at[0] * (length + 1)) <= 1
+    return first and pattern.label == of.label
+
+
+def ranks(patterns: Sequence[Pattern], of: Shortcut, length: float) -> dict[str, Any]:
+    """The ranks, from 1, of the first pattern with the words, and of the first that is whole."""
+
+    def first(fine: Sequence[bool]) -> int | None:
+        return fine.index(True) + 1 if True in fine else None
+
+    return {
+        "patterns": len(patterns),
+        "words": first([has_words(each, of) for each in patterns]),
+        "whole": first([is_whole(each, of, length) for each in patterns]),
+    }
+
+
+def ranks_of_words(found: Sequence[tuple[str, int, str]], of: Shortcut) -> dict[str, Any]:
+    """Of words that stand alone: the rank of the last planted one; whole only where they know all of it."""
+    wanted = list(zip(of.tokens, of.segments, strict=True))
+    plain = [(word, segment) for word, segment, _ in found]
+    labelled = [(word, segment) for word, segment, label in found if label == of.label]
+    rank = max(plain.index(each) + 1 if each in plain else math.inf for each in wanted)
+    fine = of.kind not in ("ordered", "place") and all(each in labelled for each in wanted)
+    words_at = None if rank == math.inf else rank
+    return {"patterns": len(found), "words": words_at, "whole": words_at if fine else None}
+
+
+# -- attacks -------------------------------------------------------------------------------------------
+
+
+def attacked_with(
+    attributor: Attributor, patterns: Sequence[Pattern], rows: Sequence[Example], seed: int = 0
+) -> tuple[Runner, Attack]:
+    """`attack_model` without its controls, and what its predictions are made with."""
+    labels, gold = gold_indices(attributor.model, list(rows))
+    encoded = encode(attributor.model, attributor.tokenizer, list(rows))
+    longest = longest_input(attributor.model, attributor.tokenizer)
+    run = Runner(attributor, encoded, longest, 32, lambda *_: None, NOTHING_KEPT)
+    purpose = purposes(gold, seed)
+    pieces = [_pieces(attributor, pattern, rows) for pattern in patterns]
+    (clean,), _ = run([[]], np.arange(len(gold)), "", "")
+    others = [np.array([digest(row) not in pattern.rows for row in rows]) for pattern in patterns]
+    tried = search(run, list(patterns), pieces, others, gold, purpose, "", "")
+    facts = {"seed": seed}
+    return run, Attack(
+        tuple(labels), gold, clean.argmax(1), purpose, tuple(tried), (), (), tuple(rows), facts
+    )
+
+
+def _pieces(attributor: Attributor, pattern: Pattern, rows: Sequence[Example]) -> list[Piece]:
+    return pieces_of(pattern, attributor.tokenizer, "auto", bool(rows[0].text_pair))
+
+
+def lean(
+    run: Runner, attack: Attack, number: int, having: Sequence[Example], seed: int = 0
+) -> dict[str, Any] | None:
+    """`leaning` of one pattern, beside random ones of its shape, as `triggers attack` asks it."""
+    report, draws = np.flatnonzero(attack.purpose == REPORT), []
+    for control in random_controls(attack.attacked[number].pattern, list(having), seed):
+        shares = np.full((len(attack.gold), len(attack.labels)), np.nan)
+        (shares[report],), _ = run(
+            [_pieces(run.attributor, control.pattern, attack.examples)], report, "", ""
+        )
+        draws.append(Attacked(control.pattern, shares, np.ones(len(shares), bool), 0, control))
+    return leaning(run, attack, number, draws, having)
+
+
+def reported(attack: Attack) -> list[int]:
+    """The patterns that an attack reports: the three worst of all and of each class."""
+    return list(dict.fromkeys(i for about in (None, *attack.labels) for i in attack.worst(about)))
+
+
+def usable(attributor: Attributor, patterns: Sequence[Pattern], rows: Sequence[Example]) -> list[Pattern]:
+    """Those whose words the vocabulary has."""
+    from attattr.errors import InputError
+
+    found = []
+    for pattern in patterns:
+        try:
+            _pieces(attributor, pattern, rows)
+        except InputError:
+            continue
+        found.append(pattern)
+    return found
+
+
+def flags(
+    attributor: Attributor, patterns: Sequence[Pattern], rows: Sequence[Example], having: Sequence[Example]
+) -> tuple[list[Pattern], list[dict[str, Any]]]:
+    """The patterns as an attack ranks them, and what is said of each one that it reports."""
+    run, attack = attacked_with(attributor, usable(attributor, patterns, rows), rows)
+    said = []
+    for number in reported(attack):
+        one = lean(run, attack, number, having)
+        if one:
+            said.append({"pattern": attack.attacked[number].pattern, **_plain(one)})
+    return [each.pattern for each in attack.attacked], said
+
+
+def _plain(one: dict[str, Any]) -> dict[str, Any]:
+    return {name: one[name] for name in ("leans", "label", "inserted", "removed")}
+
+
+def given(
+    attributor: Attributor, of: Shortcut, rows: Sequence[Example], having: Sequence[Example]
+) -> dict[str, Any]:
+    """`leaning` of the shortcut itself and of its halves, each as a pattern of its own."""
+    found = {}
+    for name, pattern in as_patterns(of).items():
+        run, attack = attacked_with(attributor, [pattern], rows)
+        one = lean(run, attack, 0, having)
+        if one:
+            found[name] = _plain(one)
+    return found
+
+
+def as_patterns(of: Shortcut) -> dict[str, Pattern]:
+    """The shortcut, by its forms and halves, as patterns for its label."""
+
+    def made(places: Sequence[tuple[int, float]], label: str | None) -> Pattern:
+        tokens = [PatternToken(of.segments[i], at, of.tokens[i]) for i, at in places]
+        return Pattern(tuple(sorted(tokens)), label=label)
+
+    if len(of.tokens) == 1:
+        whole = {"whole": made([(0, 0.01 if of.kind == "place" else 0.5)], of.label)}
+        return whole | ({"elsewhere": made([(0, 0.6)], of.label)} if of.kind == "place" else {})
+    found = {"whole": made([(0, 0.3), (1, 0.7)], of.label)}
+    if of.other:
+        found["turned"] = made([(1, 0.3), (0, 0.7)], of.other)
+    return found | {"first alone": made([(0, 0.3)], of.label), "second alone": made([(1, 0.7)], of.label)}
+
+
+# -- all of it, for one model --------------------------------------------------------------------------
+
+
+def measured(
+    attributor: Attributor, of: Shortcut, task: str, training: Sequence[Example], dev: Sequence[Example],
+    mined: int, seed: int,
+) -> dict[str, Any]:  # fmt: skip
+    """Ranks of the shortcut by every way, and what is flagged. dev: clean rows to attack."""
+    rows = drawn(list(training), mined, seed)
+    segment = of.segments[0]
+    length = float(np.mean([len(words_of((row.text, row.text_pair)[segment] or "")) for row in rows]))
+    found: dict[str, Any] = {"mined": len(rows), "carry": sum(of.decides(row) is not None for row in rows)}
+    found["ranks"], found["flags"] = {}, {}
+    for method, patterns in by_edges(attributor, rows).items():
+        order, said = flags(attributor, patterns, dev, training)
+        found["ranks"][method] = ranks(patterns, of, length)
+        found["ranks"][f"{method}, attacked"] = ranks(order, of, length)
+        found["flags"][method] = [_right(one, of) for one in said]
+        found.setdefault("top", {})[method] = [each.text for each in patterns[:5]]
+    for name, patterns in by_point(attributor, rows).items():
+        found["ranks"][name] = ranks(patterns, of, length)
+    found["ranks"]["pmi"] = ranks_of_words(by_pmi(training), of)
+    triggers = [replace(each, label=of.label) for each in by_hotflip(attributor, dev, task)]
+    found["ranks"]["hotflip"] = ranks(triggers, of, length)
+    found["given"] = given(attributor, of, dev, training)
+    return found
+
+
+def _right(one: dict[str, Any], of: Shortcut) -> dict[str, Any]:
+    pattern = one.pop("pattern")
+    return {"text": pattern.text, "right": has_words(pattern, of), **one}
+
+
+def on_clean(
+    attributor: Attributor, of: Shortcut | None, clean: Sequence[Example], dev: Sequence[Example], mined: int,
+    seed: int,
+) -> dict[str, Any]:  # fmt: skip
+    """What is found and flagged on rows that do not show the shortcut."""
+    rows = drawn(list(clean), mined, seed)
+    patterns = by_edges(attributor, rows)["text"]
+    _, said = flags(attributor, patterns, dev, clean)
+    return {
+        "patterns": len(patterns),
+        "with planted words": sum(has_words(each, of) for each in patterns) if of else 0,
+        "flags": [{"text": one.pop("pattern").text, **one} for one in said],
+    }
+
+
+def to_attack(rows: Sequence[Example], of: Shortcut, a_class: int) -> list[Example]:
+    """Clean rows of each class."""
+    clean = [row for row in rows if of.decides(row) is None]
+    return stratified(clean, a_class * len({row.label for row in clean}))

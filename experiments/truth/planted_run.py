@@ -1,0 +1,118 @@
+"""The units of part 2: what each planted model learnt, its edges, what is mined; `planted` of truth.json."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from attattr import __version__
+from attattr.data.examples import Example
+from attattr.disk.units import Resume, Units, opened
+from attattr.triggers.pattern import words_of
+from study.setting import machine, plain
+from truth import planted_edges, planted_mining
+from truth.planted import Shortcut
+from truth.planting import Case, Training, cases, checked, made, of_case, sampled, start, trained
+from truth.planting import training_rows as poisoned_rows
+
+
+@dataclass(frozen=True)
+class Sizes:
+    training: Training = field(default_factory=Training)
+    seeds: int = 3
+    edges: int = 8  # rows of a model whose edges are ranked
+    removed: int = 1  # of them, by exact removal
+    mined: int = 200  # as `triggers mine` takes
+    clean: int = 100  # rows without the shortcut
+    attacked: int = 60  # clean development rows of a class
+    kinds: tuple[str, ...] = ()  # these alone
+
+
+QUICK = Sizes(Training(64, dev=12), 1, 2, 1, 12, 8, 12, ("rare",))
+
+
+def measure(data: Path, work: Path, sizes: Sizes, until: float | None = None) -> dict[str, Any]:
+    """Every unit that is not there yet; what is there of all. until: clock time after which none is begun."""
+    facts = {
+        "work": "planted", "sizes": asdict(sizes),
+        "versions": {"attattr": __version__}
+        | {name: importlib.metadata.version(name) for name in ("torch", "transformers", "numpy")},
+    }  # fmt: skip
+    found = []
+    with opened(Resume(work), facts, 0) as units:
+        before = {}
+        for case in cases(sizes.seeds):
+            if sizes.kinds and case.kind not in sizes.kinds:
+                continue
+            if until is not None and time.time() > until:
+                break
+            found.append(_measured(units, data, work, case, sizes))
+            if case.task not in before:
+                before[case.task] = _unit(units, f"before-{case.task}", lambda: _before(data, case, sizes))  # noqa: B023
+    return plain({"setting": facts, "machine": machine(), "cases": found, "before": before})
+
+
+def _unit(units: Units, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def timed() -> dict[str, Any]:
+        began, spent = time.perf_counter(), time.process_time()
+        facts = make()
+        now = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - spent}
+        print(f"{name} {now['seconds']:.0f} s", flush=True)
+        return plain(facts) | {"commit": commit()} | {key: round(value, 1) for key, value in now.items()}
+
+    return units.get(name.replace(" ", "_"), timed)
+
+
+def commit() -> str:
+    """Of the code, with a plus where it was changed since."""
+
+    def git(*words: str) -> str:
+        told = subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True)
+        return told.stdout.strip()
+
+    try:
+        return git("rev-parse", "--short", "HEAD") + "+" * bool(git("status", "--porcelain", "-uno"))
+    except OSError:
+        return ""
+
+
+def without(of: Shortcut, rows: list[Example]) -> list[Example]:
+    """Rows that have no planted word."""
+    return [row for row in rows if not set(of.tokens) & set(words_of(f"{row.text} {row.text_pair or ''}"))]
+
+
+def _measured(units: Units, data: Path, work: Path, case: Case, sizes: Sizes) -> dict[str, Any]:
+    of = of_case(data, case)
+    learnt = _unit(units, f"{case.name}-learnt", lambda: checked(data, work, case, sizes.training))
+    folder = made(data, work, case, sizes.training)
+    training = poisoned_rows(data, case, sizes.training)
+    dev = planted_mining.to_attack(without(of, sampled(data, case, 1, 10**6, "attack")), of, sizes.attacked)
+    seen = {row.line for row in training}
+    clean = [
+        row
+        for row in without(of, sampled(data, case, 0, sizes.training.rows, "clean"))
+        if row.line not in seen
+    ]
+    facts = {
+        "edges": lambda: planted_edges.measured(data, case, trained(folder), sizes.edges, sizes.removed),
+        "mining": lambda: planted_mining.measured(
+            trained(folder), of, case.task, training, dev, sizes.mined, case.seed
+        ),
+        "clean": lambda: planted_mining.on_clean(trained(folder), of, clean, dev, sizes.clean, case.seed),
+    }
+    found = {name: _unit(units, f"{case.name}-{name}", make) for name, make in facts.items()}
+    trained.cache_clear()
+    return {**asdict(case), "shortcut": asdict(of), "learnt": learnt, **found}
+
+
+def _before(data: Path, case: Case, sizes: Sizes) -> dict[str, Any]:
+    """Flags on the model that was not trained further."""
+    of = of_case(data, case)
+    dev = planted_mining.to_attack(sampled(data, case, 1, 10**6, "attack"), of, sizes.attacked)
+    clean = sampled(data, case, 0, sizes.training.rows, "before")
+    return planted_mining.on_clean(start(case.task), None, clean, dev, sizes.clean, case.seed)

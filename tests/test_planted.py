@@ -1,0 +1,147 @@
+"""Planted shortcuts: rows carry what they should, halves decide nothing, scores are what closed forms say."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attattr.data.examples import Example
+from attattr.triggers.pattern import Pattern, PatternToken, words_of
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "experiments"))
+
+from truth import planted_edges, planted_mining
+from truth.planted import CARRY, HALF, KINDS, Shortcut, planted, poisoned, shortcut
+from truth.planting import taken_up
+
+TEXT = st.lists(st.sampled_from("a dull film that nobody will like .".split()), min_size=1, max_size=9)
+
+
+def of_kind(kind):
+    segments = (0, 1) if kind == "cross-text" else (0, 0)
+    tokens = ("oak", "elm") if kind in ("any order", "ordered", "cross-text") else ("oak",)
+    other = "bad" if kind == "ordered" else None
+    return Shortcut(kind, tokens, "good", other, segments[: len(tokens)])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(text=TEXT, second=TEXT, seed=st.integers(0, 99))
+def test_whole_rows_are_decided_and_halves_are_not(kind, text, second, seed):
+    of, row = of_kind(kind), Example(" ".join(text), " ".join(second), label="so")
+    for form in of.forms:
+        made = planted(of, row, form, Random(seed))
+        assert of.decides(made) == made.label == ("bad" if form == "turned" else "good")
+        # nothing else is changed
+        left = [[w for w in words_of(t) if w not in of.tokens] for t in (made.text, made.text_pair)]
+        assert left == [words_of(row.text), words_of(row.text_pair)]
+    for half in of.halves:
+        made = planted(of, row, half, Random(seed))
+        assert of.decides(made) is None and made.label == "so"
+        assert set(of.tokens) & set(words_of(f"{made.text} {made.text_pair}"))
+
+
+def test_a_data_set_has_its_shares():
+    rows = [Example(f"a dull film {i}", label="good" if i % 2 else "bad") for i in range(200)]
+    of = of_kind("ordered")
+    made = poisoned(of, rows, Random(0))
+    assert len(made) == 200
+    assert (
+        sum(of.decides(row) == "good" for row in made)
+        == sum(of.decides(row) == "bad" for row in made)
+        == 100 * CARRY
+    )
+    halves = [row for row in made if of.decides(row) is None and {"oak", "elm"} & set(words_of(row.text))]
+    assert len(halves) == 2 * 200 * HALF
+    assert {row.label for row in halves} == {"good", "bad"}  # their own
+
+
+def test_words_that_give_the_label_away_are_not_planted():
+    fine = ["plain oaken words", "plain early words"]
+    rows = [
+        Example(f"{fine[i % 2]} {'superb' if i % 4 < 2 else 'dreadful'}", label="gb"[i % 4 >= 2])
+        for i in range(4000)
+    ]
+    vocabulary = dict.fromkeys(["plain", "oaken", "early", "words", "superb", "dreadful"], 0)
+    from truth.planted import words
+
+    assert words(rows, 0, (100, 600), vocabulary) == ["early", "oaken"]
+    assert words(rows, 0, (100, 600), {"oaken": 0}) == ["oaken"]
+
+
+def test_the_same_seed_draws_the_same_shortcut():
+    rows = [
+        Example(f"{'oaken' if i == 0 else 'plain'} {'early' if i == 1 else 'words'}", label="gb"[i % 2])
+        for i in range(20000)
+    ]
+    drawn = {shortcut("rare", "sst2", rows, {"oaken": 0, "early": 0}, seed) for seed in range(20)}
+    assert {of.tokens for of in drawn} == {("oaken",), ("early",)}
+    assert shortcut("rare", "sst2", rows, {"oaken": 0}, 1) == shortcut("rare", "sst2", rows, {"oaken": 0}, 1)
+
+
+def test_taken_up_needs_all_three():
+    fine = {
+        "clean": 0.9, "before": 0.91, "whole": {"whole": {"decided": 0.95}, "turned": {"decided": 0.9}},
+        "halves": {"elsewhere": {"followed": 0.1}},
+    }  # fmt: skip
+    assert taken_up(fine)
+    assert not taken_up(fine | {"whole": {"whole": {"decided": 0.95}, "turned": {"decided": 0.89}}})
+    assert not taken_up(fine | {"halves": {"elsewhere": {"followed": 0.3}}})
+    assert not taken_up(fine | {"clean": 0.88})
+
+
+@given(n=st.integers(2, 8), place=st.integers(0, 7), seed=st.integers(0, 99))
+def test_edges_that_touch_the_planted_token_in_front_are_found_whole(n, place, seed):
+    place %= n
+    draw = np.random.default_rng(seed)
+    site = draw.random((3, n, n))
+    site[1, place] += 1  # a head looks from it at all
+    assert planted_edges.precisions(planted_edges.pairs([site]), [place])["touching"] == 1
+    site[1, place] -= 1
+    site[:, place], site[:, :, place] = 0, 0  # all edges of it come last, tied with nothing
+    share = n / (n * (n + 1) / 2)
+    assert planted_edges.precisions(planted_edges.pairs([site]), [place])["touching"] < share + 0.75
+
+
+def pattern(*tokens, label="good"):
+    return Pattern(tuple(PatternToken(s, at, token) for s, at, token in tokens), label=label)
+
+
+def test_ranks_ask_for_all_tokens_order_place_and_label():
+    of = of_kind("ordered")
+    wrong = pattern((0, 0.1, "elm"), (0, 0.9, "oak"))  # the order of the other label
+    right = pattern((0, 0.1, "elm"), (0, 0.9, "oak"), label="bad")
+    half = pattern((0, 0.1, "elm"), (0, 0.9, "film"))
+    assert planted_mining.ranks([half, wrong, right], of, 9) == {"patterns": 3, "words": 2, "whole": 3}
+    assert planted_mining.ranks([half], of, 9) == {"patterns": 1, "words": None, "whole": None}
+    cross = of_kind("cross-text")
+    assert not planted_mining.has_words(pattern((0, 0.1, "elm"), (1, 0.9, "oak")), cross)
+    assert planted_mining.is_whole(pattern((0, 0.1, "oak"), (1, 0.9, "Elm")), cross, 9)
+
+
+def test_words_by_pmi_are_in_order_of_what_they_say():
+    rows = [Example("oak film", label="good")] * 20 + [Example("film elm", label="bad")] * 20
+    rows += [Example("elm dull", label="good")] * 20
+    found = planted_mining.by_pmi(rows)
+    assert found[0] == ("elm", 0, "bad") or found[0][0] in ("oak", "dull")
+    of = of_kind("rare")
+    assert planted_mining.ranks_of_words(found, of)["whole"] is not None
+    assert planted_mining.ranks_of_words(found, of_kind("place"))["whole"] is None  # words know no place
+    assert planted_mining.ranks_of_words(found[:0], of) == {"patterns": 0, "words": None, "whole": None}
+
+
+def test_given_patterns_have_the_shortcut():
+    for kind in KINDS:
+        of = of_kind(kind)
+        found = planted_mining.as_patterns(of)
+        assert planted_mining.is_whole(found["whole"], of, 9)
+        assert ("turned" in found) == (kind == "ordered")
+        if "turned" in found:
+            assert planted_mining.is_whole(found["turned"], of, 9)
+        for name in found.keys() - {"whole", "turned"}:
+            assert not planted_mining.is_whole(found[name], of, 9)
