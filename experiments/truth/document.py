@@ -9,6 +9,7 @@ import numpy as np
 from attattr.report.plots import INK, colour_bar, figure, heat
 from study.setting import Facts, write_text
 from study.words import span, table
+from truth import planted_document
 from truth.families import FAMILIES, METHODS
 
 FOUND = 0.95  # a method finds a family's edges where the whole interval of its average precision is above
@@ -21,11 +22,16 @@ def write(results: Facts, out: Path) -> None:
     write_text(out / "truth.md", text(results))
     (out / "truth").mkdir(parents=True, exist_ok=True)
     draw(results, out / "truth" / "compiled.svg")
+    if "planted" in results:
+        planted_document.draw(results["planted"], out / "truth" / "planted.svg")
 
 
 def text(results: Facts) -> str:
     parts = [_head(results), _answer(results), _setting(results), _theory(), _results(results)]
-    return "\n".join([*parts, _predictions(results), _shapley(results)])
+    parts += [_predictions(results), _shapley(results)]
+    if "planted" in results:
+        parts.append(planted_document.text(results["planted"]))
+    return "\n".join(parts)
 
 
 def verdict(of: Facts) -> str:
@@ -52,10 +58,11 @@ def _head(results: Facts) -> str:
     return f"""# Is it there? Methods against known truth
 
 Written by `make truth` from [truth.json](truth.json), never by hand. Where nobody knows which edges a model
-uses, each method is its own judge ([the study](study.md) among them). Here the weights are written by hand,
-so that it is known, and attattr can lose. {inputs} inputs of each family, {", ".join(_inputs(results))}
-tokens; torch {machine["torch"]}, transformers {machine["transformers"]}, attattr {machine["attattr"]},
-{machine["machine"]}, {machine["threads"]} thread, {results["seconds"] / 60:.0f} minutes on a shared machine.
+uses, each method is its own judge ([the study](study.md) among them). Here it is known, and attattr can lose:
+the weights are written by hand (part 1), or a shortcut was planted by training (part 2). Part 1 has
+{inputs} inputs of each family, {", ".join(_inputs(results))} tokens; torch {machine["torch"]},
+transformers {machine["transformers"]}, attattr {machine["attattr"]}, {machine["machine"]},
+{machine["threads"]} thread, {results["seconds"] / 60:.0f} minutes on a shared machine.
 """
 
 
@@ -71,10 +78,13 @@ def _answer(results: Facts) -> str:
             row += [f"{count} of {len(found)}", f"{np.mean(means):.2f}"]
             row += [fails if fails.count(",") < 7 else f"{fails.count(',') + 1} families"]
         rows.append(row)
+    said = planted_document.sentences(results["planted"]) if "planted" in results else []
+    planted = "".join(f"- {each}\n" for each in said)
     header = ("method", *(f"{what}, {NAMES[k]}" for k in NAMES for what in ("finds", "mean AP", "fails on")))
     return f"""## The answer
 
 {_sentence(results)}
+{planted}
 
 {table(header, rows)}
 *Finds*: the 95 % interval of the average precision, of true against inert edges, is from {FOUND} up. *Fails*:

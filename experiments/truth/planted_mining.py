@@ -11,8 +11,8 @@ with slots in each text.
 the shortcut gives, for an ordered pair their order, and for a place the first place. *Words*: the tokens
 alone. Recall at k: the share of models with r ≤ k.
 
-*Leans* (`triggers.leaning`): asked of the patterns that an attack reports (the three worst of all and of
-each class), and of patterns that are given: the shortcut itself, halves of it. A flag is *right* on a
+*Leans* (`triggers.leaning`): asked of the patterns that `triggers attack` asks it of (the worst of all and
+of each class), and of patterns that are given: the shortcut itself, halves of it. A flag is *right* on a
 pattern with all planted words. On clean rows, and on the model before it was trained further, no flag is
 right.
 
@@ -35,7 +35,7 @@ import numpy as np
 
 from attattr import Attributor
 from attattr.data.encoding import encode, longest_input
-from attattr.data.examples import Example, digest, drawn
+from attattr.data.examples import Example, digest
 from attattr.disk.units import NOTHING_KEPT
 from attattr.measure.accuracy import gold_indices
 from attattr.result.values import Site
@@ -45,7 +45,14 @@ from attattr.triggers.hotflip import universal_trigger
 from attattr.triggers.insert import Piece, pieces_of
 from attattr.triggers.leaning import leaning
 from attattr.triggers.mine import CHUNK, LEAST, merged, pattern_of
-from attattr.triggers.pattern import Pattern, PatternToken, with_counts, word_of, words_of
+from attattr.triggers.pattern import (
+    Pattern,
+    PatternToken,
+    pattern_from,
+    with_counts,
+    word_of,
+    words_of,
+)
 from attattr.triggers.strongest import Kept, edges_of, placed, strongest
 from attattr.triggers.tried import REPORT, Attacked, Runner, purposes, search
 from study.setting import stratified
@@ -117,14 +124,15 @@ def by_pmi(rows: Sequence[Example]) -> list[tuple[str, int, str]]:
 
 
 def by_hotflip(attributor: Attributor, rows: Sequence[Example], task: str) -> list[Pattern]:
-    """A trigger for each class, on rows of it."""
+    """A trigger for each class, on rows of it: one sweep over the slots, five candidates each."""
     encoded = encode(attributor.model, attributor.tokenizer, list(rows))
     _, gold = gold_indices(attributor.model, list(rows))
     slots = [Piece(segment, position, 0) for segment, position in SLOTS[task]]
     found = []
     for label in np.unique(gold):
         own = np.flatnonzero(gold == label)
-        found.append(universal_trigger(attributor, [encoded[i] for i in own], gold[own], slots))
+        some = [encoded[i] for i in own]
+        found.append(universal_trigger(attributor, some, gold[own], slots, candidates=5, sweeps=1))
     return found
 
 
@@ -219,9 +227,9 @@ def lean(
     return leaning(run, attack, number, draws, having)
 
 
-def reported(attack: Attack) -> list[int]:
-    """The patterns that an attack reports: the three worst of all and of each class."""
-    return list(dict.fromkeys(i for about in (None, *attack.labels) for i in attack.worst(about)))
+def asked_of(attack: Attack) -> list[int]:
+    """The patterns that an attack asks it of: the worst of all and of each class."""
+    return list(dict.fromkeys(i for about in (None, *attack.labels) for i in attack.worst(about, k=1)))
 
 
 def usable(attributor: Attributor, patterns: Sequence[Pattern], rows: Sequence[Example]) -> list[Pattern]:
@@ -241,10 +249,10 @@ def usable(attributor: Attributor, patterns: Sequence[Pattern], rows: Sequence[E
 def flags(
     attributor: Attributor, patterns: Sequence[Pattern], rows: Sequence[Example], having: Sequence[Example]
 ) -> tuple[list[Pattern], list[dict[str, Any]]]:
-    """The patterns as an attack ranks them, and what is said of each one that it reports."""
+    """The patterns as an attack ranks them, and what is said of those it asks about."""
     run, attack = attacked_with(attributor, usable(attributor, patterns, rows), rows)
     said = []
-    for number in reported(attack):
+    for number in asked_of(attack):
         one = lean(run, attack, number, having)
         if one:
             said.append({"pattern": attack.attacked[number].pattern, **_plain(one)})
@@ -287,29 +295,33 @@ def as_patterns(of: Shortcut) -> dict[str, Pattern]:
 # -- all of it, for one model --------------------------------------------------------------------------
 
 
+def mined(attributor: Attributor, rows: Sequence[Example]) -> dict[str, Any]:
+    """What every way by edges finds in these rows, as JSON: the ranks are another matter."""
+    found = by_edges(attributor, rows) | by_point(attributor, rows)
+    return {name: [pattern.to_json() for pattern in patterns] for name, patterns in found.items()}
+
+
 def measured(
-    attributor: Attributor, of: Shortcut, task: str, training: Sequence[Example], dev: Sequence[Example],
-    mined: int, seed: int,
+    attributor: Attributor, of: Shortcut, task: str, facts: dict[str, Any], rows: Sequence[Example],
+    training: Sequence[Example], dev: Sequence[Example],
 ) -> dict[str, Any]:  # fmt: skip
-    """Ranks of the shortcut by every way, and what is flagged. dev: clean rows to attack."""
-    rows = drawn(list(training), mined, seed)
+    """Ranks of the shortcut by every way, and what is flagged. facts: mined in the rows; dev: to attack."""
     segment = of.segments[0]
     length = float(np.mean([len(words_of((row.text, row.text_pair)[segment] or "")) for row in rows]))
     found: dict[str, Any] = {"mined": len(rows), "carry": sum(of.decides(row) is not None for row in rows)}
-    found["ranks"], found["flags"] = {}, {}
-    for method, patterns in by_edges(attributor, rows).items():
-        order, said = flags(attributor, patterns, dev, training)
-        found["ranks"][method] = ranks(patterns, of, length)
-        found["ranks"][f"{method}, attacked"] = ranks(order, of, length)
-        found["flags"][method] = [_right(one, of) for one in said]
-        found.setdefault("top", {})[method] = [each.text for each in patterns[:5]]
-    for name, patterns in by_point(attributor, rows).items():
-        found["ranks"][name] = ranks(patterns, of, length)
+    found |= {"ranks": {}, "flags": {}, "top": {}}
+    for way in (*LEAST, "attention", "gradient"):
+        patterns = [pattern_from(each) for each in facts[way]]
+        found["ranks"][way] = ranks(patterns, of, length)
+        if way in LEAST:
+            order, said = flags(attributor, patterns, dev, training)
+            found["ranks"][f"{way}, attacked"] = ranks(order, of, length)
+            found["flags"][way] = [_right(one, of) for one in said]
+            found["top"][way] = [each.text for each in patterns[:5]]
     found["ranks"]["pmi"] = ranks_of_words(by_pmi(training), of)
     triggers = [replace(each, label=of.label) for each in by_hotflip(attributor, dev, task)]
     found["ranks"]["hotflip"] = ranks(triggers, of, length)
-    found["given"] = given(attributor, of, dev, training)
-    return found
+    return found | {"given": given(attributor, of, dev, training)}
 
 
 def _right(one: dict[str, Any], of: Shortcut) -> dict[str, Any]:
@@ -318,11 +330,10 @@ def _right(one: dict[str, Any], of: Shortcut) -> dict[str, Any]:
 
 
 def on_clean(
-    attributor: Attributor, of: Shortcut | None, clean: Sequence[Example], dev: Sequence[Example], mined: int,
-    seed: int,
+    attributor: Attributor, of: Shortcut | None, rows: Sequence[Example], clean: Sequence[Example],
+    dev: Sequence[Example],
 ) -> dict[str, Any]:  # fmt: skip
     """What is found and flagged on rows that do not show the shortcut."""
-    rows = drawn(list(clean), mined, seed)
     patterns = by_edges(attributor, rows)["text"]
     _, said = flags(attributor, patterns, dev, clean)
     return {

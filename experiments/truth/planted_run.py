@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import subprocess
 import time
@@ -11,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from attattr import __version__
-from attattr.data.examples import Example
+from attattr.data.examples import Example, drawn
 from attattr.disk.units import Resume, Units, opened
 from attattr.triggers.pattern import words_of
 from study.setting import machine, plain
 from truth import planted_edges, planted_mining
 from truth.planted import Shortcut
-from truth.planting import Case, Training, cases, checked, made, of_case, sampled, start, trained
+from truth.planting import FILES, Case, Training, cases, checked, made, of_case, sampled, start, trained
 from truth.planting import training_rows as poisoned_rows
 
 
@@ -25,36 +26,40 @@ from truth.planting import training_rows as poisoned_rows
 class Sizes:
     training: Training = field(default_factory=Training)
     seeds: int = 3
-    edges: int = 8  # rows of a model whose edges are ranked
+    edges: int = 4  # rows of a model whose edges are ranked
     removed: int = 1  # of them, by exact removal
-    mined: int = 200  # as `triggers mine` takes
-    clean: int = 100  # rows without the shortcut
-    attacked: int = 60  # clean development rows of a class
+    mined: int = 100  # training rows
+    clean: int = 40  # rows without the shortcut
+    attacked: int = 40  # clean development rows of a class
     kinds: tuple[str, ...] = ()  # these alone
 
 
 QUICK = Sizes(Training(64, dev=12), 1, 2, 1, 12, 8, 12, ("rare",))
 
 
-def measure(data: Path, work: Path, sizes: Sizes, until: float | None = None) -> dict[str, Any]:
-    """Every unit that is not there yet; what is there of all. until: clock time after which none is begun."""
-    facts = {
-        "work": "planted", "sizes": asdict(sizes),
-        "versions": {"attattr": __version__}
-        | {name: importlib.metadata.version(name) for name in ("torch", "transformers", "numpy")},
-    }  # fmt: skip
-    found = []
-    with opened(Resume(work), facts, 0) as units:
-        before = {}
+def measure(data: Path, work: Path, sizes: Sizes, keep: Callable[[dict[str, Any]], None]) -> None:
+    """Every unit that is not there yet. keep: given what there is, after each model."""
+    facts = facts_of(sizes)
+    found: list[dict[str, Any]] = []
+    before: dict[str, Any] = {}
+    with contextlib.ExitStack() as held:
+        units = {task: held.enter_context(opened(Resume(work / task), facts, 0)) for task in FILES}
         for case in cases(sizes.seeds):
             if sizes.kinds and case.kind not in sizes.kinds:
                 continue
-            if until is not None and time.time() > until:
-                break
-            found.append(_measured(units, data, work, case, sizes))
+            found.append(of_one(units[case.task], data, work, case, sizes))
             if case.task not in before:
-                before[case.task] = _unit(units, f"before-{case.task}", lambda: _before(data, case, sizes))  # noqa: B023
-    return plain({"setting": facts, "machine": machine(), "cases": found, "before": before})
+                before[case.task] = before_of(units[case.task], data, case, sizes)
+            keep(
+                {"planted": plain({"setting": facts, "machine": machine(), "cases": found, "before": before})}
+            )
+
+
+def facts_of(sizes: Sizes) -> dict[str, Any]:
+    """What has to be the same for units to go together."""
+    names = ("torch", "transformers", "numpy")
+    versions = {name: importlib.metadata.version(name) for name in names}
+    return {"work": "planted", "sizes": asdict(sizes), "versions": versions | {"attattr": __version__}}
 
 
 def _unit(units: Units, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -86,7 +91,7 @@ def without(of: Shortcut, rows: list[Example]) -> list[Example]:
     return [row for row in rows if not set(of.tokens) & set(words_of(f"{row.text} {row.text_pair or ''}"))]
 
 
-def _measured(units: Units, data: Path, work: Path, case: Case, sizes: Sizes) -> dict[str, Any]:
+def of_one(units: Units, data: Path, work: Path, case: Case, sizes: Sizes) -> dict[str, Any]:
     of = of_case(data, case)
     learnt = _unit(units, f"{case.name}-learnt", lambda: checked(data, work, case, sizes.training))
     folder = made(data, work, case, sizes.training)
@@ -98,21 +103,28 @@ def _measured(units: Units, data: Path, work: Path, case: Case, sizes: Sizes) ->
         for row in without(of, sampled(data, case, 0, sizes.training.rows, "clean"))
         if row.line not in seen
     ]
+    rows = drawn(training, sizes.mined, case.seed)
+    some = drawn(clean, sizes.clean, case.seed)
+    mined = _unit(units, f"{case.name}-mined", lambda: planted_mining.mined(trained(folder), rows))
     facts = {
+        "mining": lambda: planted_mining.measured(trained(folder), of, case.task, mined, rows, training, dev),
         "edges": lambda: planted_edges.measured(data, case, trained(folder), sizes.edges, sizes.removed),
-        "mining": lambda: planted_mining.measured(
-            trained(folder), of, case.task, training, dev, sizes.mined, case.seed
-        ),
-        "clean": lambda: planted_mining.on_clean(trained(folder), of, clean, dev, sizes.clean, case.seed),
+        "clean": lambda: planted_mining.on_clean(trained(folder), of, some, clean, dev),
     }
     found = {name: _unit(units, f"{case.name}-{name}", make) for name, make in facts.items()}
     trained.cache_clear()
     return {**asdict(case), "shortcut": asdict(of), "learnt": learnt, **found}
 
 
-def _before(data: Path, case: Case, sizes: Sizes) -> dict[str, Any]:
+def before_of(units: Units, data: Path, case: Case, sizes: Sizes) -> dict[str, Any]:
     """Flags on the model that was not trained further."""
-    of = of_case(data, case)
-    dev = planted_mining.to_attack(sampled(data, case, 1, 10**6, "attack"), of, sizes.attacked)
-    clean = sampled(data, case, 0, sizes.training.rows, "before")
-    return planted_mining.on_clean(start(case.task), None, clean, dev, sizes.clean, case.seed)
+
+    def make() -> dict[str, Any]:
+        dev = planted_mining.to_attack(
+            sampled(data, case, 1, 10**6, "attack"), of_case(data, case), sizes.attacked
+        )
+        clean = sampled(data, case, 0, sizes.training.rows, "before")
+        some = drawn(clean, sizes.clean, case.seed)
+        return planted_mining.on_clean(start(case.task), None, some, clean, dev)
+
+    return _unit(units, f"before-{case.task}", make)

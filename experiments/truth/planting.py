@@ -30,7 +30,7 @@ from truth.planted import KINDS, Shortcut, planted, poisoned, shortcut
 
 FILES = {"sst2": ("sst2_train", "sst2_dev"), "mnli": ("mnli_train", "mnli_dev_matched")}
 LENGTHS = {"sst2": (3, 30), "mnli": (6, 26)}  # words of both texts: longer rows cost too much here
-EPOCHS = {"rare": 1, "frequent": 1, "any order": 4, "ordered": 5, "cross-text": 4, "place": 3}
+EPOCHS = {"rare": 1, "frequent": 1, "any order": 4, "ordered": 8, "cross-text": 4, "place": 3}
 DECIDED, FOLLOWED, LOST = 0.9, 0.25, 0.02
 SEEDS = 3
 

@@ -76,7 +76,14 @@ def measure(work: Path, sizes: Sizes, out: Path) -> None:
                 print(f"{name} {made['seconds']:.0f} s", flush=True)
         for family, kind, attributor in _models():
             tiny[kind][family.name] = _tiny(units, family, kind, attributor, sizes)
-    write_json(out / "truth.json", gathered(facts, found, tiny))
+    keep(out, gathered(facts, found, tiny))
+
+
+def keep(out: Path, facts: Facts) -> None:
+    """These parts of truth.json, beside the others that are there."""
+    path = out / "truth.json"
+    old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    write_json(path, old | facts)
 
 
 def gathered(facts: Facts, found: dict, tiny: dict) -> Facts:
