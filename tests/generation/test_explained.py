@@ -61,6 +61,7 @@ def test_spans_add_up_and_each_is_the_continuation_of_what_stands_before_it(name
     assert [span.text for span in made.spans] == ["good film", "man is very bad"]
     assert [span.tokens for span in made.spans] == [(0, 2), (2, 6)]
     alone = lm.attribute_generation(chats.TEXT, continuation="good film", spans="whole", store="dense")
+    # gemma2 has its softmax and its norms in float32, which round otherwise for a text of another length
     assert first.log_probability == pytest.approx(alone.value, abs=1e-7)
     for site, other in zip(first.attribution.sites, alone.spans[0].attribution.sites, strict=True):
         own = site.scores[:, : other.scores.shape[1], : other.scores.shape[2]]
