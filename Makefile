@@ -2,11 +2,12 @@
 PYTHON ?= $(shell python3.11 -c "" 2>/dev/null && echo python3.11 || echo python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints-dev.txt
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile -c constraints-dev.txt
+SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test test-slow test-ui ui bench sweep study truth lint check clean
+.PHONY: demo test test-python test-slow test-ui test-ui-where-npm-is ui bench sweep study truth lint check clean
 
 demo: $(VENV)/.installed  ## explain an NLI pair, a film-review sentence and an answer from documents
 	$(BIN)/attattr explain "A woman is playing the violin on a crowded street." "Nobody is making music."
@@ -14,7 +15,12 @@ demo: $(VENV)/.installed  ## explain an NLI pair, a film-review sentence and an 
 	$(BIN)/attattr generate --chat examples/ask.json --model facts
 
 test: $(VENV)/.installed-dev  ## the tests, without the slow ones, in as many processes as there are cores (up to 4)
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+	$(MAKE) --no-print-directory test-python test-ui-where-npm-is
+
+test-python: $(VENV)/.installed-dev
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal
+
+test-ui-where-npm-is:
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory test-ui; \
 	else echo "left out: tests of the page's script (they need Node 20 and npm)"; fi
 
@@ -29,7 +35,7 @@ test-slow: $(VENV)/.installed-dev  ## only the slow tests
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow
 
 bench: $(VENV)/.installed-dev  ## timings beside what else there is: docs/benchmarks.md (an hour)
-	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/speed.py
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python benchmarks/speed.py
 
 sweep: $(VENV)/.installed-dev  ## every model type of transformers: docs/models.md (ten minutes; goes on)
 	mkdir -p build
@@ -46,8 +52,9 @@ lint: $(VENV)/.installed-dev  ## style, format, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-check: lint  ## all that a change has to pass: lint, then the tests
-	$(MAKE) --no-print-directory test
+check: $(VENV)/.installed-dev  ## all that a change has to pass: lint and the tests; what waits for a core is done beside
+	$(MAKE) --no-print-directory --jobs 2 $(SYNC) lint test-ui-where-npm-is
+	$(MAKE) --no-print-directory test-python
 
 clean:
 	rm -rf $(VENV) ui/node_modules build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -56,13 +63,12 @@ ui/node_modules/.installed: ui/package.json ui/package-lock.json
 	cd ui && npm ci --no-audit --no-fund
 	touch $@
 
-$(VENV)/.installed: pyproject.toml constraints-dev.txt
+# in one call of pip; bytecode afterwards, by all cores (some files are templates: what fails is left out)
+$(VENV)/.installed-dev: EXTRA := [dev]
+$(VENV)/.installed $(VENV)/.installed-dev: pyproject.toml constraints-dev.txt
 	@echo "installing into $(VENV) (once; a few minutes)"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) torch==2.13.0
-	$(PIP) -e .
-	touch $@
-
-$(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) -e ".[dev]"
-	touch $@
+	$(PIP) -e ".$(EXTRA)"
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
+	touch $(VENV)/.installed $@
