@@ -179,7 +179,7 @@ class Attributor:
             InputError: an input or an option that cannot be used.
             UnsupportedModelError: the attention cannot be intercepted.
 
-        Source: Hao et al. 2021, section 3 (arXiv 2004.11207); the integral in context space.
+        Source: Hao et al. 2021 (arXiv 2004.11207); the integral in context space.
         """
         single = isinstance(inputs, str | Mapping | Example | Encoded) or (
             isinstance(inputs, tuple) and all(isinstance(text, str) for text in inputs)

@@ -1,7 +1,7 @@
 """The paper's algorithm as it reads: to learn from, and to hold the engine against.
 
 Attr_h(A) = A_h ⊙ (1/m) Σ_{k=1}^{m} ∂F((k/m) A) / ∂A_h, for each layer by itself, everything below it held
-fixed. Source: Hao et al. 2021, section 3 (arXiv 2004.11207). The whole model runs at every step, and the
+fixed. Source: Hao et al. 2021 (arXiv 2004.11207). The whole model runs at every step, and the
 n × n matrices are what is differentiated: hundreds of times the work of `integral`, and the same numbers.
 """
 

@@ -86,7 +86,7 @@ def measure_effectiveness(
 
     Ranked by each head's largest attribution (of the gold class, as the paper, which leaks the answer,
     and of the predicted class, which does not) and by its largest attention weight; smallest first and
-    largest first. Source: Hao et al. 2021, section 4.1.
+    largest first. Source: Hao et al. 2021.
 
     resume: folder for finished parts, as of `rank_heads`.
 

@@ -125,7 +125,7 @@ def rank_heads(
     ((6, 12), 72)
 
     Args:
-        criteria: `attattr`, E_x[max Attr_h] (Hao et al. 2021, section 4.2); `taylor`, E_x|C_h · ∂L/∂C_h|
+        criteria: `attattr`, E_x[max Attr_h] (Hao et al. 2021); `taylor`, E_x|C_h · ∂L/∂C_h|
             of the loss L (Michel et al. 2019), `taylor_normalized`, that with each layer's L2 norm set
             to 1; `attention`, the mean of the largest attention weight; `accuracy_drop`, the accuracy
             lost when that head alone is taken out; `random`.
@@ -252,7 +252,7 @@ def correlate(
     (0.983, 1.0)
 
     Intervals: Fisher's for Pearson's r, the same with Bonett and Wright's variance for Spearman's.
-    Source: Hao et al. 2021, section 4.3 (Pearson's r over all heads).
+    Source: Hao et al. 2021 (Pearson's r over all heads).
 
     Raises:
         InputError: grids of different shapes, or an importance that is the same everywhere.

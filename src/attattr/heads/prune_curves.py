@@ -79,7 +79,7 @@ def prune_curves(
     >>> prune_curves(sst2, ranking, [Example(text="a good film", label="positive")], steps=2).measured_on
     1
 
-    Rows that the heads were ranked on are left out. Source: Hao et al. 2021, section 4.2.
+    Rows that the heads were ranked on are left out. Source: Hao et al. 2021.
 
     any_model: a ranking of another model is meant; else it is an error.
     resume: folder for finished parts, as of `rank_heads`; another one than that of the ranking.

@@ -128,7 +128,7 @@ def measure_faithfulness(
         InputError: no examples; a folder with parts of another call; or as `Attributor.attribute` and
             `build_tree`.
 
-    Source: Hao et al. 2021, section 5; deletion and insertion after Petsiuk et al. 2018.
+    Source: Hao et al. 2021; deletion and insertion after Petsiuk et al. 2018.
     """
     asked.attributor(attributor)
     tell = asked.progress(progress)

@@ -140,7 +140,7 @@ def build_tree(result: Attribution, *, threshold: float = 0.4, axis: str | None 
         InputError: a threshold out of range, an unknown axis, a result without scores or with scores
             that are not finite.
 
-    Source: Hao et al. 2021, section 5 and algorithm 1. The order of a layer's edges, which decides
+    Source: Hao et al. 2021, algorithm 1. The order of a layer's edges, which decides
     between two parents, is ours; the paper leaves it open. The authors' code differs from the paper: it
     goes from left to right, is written for twelve layers and begins below the last one, takes row 0 for
     the readout and adds no terminal, and sums for the top only what is positive over all layers.

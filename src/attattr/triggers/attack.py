@@ -1,6 +1,6 @@
 """Attacking a model with trigger patterns: accuracy clean and attacked, by class, with controls.
 
-N inputs are attacked. Source: Hao et al. 2021, section 5.3 (arXiv 2004.11207).
+N inputs are attacked. Source: Hao et al. 2021 (arXiv 2004.11207).
 """
 
 from __future__ import annotations

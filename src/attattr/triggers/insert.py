@@ -1,7 +1,7 @@
 """Putting a pattern's tokens into other inputs, at the same relative places.
 
-Token ids are inserted into the encoded input; nothing is tokenised twice. Source: Hao et al. 2021,
-section 5.3 (arXiv 2004.11207).
+Token ids are inserted into the encoded input; nothing is tokenised twice. Source: Hao et al. 2021
+(arXiv 2004.11207).
 """
 
 from __future__ import annotations

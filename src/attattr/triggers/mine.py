@@ -1,9 +1,9 @@
 """Mining adversarial triggers: the few tokens that the strongest edges of each input join.
 
-Method "paper": the two strongest edges of the head with the strongest edge of all. Source: Hao et al. 2021,
-section 5.3 (arXiv 2004.11207); that patterns below 0.02 are left out, and that they are ranked by the sum of
-both scores, is in the authors' code (github.com/YRdddream/attattr, run_adver_connection.py and
-run_adver_evaluate.py). Method "text": the same among the edges between tokens of the text alone.
+Method "paper": the two strongest edges of the head with the strongest edge of all. Source: Hao et al. 2021
+(arXiv 2004.11207). That patterns below 0.02 are left out, and that they are ranked by the sum of both scores,
+is in the authors' code (github.com/YRdddream/attattr, run_adver_connection.py and run_adver_evaluate.py).
+Method "text": the same among the edges between tokens of the text alone.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Ways to mine triggers, compared; `../mining.py` runs them."""
