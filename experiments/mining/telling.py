@@ -9,9 +9,10 @@ import numpy as np
 from attattr.triggers.attacked import estimate
 from mining.bench import FIRST, SECOND
 from mining.ways import COMPARED, SEED
-from study.verdicts import HOLDS, POINTS, above
+from study.verdicts import FEW, HOLDS, POINTS, above
 from study.words import listed, reach, table
 
+UNION = "text, union of two"
 RANDOM = "random for "  # of a way's name: what it is compared with
 Found = dict[str, Any]
 
@@ -71,65 +72,68 @@ def reported(found: dict[str, Found], method: str) -> str:
 
 
 def document(method: str, first: Found, second: Found, lone: Found) -> str:
-    ours = [
-        (f"{label} of {task}", both, label)
-        for task, both in second.items()
-        for label in both[method]["classes"]
-    ]
-    enough = [name for name, both, label in ours if surely(lost(both[method], label), POINTS)]
-    ahead = [
-        name for name, both, label in ours if surely(lost(both[method], label, both[RANDOM + method]), 0.0)
-    ]
-    agree = [
-        of for _, both, label in ours
-        if (of := both[method]["classes"][label]["score_against_damage"]) is not None
-    ]  # fmt: skip
-    united = [
-        lost(of["text, union of two"], label)["mean"] for of in first.values() if "text, union of two" in of
-        for label in of["text, union of two"]["classes"]
-    ]  # fmt: skip
-    commits = sorted(
-        {
-            of.get("commit") or "unknown"
-            for each in (first, second)
-            for way in each.values()
-            for of in way.values()
-        }
-    )
+    classes = [(task, label) for task, both in second.items() for label in both[method]["classes"]]
+    mine = {of: lost(second[of[0]][method], of[1]) for of in classes}
+    luck = {of: lost(second[of[0]][RANDOM + method], of[1]) for of in classes}
+    lead = {of: lost(second[of[0]][method], of[1], second[of[0]][RANDOM + method]) for of in classes}
+    clean = {of: second[of[0]][method]["classes"][of[1]]["clean"] for of in classes}
+    ahead = [of for of in classes if surely(lead[of], 0.0)]
+    hidden = [of for of in classes if of not in ahead and clean[of] - luck[of]["mean"] < FEW]
+    agree = [second[task][method]["classes"][label]["score_against_damage"] for task, label in classes]
     means = {name: np.mean([mean_lost(of[name]) for of in first.values()]) for name in ("paper", "text")}
-    words = "; ".join(
-        f"of {of['rows']} rows of {task} "
-        + " and ".join(f"{one} of {n} patterns by `{name}`" for name, (one, n) in of["of"].items())
-        for task, of in lone.items()
-    )
-    made = f"""By `python experiments/mining.py` (code: {", ".join(commits)}).
+    others = ", ".join(f"those of `{name}` {100 * of:.0f}" for name, of in means.items() if name != method)
+    made = f"""By `python experiments/mining.py` (code: {", ".join(_commits(first, second))}).
 
-- **The default is `{method}`**: on the first part its three worst cost {100 * means[method]:.0f} points in
-  the mean over classes and tasks, {
-        ", ".join(f"those of `{name}` {100 * of:.0f}" for name, of in means.items() if name != method)
-    }.
-- **On the second part**, of {len(ours)} classes it costs surely more than {100 * POINTS:.0f} points in
-  {listed(enough) if enough else "none"}, and is surely ahead of random patterns in {
-        listed(ahead) if ahead else "none"
-    }.
-- **What stands in the way.** The score of a pattern does not say what it costs: over the patterns of a class,
-  on the screening rows, their rank correlation is {reach(agree, 2, True)}. So what is found is found by
-  trying, and as many random patterns are tried, too."""
-    if united:
-        made += f""" More words cost more: two patterns at once {reach([100 * u for u in united], 0)} points
-  in a class, but so do random ones (first part, below)."""
+- **The default is `{method}`**: on the first part its three worst cost {100 * means[method]:.0f} points in the
+  mean over classes and tasks, {others}.
+- **On the second part**, of {len(classes)} classes it costs surely more than {100 * POINTS:.0f} points in
+  {_named([of for of in classes if surely(mine[of], POINTS)])}, and is surely ahead of random patterns in
+  {_named(ahead)}."""
+    if hidden:
+        made += f""" In {_named(hidden)} random patterns leave fewer than {100 * FEW:.0f} % right, so
+  that no lead could show."""
     made += f"""
-- One word is the whole pattern, of those that score 0.02 and more: {words}.
+- **What stands in the way.** The score of a pattern does not say what it costs: over the patterns of a class,
+  on the screening rows, their rank correlation is {reach([of for of in agree if of is not None], 2, True)}. So
+  what is found is found by trying, and as many random patterns are tried, too.{_united(first)}
+- Patterns of a single word, of those that score 0.02 and more: {_lone(lone)}.
 
 First part: {COMPARED} rows mined, {FIRST[2]} of a class reported on. Points lost under the three worst
-patterns of a way, and what that is more than its random patterns cost.
+patterns of a way; behind the semicolon, how far that is ahead of its random patterns.
 
 """
     for task, found in first.items():
         made += f"{task}:\n\n{compared(found)}\n"
-    return (
-        made
-        + f"""Second part, `{method}`, {SECOND[2]} rows of a class reported on:
+    made += f"Second part, `{method}`, {SECOND[2]} rows of a class reported on:\n\n"
+    return made + reported(second, method)
 
-{reported(second, method)}"""
+
+def _named(classes: list[tuple[str, str]]) -> str:
+    return listed([f"{label} of {task}" for task, label in classes]) if classes else "none"
+
+
+def _commits(*parts: Found) -> list[str]:
+    units = [unit for part in parts for way in part.values() for unit in way.values()]
+    return sorted({unit.get("commit") or "unknown" for unit in units})
+
+
+def _united(first: Found) -> str:
+    """What two patterns at once cost, and random ones."""
+    costs = []
+    for name in (UNION, RANDOM + UNION):
+        of = [found[name] for found in first.values() if name in found]
+        costs.append([100 * lost(each, label)["mean"] for each in of for label in each["classes"]])
+    if not costs[0]:
+        return ""
+    return (
+        f" More words cost more: two patterns at once {reach(costs[0], 0)} points in a class,\n  two random ones "
+        f"{reach(costs[1], 0)} (first part)."
+    )
+
+
+def _lone(lone: Found) -> str:
+    return "; ".join(
+        f"of {of['rows']} rows of {task} "
+        + " and ".join(f"{one} of {n} by `{name}`" for name, (one, n) in of["of"].items())
+        for task, of in lone.items()
     )
