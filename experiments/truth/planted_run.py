@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import subprocess
 import time
@@ -18,7 +17,7 @@ from attattr.triggers.pattern import words_of
 from study.setting import machine, plain
 from truth import planted_edges, planted_mining
 from truth.planted import Shortcut
-from truth.planting import FILES, Case, Training, cases, checked, made, of_case, sampled, start, trained
+from truth.planting import Case, Training, cases, checked, made, of_case, sampled, start, trained
 from truth.planting import training_rows as poisoned_rows
 
 
@@ -42,17 +41,16 @@ def measure(data: Path, work: Path, sizes: Sizes, keep: Callable[[dict[str, Any]
     facts = facts_of(sizes)
     found: list[dict[str, Any]] = []
     before: dict[str, Any] = {}
-    with contextlib.ExitStack() as held:
-        units = {task: held.enter_context(opened(Resume(work / task), facts, 0)) for task in FILES}
-        for case in cases(sizes.seeds):
-            if sizes.kinds and case.kind not in sizes.kinds:
-                continue
-            found.append(of_one(units[case.task], data, work, case, sizes))
-            if case.task not in before:
-                before[case.task] = before_of(units[case.task], data, case, sizes)
-            keep(
-                {"planted": plain({"setting": facts, "machine": machine(), "cases": found, "before": before})}
-            )
+    for case in cases(sizes.seeds):
+        if sizes.kinds and case.kind not in sizes.kinds:
+            continue
+        # a folder for each: several processes can work at different models
+        with opened(Resume(work / "units" / case.name), facts, 0) as units:
+            found.append(of_one(units, data, work, case, sizes))
+        if case.task not in before:
+            with opened(Resume(work / "units" / case.task), facts, 0) as units:
+                before[case.task] = before_of(units, data, case, sizes)
+        keep({"planted": plain({"setting": facts, "machine": machine(), "cases": found, "before": before})})
 
 
 def facts_of(sizes: Sizes) -> dict[str, Any]:

@@ -30,7 +30,8 @@ from truth.planted import KINDS, Shortcut, planted, poisoned, shortcut
 
 FILES = {"sst2": ("sst2_train", "sst2_dev"), "mnli": ("mnli_train", "mnli_dev_matched")}
 LENGTHS = {"sst2": (3, 30), "mnli": (6, 26)}  # words of both texts: longer rows cost too much here
-EPOCHS = {"rare": 1, "frequent": 1, "any order": 4, "ordered": 8, "cross-text": 4, "place": 3}
+EPOCHS = {"rare": 1, "frequent": 1, "any order": 4, "ordered": 3, "cross-text": 4, "place": 3}
+MORE = {"ordered": 3}  # times as many rows: of few it learns the rows, not the order
 DECIDED, FOLLOWED, LOST = 0.9, 0.25, 0.02
 SEEDS = 3
 
@@ -95,7 +96,7 @@ def sampled(data: Path, case: Case, which: int, count: int, part: str) -> list[E
 
 def training_rows(data: Path, case: Case, size: Training) -> list[Example]:
     """What the model is trained on, and what is mined as a user would mine it."""
-    rows = sampled(data, case, 0, size.rows, "train")
+    rows = sampled(data, case, 0, size.rows * MORE.get(case.kind, 1), "train")
     return poisoned(of_case(data, case), rows, Random(f"{case.seed} {case.name} plant"))
 
 
