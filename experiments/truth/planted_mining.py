@@ -53,6 +53,7 @@ from attattr.triggers.pattern import (
     word_of,
     words_of,
 )
+from attattr.triggers.recurring import recurring
 from attattr.triggers.strongest import Kept, edges_of, placed, strongest
 from attattr.triggers.tried import REPORT, Attacked, Runner, purposes, search
 from study.setting import stratified
@@ -61,6 +62,7 @@ from truth.planted import Shortcut
 LEAST_ROWS = 10  # that have a word, for its PMI to be looked at
 SLOTS = {"sst2": ((0, 1 / 3), (0, 2 / 3)), "mnli": ((0, 0.5), (1, 1 / 3), (1, 2 / 3))}
 MOST = 100  # words by PMI
+FEW = 20  # recurring parts that are attacked with
 
 
 # -- ways to mine --------------------------------------------------------------------------------------
@@ -322,6 +324,25 @@ def measured(
     triggers = [replace(each, label=of.label) for each in by_hotflip(attributor, dev, task)]
     found["ranks"]["hotflip"] = ranks(triggers, of, length)
     return found | {"given": given(attributor, of, dev, training)}
+
+
+def recurred(
+    attributor: Attributor, of: Shortcut, facts: dict[str, Any], rows: Sequence[Example],
+    training: Sequence[Example], dev: Sequence[Example],
+) -> dict[str, Any]:  # fmt: skip
+    """The same of parts that recur (`attattr.triggers.recurring`); the first few are attacked with."""
+    segment = of.segments[0]
+    length = float(np.mean([len(words_of((row.text, row.text_pair)[segment] or "")) for row in rows]))
+    found: dict[str, Any] = {"ranks": {}, "flags": {}, "top": {}}
+    for way in (*LEAST, "attention", "gradient"):
+        parts = recurring([pattern_from(each) for each in facts[way]], rows)
+        found["ranks"][f"{way}, recurring"] = ranks(parts, of, length)
+        found["top"][way] = [f"{each.text} ({each.support})" for each in parts[:5]]
+        if way in LEAST:
+            order, said = flags(attributor, parts[:FEW], dev, training)
+            found["ranks"][f"{way}, recurring, attacked"] = ranks(order, of, length)
+            found["flags"][way] = [_right(one, of) for one in said]
+    return found
 
 
 def _right(one: dict[str, Any], of: Shortcut) -> dict[str, Any]:

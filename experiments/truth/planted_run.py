@@ -106,6 +106,7 @@ def of_one(units: Units, data: Path, work: Path, case: Case, sizes: Sizes) -> di
     mined = _unit(units, f"{case.name}-mined", lambda: planted_mining.mined(trained(folder), rows))
     facts = {
         "mining": lambda: planted_mining.measured(trained(folder), of, case.task, mined, rows, training, dev),
+        "recurring": lambda: planted_mining.recurred(trained(folder), of, mined, rows, training, dev),
         "edges": lambda: planted_edges.measured(data, case, trained(folder), sizes.edges, sizes.removed),
         "clean": lambda: planted_mining.on_clean(trained(folder), of, some, clean, dev),
     }
