@@ -1,4 +1,4 @@
-"""The pictures of the page and of the server in docs/images, made anew: `python experiments/pictures.py`.
+"""The pictures of the pages and of the server in docs/images, made anew: `python experiments/pictures.py`.
 
 Needs Debian's chromium and Playwright (the development extra). The figures of docs/figures.md are made by the
 commands there.
@@ -7,6 +7,7 @@ commands there.
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import subprocess
 import sys
@@ -23,8 +24,10 @@ PAIR = ("A woman is playing the violin on a crowded street.", "Nobody is making 
 WIDTH, HEIGHT = 1440, 900
 PORT = 8437
 PATIENCE = 180_000  # ms, of a busy machine
-IMAGES = Path(__file__).parents[1] / "docs" / "images"
+ROOT = Path(__file__).parents[1]
+IMAGES, ASK = ROOT / "docs" / "images", ROOT / "examples" / "ask.json"
 FIRST = ".graph g.edge"
+REPLY = ["generate", "--chat", str(ASK), "--model", "facts", "--html"]
 
 
 def of_file(browser: Any, out: Path, report: Path) -> None:
@@ -73,6 +76,20 @@ def of_server(browser: Any, out: Path, address: str) -> None:
     shot(page, out / "compare.png")
 
 
+def of_reply(browser: Any, out: Path, report: Path, address: str) -> None:
+    page = opened(browser)
+    page.goto(report.as_uri())
+    page.wait_for_selector(FIRST, state="attached")
+    shot(page, out / "page-reply.png")
+    asked = json.loads(ASK.read_text(encoding="utf-8"))
+    turns = [("turn", f"{each['role']}\n{each['content']}") for each in asked["messages"]]
+    sources = [("source", f"{name}\n{text}") for name, text in asked["sources"].items()]
+    page = opened(browser)
+    page.goto(f"{address}/#{urlencode([('model', 'facts'), *turns, *sources, ('out', 'source.1')])}")
+    page.locator(".instead table").wait_for()
+    shot(page, out / "server-reply.png")
+
+
 def report_frame(page: Page) -> Any:
     return page.frames[1]
 
@@ -118,6 +135,8 @@ def main() -> None:
                 except OSError:
                     time.sleep(0.5)
             of_server(browser, out, address)
+            subprocess.run([*command, *REPLY, str(report)], check=True, stdout=subprocess.DEVNULL)
+            of_reply(browser, out, report, address)
         finally:
             serving.terminate()
         browser.close()

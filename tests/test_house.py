@@ -32,7 +32,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 SHOWN = {
     ("result.attribution", "page.document"),
     ("result.several", "page.several"),
-    ("result.generation", "page.generation"),
+    ("result.generation", "page.document"),
     ("engine.attributor", "generation.explained"),
 }
 MODULES = {

@@ -1,3 +1,3 @@
 import { defineConfig } from "vitest/config";
 
-export default defineConfig({ test: { include: ["tests/**/*.test.ts"], maxWorkers: 1 } });
+export default defineConfig({ test: { include: ["tests/**/*.test.ts"], maxWorkers: 1, testTimeout: 60_000 } });

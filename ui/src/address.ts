@@ -74,7 +74,7 @@ function chosen(key: keyof typeof CHOICES, value: string, { report, tokens }: Da
   return value;
 }
 
-function numberIn(text: string, what: string, least: number, most: number): number {
+export function numberIn(text: string, what: string, least: number, most: number): number {
   const value = (what === "threshold" ? /^\d+(\.\d+)?$/ : /^\d+$/).test(text) ? Number(text) : NaN;
   if (!(value >= least && value <= most)) throw new Foreign(`The ${what} of the address is not a number from ${least} to ${most}`);
   return value;
@@ -111,8 +111,12 @@ export function edgeOf(text: string, { report }: Data): EdgeRef {
 
 /** Tells results apart: of another model, text or target it is another one (FNV-1a). */
 export function fingerprint({ report: { model, texts: shown, target } }: Data): string {
+  return digest([model, shown, target.label, target.output]);
+}
+
+export function digest(facts: unknown[]): string {
   let sum = 0x811c9dc5;
-  for (const letter of JSON.stringify([model, shown, target.label, target.output])) sum = Math.imul(sum ^ letter.codePointAt(0)!, 0x01000193);
+  for (const letter of JSON.stringify(facts)) sum = Math.imul(sum ^ letter.codePointAt(0)!, 0x01000193);
   return (sum >>> 0).toString(36);
 }
 

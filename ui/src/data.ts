@@ -148,9 +148,13 @@ export function units(level: Level): Units {
   return { ...level, n: level.names.length, unitOf, layers };
 }
 
+/** What Python deflated. */
+export function inflated(text: string): Response {
+  return new Response(new Response(bytes(text)).body!.pipeThrough(new DecompressionStream("deflate")));
+}
+
 export async function unpack({ codes, scale, levels }: Grid): Promise<Float32Array> {
-  const stream = new Blob([bytes(codes)]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const packed = new Int8Array(await new Response(stream).arrayBuffer());
+  const packed = new Int8Array(await inflated(codes).arrayBuffer());
   const values = new Float32Array(packed.length);
   for (let i = 0; i < packed.length; i++) {
     const code = packed[i]!;

@@ -1,6 +1,12 @@
 // Elements without innerHTML: text only ever becomes a text node.
 export { along, roving } from "./roving";
 
+/** Which way words run: that of their first letter. The `auto` of browsers does not look into <bdi>, in which each stands. */
+export function directionOf(words: string[]): "ltr" | "rtl" {
+  const first = /\p{L}/u.exec(words.filter((word) => !/^[[<].*[\]>]$/.test(word)).join(" "))?.[0] ?? "";
+  return /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}\p{Script=Adlam}]/u.test(first) ? "rtl" : "ltr";
+}
+
 type Value = string | number | boolean | null | undefined | ((event: never) => void);
 type Child = Node | string | null | undefined | false;
 

@@ -1,5 +1,5 @@
 // Any view as an SVG or PNG of its own: what is on the screen is drawn again with its colours and places.
-import { clipped, FONT } from "./dom";
+import { clipped, FONT, h } from "./dom";
 
 const NS = "http://www.w3.org/2000/svg";
 const COPIED = [
@@ -169,4 +169,15 @@ export async function save(view: HTMLElement, title: readonly string[], name: st
   link.download = `${name}.${kind}`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+/** Two buttons that save a view, named by `data-view`. */
+export function saves(view: HTMLElement, title: () => string[], name: () => string): HTMLElement {
+  const button = (kind: "svg" | "png") =>
+    h(
+      "button",
+      { type: "button", class: "quiet", "aria-label": `Save ${view.dataset.view} as ${kind.toUpperCase()}`, click: () => void save(view, title(), name(), kind) },
+      kind.toUpperCase(),
+    );
+  return h("span", { class: "saves", "data-noexport": true }, button("svg"), button("png"));
 }

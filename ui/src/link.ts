@@ -76,9 +76,9 @@ export function link(page: HTMLElement, data: Data, store: Store): void {
   }
 }
 
-/** Keeps the view in the fragment of this document's address: reload, Back and a link give it again. Undone by what is
- * returned. */
-export function keepInAddress(page: Element, data: Data): () => void {
+/** Keeps the view in the fragment of this document's address: reload, Back and a link give it again. `of` tells results
+ * apart. Undone by what is returned. */
+export function keepInAddress(page: Element, of: string): () => void {
   let shown = "";
   const show = () => {
     shown = location.hash.slice(1);
@@ -87,7 +87,7 @@ export function keepInAddress(page: Element, data: Data): () => void {
   let later: ReturnType<typeof setTimeout> | undefined;
   page.addEventListener("attattr-view", (event) => {
     const { address, step } = (event as CustomEvent<Told>).detail;
-    const next = address && `of=${fingerprint(data)}&${address}`;
+    const next = address && `of=${of}&${address}`;
     if (next === shown) return;
     shown = next;
     clearTimeout(later);

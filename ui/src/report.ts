@@ -1,23 +1,25 @@
 // The whole report in one element: views, and what links them.
 import "./report.css";
 import { completenessView } from "./completeness";
-import { prepare, siteName } from "./data";
+import { fingerprint } from "./address";
+import { prepare, siteName, type Data } from "./data";
 import { detailsView } from "./details";
 import { choice, h } from "./dom";
 import { edgesView } from "./edges";
 import { effectsView } from "./effects";
-import { save } from "./exporter";
+import { saves } from "./exporter";
 import { plain, quantity } from "./format";
 import { edgesScene, flowOf, flowScene, shareSaid } from "./flow";
 import { graphView } from "./graph";
 import { headView } from "./heads";
 import { keepInAddress, link } from "./link";
+import { lookOf } from "./look";
 import { matrixView } from "./matrix";
 import { overviewView } from "./overview";
 import { pictureView } from "./picture";
 import { headline, predictionView, summaryView } from "./prediction";
 import { sheetView } from "./sheet";
-import { Store } from "./state";
+import { Store, type State } from "./state";
 import { tokenView } from "./tokens";
 import { leastThreshold } from "./tree-build";
 import { treeScene } from "./tree";
@@ -30,11 +32,28 @@ const UNITS = [["words", "Words"], ["tokens", "Tokens"]] as const;
 
 /** Shows a report in `root`, its view `inAddress` where the page is nothing else; what is returned takes it away again. */
 export function mount(root: HTMLElement, report: Report, inAddress = false): () => void {
+  return shown(root, report, false, inAddress).leave;
+}
+
+export interface Shown {
+  element: HTMLElement;
+  data: Data;
+  store: Store;
+  leave(): void;
+}
+
+/** A report as a part of a page, which has the heading, the text and the colours. */
+export function part(root: HTMLElement, report: Report): Shown {
+  return shown(root, report, true, false);
+}
+
+function shown(root: HTMLElement, report: Report, within: boolean, inAddress: boolean): Shown {
+  const look = within ? null : lookOf((theme) => store.set({ theme }));
   const data = prepare(report);
   const strongest = report.edges?.site.length ? ([report.edges.site[0]!, report.edges.head[0]!] as const) : ([0, 0] as const);
   const unit = report.words ? "words" : "tokens";
   const hasTree = data.tokens.top !== null;
-  const store = new Store({
+  const store = new Store<State>({
     unit,
     mode: "flow",
     threshold: Math.max(report.threshold, Math.ceil(100 * leastThreshold(data[unit])) / 100),
@@ -60,12 +79,11 @@ export function mount(root: HTMLElement, report: Report, inAddress = false): () 
     headSection.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
   };
 
-  const summary = summaryView(data, store, units);
   const { picture } = report;
-  const words = view("tokens", h("div", {}, picture ? pictureView(data, store, picture) : tokenView(data, store, units), summary));
-  const input = picture
+  const words = within ? null : view("tokens", h("div", {}, picture ? pictureView(data, store, picture) : tokenView(data, store, units), summaryView(data, store, units)));
+  const input = words && (picture
     ? h("section", { class: "image", "aria-label": "The image" }, heading("The image", words), lineChoice(), words)
-    : h("section", { class: "text", "aria-label": "The text" }, heading(null, words), words);
+    : h("section", { class: "text", "aria-label": "The text" }, heading(null, words), words));
   const graph = view("graph", graphView(data, store, units, () => SCENES[store.state.mode](data, units(), store.state)));
   const measures = ([["attribution", "Attribution"], ["attention", "Attention"], ["effect", "Taken out"]] as const).filter(
     ([name]) =>
@@ -81,7 +99,7 @@ export function mount(root: HTMLElement, report: Report, inAddress = false): () 
   const first = h(
     "div",
     { class: "first" },
-    h(
+    !within && h(
       "header",
       {},
       view("prediction", predictionView(data)),
@@ -90,7 +108,7 @@ export function mount(root: HTMLElement, report: Report, inAddress = false): () 
         { class: "tools", "data-noexport": true },
         h("span", { class: "model" }, h("bdi", {}, report.model)),
         unitChoice(),
-        themeButton(),
+        look?.button,
       ),
     ),
     !picture && input,
@@ -99,7 +117,7 @@ export function mount(root: HTMLElement, report: Report, inAddress = false): () 
       "div",
       { class: picture ? "main three" : "main" },
       picture && input,
-      h("section", { "aria-label": "How it flows" }, heading("How it flows", graph, modeChoice(), slider()), graph),
+      h("section", { "aria-label": "How it flows" }, heading("How it flows", graph, within ? unitChoice() : null, modeChoice(), slider()), graph),
       h(
         "aside",
         {},
@@ -110,7 +128,7 @@ export function mount(root: HTMLElement, report: Report, inAddress = false): () 
   );
   const page = h(
     "div",
-    { class: "attattr" },
+    { class: within ? "part" : "attattr" },
     first,
     headSection,
     section("edges", "Edges", "The strongest of all layers and heads; click one to pin it", edgesView(data, store)),
@@ -145,18 +163,12 @@ export function mount(root: HTMLElement, report: Report, inAddress = false): () 
   }
 
   function heading(title: string | null, of: HTMLElement, ...tools: (HTMLElement | null)[]): HTMLElement {
-    const button = (kind: "svg" | "png") =>
-      h(
-        "button",
-        { type: "button", class: "quiet", "aria-label": `Save ${of.dataset.view} as ${kind.toUpperCase()}`, click: () => void save(of, titleOf(of.dataset.view!), nameOf(of.dataset.view!), kind) },
-        kind.toUpperCase(),
-      );
     return h(
       "div",
       { class: title ? "heading" : "heading bare" },
       title && h("h2", {}, title),
       ...tools,
-      h("span", { class: "saves", "data-noexport": true }, button("svg"), button("png")),
+      saves(of, () => titleOf(of.dataset.view!), () => nameOf(of.dataset.view!)),
     );
   }
 
@@ -233,52 +245,24 @@ export function mount(root: HTMLElement, report: Report, inAddress = false): () 
     return h("label", { class: "slider", "data-noexport": true }, name, input, value);
   }
 
-  function themeButton(): HTMLElement {
-    return h(
-      "button",
-      {
-        type: "button",
-        class: "theme",
-        "aria-label": "Dark or light",
-        click: () => {
-          const theme = store.state.theme === "dark" ? "light" : "dark";
-          page.dataset.theme = document.documentElement.dataset.theme = theme;
-          store.set({ theme }); // canvases are drawn in the new colours
-        },
-      },
-      "◐",
-    );
-  }
-
   page.append(sheetView(store, details));
   link(page, data, store);
   root.replaceChildren(page);
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  const print = matchMedia("print");
-  /** The colours that hold now; for print, views are drawn again in its width. */
-  const look = (): void => {
-    const chosen = page.dataset.theme as "light" | "dark" | undefined;
-    page.classList.toggle("printing", print.matches || printing);
-    store.set({ theme: print.matches || printing ? "print" : chosen ?? (dark.matches ? "dark" : "light") });
-  };
-  let printing = false;
-  const before = (): void => ((printing = true), look());
-  const after = (): void => ((printing = false), look());
-  for (const query of [dark, print]) query.addEventListener("change", look);
-  window.addEventListener("beforeprint", before);
-  window.addEventListener("afterprint", after);
+  look?.dress(page);
   window.addEventListener("keydown", unpin);
-  look();
-  const leave = inAddress ? keepInAddress(page, data) : () => {};
+  const leave = inAddress ? keepInAddress(page, fingerprint(data)) : () => {};
   function unpin(event: KeyboardEvent): void {
     if (event.key === "Escape") store.set({ pinned: null, marked: [] });
   }
-  return () => {
-    leave();
-    window.removeEventListener("keydown", unpin);
-    window.removeEventListener("beforeprint", before);
-    window.removeEventListener("afterprint", after);
-    for (const query of [dark, print]) query.removeEventListener("change", look);
-    root.replaceChildren();
+  return {
+    element: page,
+    data,
+    store,
+    leave() {
+      leave();
+      window.removeEventListener("keydown", unpin);
+      look?.leave();
+      root.replaceChildren();
+    },
   };
 }

@@ -13,7 +13,7 @@ export function fingers(): boolean {
 /** A sheet that takes the details in while something is pinned, where their own place may be out of sight. */
 export function sheetView(store: Store, details: HTMLElement): HTMLElement {
   const own = details.parentElement!;
-  const page = details.closest<HTMLElement>(".attattr")!;
+  const page = details.closest<HTMLElement>(".part, .attattr")!;
   let tapped = -Infinity; // how far down the page
   const unpin = () => store.set({ pinned: null });
   const close = h("button", { type: "button", class: "close", "aria-label": "Close", click: unpin }, "×");

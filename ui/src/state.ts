@@ -44,20 +44,20 @@ export interface State {
   window: readonly [number, number];
 }
 
-export class Store {
-  private listeners: { keys: (keyof State)[]; tell: () => void }[] = [];
+export class Store<S extends object = State> {
+  private listeners: { keys: (keyof S)[]; tell: () => void }[] = [];
 
-  constructor(public state: State) {}
+  constructor(public state: S) {}
 
-  set(change: Partial<State>): void {
-    const keys = (Object.keys(change) as (keyof State)[]).filter((key) => change[key] !== this.state[key]);
+  set(change: Partial<S>): void {
+    const keys = (Object.keys(change) as (keyof S)[]).filter((key) => change[key] !== this.state[key]);
     if (!keys.length) return;
     this.state = { ...this.state, ...change };
     for (const each of this.listeners) if (each.keys.some((key) => keys.includes(key))) each.tell();
   }
 
   /** Called now, and whenever one of these changes. */
-  on(keys: (keyof State)[], tell: () => void): void {
+  on(keys: (keyof S)[], tell: () => void): void {
     this.listeners.push({ keys, tell });
     tell();
   }

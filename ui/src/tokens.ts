@@ -2,7 +2,7 @@
 import { flowOf } from "./flow";
 import type { Data, Units } from "./data";
 import { effectsOf, wordEffects } from "./data";
-import { h, legible, over, palette } from "./dom";
+import { directionOf, h, legible, over, palette } from "./dom";
 import { signed, strength } from "./format";
 import { reveal } from "./sheet";
 import type { Store } from "./state";
@@ -50,7 +50,7 @@ export function tokenView(data: Data, store: Store, units: () => Units): HTMLEle
     for (let at = first; at < end; at++) {
       const own = level.segments[at]!;
       if (!line || (own !== null && segment !== null && own !== segment)) {
-        line = h("p", { dir: "auto" });
+        line = h("p", { dir: directionOf(level.names.slice(at, end).filter((_, k) => level.segments[at + k] === own || own === null)) });
         lines.push(line);
         group = null;
       }
@@ -74,7 +74,7 @@ export function tokenView(data: Data, store: Store, units: () => Units): HTMLEle
     };
     const values = report.sites[store.state.layer]?.key_axis === axis ? wordEffects(report, store.state.layer, members) : null;
     const largest = Math.max(0, ...(values ?? []).map(Math.abs));
-    const line = h("p", { dir: "auto" }, h("span", { class: "axis" }, `${name}: `));
+    const line = h("p", { dir: directionOf(names) }, h("span", { class: "axis" }, `${name}: `));
     names.forEach((text, unit) => line.append(" ", chip(axis, members[unit]!, text, values?.[unit] ?? null, largest, false)));
     return line;
   }

@@ -55,6 +55,27 @@ export interface FlowFacts {
   unit: number;
 }
 
+/** A reply, its spans and its sources. columns: names of the sources, and perhaps the reply so far. */
+export interface GenerationFacts {
+  schema_version: number;
+  version: string;
+  model: string;
+  revision: string | null;
+  turns: string[];
+  prompt: PromptFacts;
+  sources: number[][];
+  columns: string[];
+  words: ReplyFacts;
+  stopped: string;
+  n_tokens: number;
+  spans: SpanFacts[];
+  contrast: SpanFacts | null;
+  contrast_words: ReplyFacts | null;
+  value: number | null;
+  worst_gap: number | null;
+  notes: string[];
+}
+
 /** A quantised matrix: value = sign(code) * scale * (code / levels)², row by row.
  * 
  * codes: base64 of deflated int8. kept: the share of its entries that is not simply 0 for want of room. */
@@ -104,6 +125,23 @@ export interface Probability {
   value: number | null;
 }
 
+/** A prompt by words and what stands between them, which together are its text.
+ * 
+ * tokens: positions on the first axis; none of what stands between. turn, source: by their numbers. */
+export interface PromptFacts {
+  text: string[];
+  tokens: number[][];
+  turn: (number | null)[];
+  source: (number | null)[];
+}
+
+/** A reply in the same way. tokens: on the last axis; the reply's last token is not read and has none. */
+export interface ReplyFacts {
+  text: string[];
+  tokens: number[][];
+  span: (number | null)[];
+}
+
 export interface Report {
   schema_version: number;
   version: string;
@@ -148,6 +186,19 @@ export interface SiteFacts {
   error: number | null;
   n_steps: number;
   converged: boolean;
+}
+
+/** A part of a reply. value: log p. score, effect: by column; None: no such source, or not measured.
+ * 
+ * report: its Report, as base64 of deflated JSON; None where the page has no room for it. */
+export interface SpanFacts {
+  text: string;
+  value: number | null;
+  worst_gap: number | null;
+  score: (number | null)[];
+  effect: (number | null)[];
+  correlation: number | null;
+  report: string | null;
 }
 
 /** The positive entries of a matrix, largest first, ties in reading order; all but those up to `least`.

@@ -1,4 +1,5 @@
 // What stands in an address, and what is made of what others write there.
+import type { Ask } from "../src/serve/ask";
 import { expect, test } from "vitest";
 import { edgeOf, edgeText, Foreign, readView, written } from "../src/address";
 import { prepare } from "../src/data";
@@ -42,20 +43,30 @@ test("an edge is the same after its text", () => {
 });
 
 const models = [
-  { name: "mnli", task: null, labels: ["entailment", "neutral"], pair: true },
-  { name: "one & two", task: null, labels: null, pair: false },
+  { name: "mnli", task: null, labels: ["entailment", "neutral"], pair: true, writes: false },
+  { name: "one & two", task: null, labels: null, pair: false, writes: false },
+  { name: "lm", task: null, labels: null, pair: null, writes: true },
 ];
 
 test("two sides are written and read again", () => {
   const sides: Wanted[] = [
-    { question: { model: "mnli", texts: ["a & b = c #", "שלום + 🎻\n%"], target: "neutral" }, view: "mode=edges&pinned=0.1.1.2", out: ["0.all.1.2-3", "head.0.1"] },
-    { question: { model: "one & two", texts: ["2.text=x"], target: null }, view: "", out: [] },
+    { question: { model: "mnli", texts: ["a & b = c #", "שלום + 🎻\n%"], target: "neutral", ask: null }, view: "mode=edges&pinned=0.1.1.2", out: ["0.all.1.2-3", "head.0.1"] },
+    { question: { model: "one & two", texts: ["2.text=x"], target: null, ask: null }, view: "", out: [] },
   ];
   expect(wantedOf(fragmentOf(sides), models)).toEqual(sides);
   expect(wantedOf(fragmentOf(sides.slice(1)), models)).toEqual(sides.slice(1));
 });
 
-test.each(["section", "model=mnli", "model=none&text=a", "model=mnli&text=a&text=b&text=c", "model=mnli&text=a&target=x", "text=a", "2.model=mnli&2.text=a"])(
+test("what a language model is asked is written and read again", () => {
+  const ask = { turns: [["system", "a\nb & c\n"], ["user", "why?"]], sources: [["one", "a\nb"]], most: 7, reply: "So." } as Ask;
+  const plain = { turns: [["", "Once\nupon"]], sources: [], most: 64, reply: "" } as Ask;
+  for (const each of [ask, plain]) {
+    const sides: Wanted[] = [{ question: { model: "lm", texts: [], target: null, ask: each }, view: "span=1&words=0", out: ["source.0"] }];
+    expect(wantedOf(fragmentOf(sides), models)).toEqual(sides);
+  }
+});
+
+test.each(["section", "model=mnli&turn=user%0Aa", "model=lm&turn=user%0Aa&tokens=x", "model=mnli", "model=none&text=a", "model=mnli&text=a&text=b&text=c", "model=mnli&text=a&target=x", "text=a", "2.model=mnli&2.text=a"])(
   "%s asks for nothing that is here",
   (text) => {
     expect(() => wantedOf(text, models)).toThrow(Foreign);

@@ -1,10 +1,12 @@
 // What is computed: the tree beside Python's, unpacking, columns, disagreements, numbers as text.
 import { describe, expect, test } from "vitest";
 import { columns } from "../src/columns";
-import { units, unpack } from "../src/data";
+import { units, unpack, type Data } from "../src/data";
+import { directionOf } from "../src/dom";
 import { correlation } from "../src/effects";
 import { percent, plain, signed, strength, tiny } from "../src/format";
 import { disagreements } from "../src/matrix";
+import { counterpart } from "../src/serve/compare";
 import { covers, sameEdge, Store, type State } from "../src/state";
 import { buildTree, leastThreshold, readings } from "../src/tree-build";
 import trees from "./trees.json";
@@ -144,4 +146,18 @@ test("a mark covers an edge of its own head, or of any where it sums them", () =
   expect(covers({ ...one, head: 5 }, one, place, place)).toBe(false);
   expect(covers({ ...all, site: 0 }, one, place, place)).toBe(false);
   expect(sameEdge(all, { ...all })).toBe(true);
+});
+
+test("words run as their first letter does, whatever special tokens stand before", () => {
+  expect(directionOf(["[CLS]", "שלום", "world"])).toBe("rtl");
+  expect(directionOf(["<s>", "12", "مرحبا"])).toBe("rtl");
+  expect(directionOf(["[CLS]", "hello", "שלום"])).toBe("ltr");
+  expect(directionOf(["[CLS]", "42"])).toBe("ltr");
+});
+
+test("as many edges are shown on the other side as there are", () => {
+  const side = (edges: number) => ({ report: { axes: [] }, tokens: { flow: { site: Array(edges) } }, words: { flow: { site: Array(edges) } } }) as unknown as Data;
+  const state = { unit: "words", shown: 25, count: 9 } as State;
+  expect(counterpart(state, ["shown"], side(40), side(12))).toEqual({ shown: 12 });
+  expect(counterpart(state, ["shown", "count"], side(40), side(40))).toEqual({ shown: 25, count: 9 });
 });

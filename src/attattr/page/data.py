@@ -12,6 +12,7 @@ import zlib
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
+from pydantic.json_schema import models_json_schema
 
 SCHEMA_VERSION = 2
 SHADES = ((127, 1.0), (31, 1.0), (31, 0.25), (15, 1 / 16), (15, 1 / 256))  # levels, share of entries kept
@@ -208,6 +209,63 @@ class Report(Part):
     notes: list[str]
 
 
+class PromptFacts(Part):
+    """A prompt by words and what stands between them, which together are its text.
+
+    tokens: positions on the first axis; none of what stands between. turn, source: by their numbers.
+    """
+
+    text: list[str]
+    tokens: list[list[int]]
+    turn: list[int | None]
+    source: list[int | None]
+
+
+class ReplyFacts(Part):
+    """A reply in the same way. tokens: on the last axis; the reply's last token is not read and has none."""
+
+    text: list[str]
+    tokens: list[list[int]]
+    span: list[int | None]
+
+
+class SpanFacts(Part):
+    """A part of a reply. value: log p. score, effect: by column; None: no such source, or not measured.
+
+    report: its Report, as base64 of deflated JSON; None where the page has no room for it.
+    """
+
+    text: str
+    value: float | None
+    worst_gap: float | None
+    score: list[float | None]
+    effect: list[float | None]
+    correlation: float | None
+    report: str | None
+
+
+class GenerationFacts(Part):
+    """A reply, its spans and its sources. columns: names of the sources, and perhaps the reply so far."""
+
+    schema_version: int
+    version: str
+    model: str
+    revision: str | None
+    turns: list[str]  # roles
+    prompt: PromptFacts
+    sources: list[list[int]]  # positions of their tokens
+    columns: list[str]
+    words: ReplyFacts
+    stopped: str
+    n_tokens: int
+    spans: list[SpanFacts]
+    contrast: SpanFacts | None
+    contrast_words: ReplyFacts | None
+    value: float | None
+    worst_gap: float | None
+    notes: list[str]
+
+
 def number(value: float) -> float | None:
     """A float32 in its shortest exact form; None for what JSON has no name for."""
     return float(f"{float(value):.9g}") if np.isfinite(value) else None
@@ -252,7 +310,8 @@ def _base64(array: np.ndarray) -> str:
 
 
 def schema() -> str:
-    return json.dumps(Report.model_json_schema(mode="serialization"), indent=2, ensure_ascii=False) + "\n"
+    _, made = models_json_schema([(Report, "serialization"), (GenerationFacts, "serialization")])
+    return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":

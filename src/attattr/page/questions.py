@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -10,6 +10,8 @@ from attattr.errors import InputError
 
 LONGEST = 20_000  # characters of a text
 MARKS = 200  # edges and heads taken out together
+PARTS = 64  # turns of a chat, and sources
+TOKENS = 512  # of a reply
 PIECES = 32  # positions of one word
 SAID = {
     "model": "the request names no model",
@@ -19,6 +21,11 @@ SAID = {
     "id": "the request names no result by its id",
     "edges": "an edge is {site, head, query: [positions], key: [positions]}",
     "heads": "a head is [site, head]",
+    "prompt": "the prompt is a text",
+    "messages": 'the messages are a list of {"role": "…", "content": "…"}, of 64 at most',
+    "sources": "the sources are named texts of the prompt, 64 at most",
+    "max_new_tokens": f"the longest reply is a number of tokens from 1 to {TOKENS}",
+    "reply": "the reply is a text",
 }
 Positions = Annotated[list[int], Field(max_length=PIECES)]
 
@@ -58,6 +65,34 @@ class Without(Question):
     id: str
     edges: Annotated[list[Edge], Field(max_length=MARKS)] = []
     heads: Annotated[list[tuple[int, int]], Field(max_length=MARKS)] = []
+
+
+class Message(Question):
+    role: str
+    content: str
+
+
+class Generate(Question):
+    """A prompt, as a text or as the turns of a chat; and a reply, if it is not to be written."""
+
+    model: str
+    prompt: str | None = None
+    messages: Annotated[list[Message], Field(max_length=PARTS)] | None = None
+    sources: Annotated[dict[str, str], Field(max_length=PARTS)] | None = None
+    max_new_tokens: Annotated[int, Field(ge=1, le=TOKENS)] = 64
+    reply: str | None = None
+
+    def model_post_init(self, _: Any) -> None:
+        if (self.prompt is None) == (self.messages is None):
+            raise InputError("give either a prompt or the messages of a chat")
+        texts = [self.prompt or "", *(each.content for each in self.messages or ()), self.reply or ""]
+        if (count := sum(map(len, texts))) > LONGEST:
+            raise InputError(f"prompt and reply have {count:,} characters; {LONGEST:,} are taken at most")
+
+
+class WithoutSources(Question):
+    id: str
+    sources: Annotated[list[str], Field(min_length=1, max_length=PARTS)]
 
 
 Q = TypeVar("Q", bound=Question)

@@ -22,7 +22,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from attattr.errors import InputError
-from attattr.page.questions import LONGEST, Explain, Q, Without, asked
+from attattr.page.questions import LONGEST, Explain, Generate, Q, Without, WithoutSources, asked
 from attattr.page.queue import Job, Line
 from attattr.page.render import static
 from attattr.page.session import Explainer
@@ -48,7 +48,7 @@ def make_app(models: Sequence[str] = (), *, host: str = "127.0.0.1", **opening: 
 
     >>> app = make_app(["./my-model"], device="cpu")
     >>> sorted(route.path for route in app.routes)
-    ['/', '/api/explain', '/api/models', '/api/without', '/results/{id}', '/{file}']
+    ['/', '/api/explain', '/api/generate', '/api/models', '/api/without', '/api/without-sources', ...]
 
     Args:
         models: names, folders or hub ids besides the embedded models; loaded when first used. No other
@@ -64,11 +64,21 @@ def make_app(models: Sequence[str] = (), *, host: str = "127.0.0.1", **opening: 
 
     async def explain(request: Request) -> Response:
         question = await _body(request, Explain)
-        if question.model not in [each["name"] for each in explainer.about()]:
-            raise InputError(
-                f"there is no model '{question.model}' here: start the server with --model for others"
-            )
+        offered(question.model)
         return stream(lambda job: explainer.explain(job, question))
+
+    async def generate(request: Request) -> Response:
+        question = await _body(request, Generate)
+        offered(question.model)
+        return stream(lambda job: explainer.generate(job, question))
+
+    def offered(model: str) -> None:
+        if model not in [each["name"] for each in explainer.about()]:
+            raise InputError(f"there is no model '{model}' here: start the server with --model for others")
+
+    async def without_sources(request: Request) -> Response:
+        question = await _body(request, WithoutSources)
+        return stream(lambda job: explainer.without_sources(job, question))
 
     async def without(request: Request) -> Response:
         question = await _body(request, Without)
@@ -115,6 +125,8 @@ def make_app(models: Sequence[str] = (), *, host: str = "127.0.0.1", **opening: 
             Route("/api/models", models_),
             Route("/api/explain", explain, methods=["POST"]),
             Route("/api/without", without, methods=["POST"]),
+            Route("/api/generate", generate, methods=["POST"]),
+            Route("/api/without-sources", without_sources, methods=["POST"]),
             Route("/results/{id}", result),
             Route("/{file}", file),
         ],

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from attattr.data.encoding import encode
 from attattr.data.examples import Example
 from attattr.engine.attributor import Attributor
 from attattr.errors import InputError
+from attattr.generation.without import without_sources
 from attattr.measure.accuracy import predict
 from attattr.measure.effects import attribute_and_measure
 from attattr.measure.masks import Mask, measure
@@ -22,9 +25,11 @@ from attattr.models import embedded
 from attattr.models.heads import reading
 from attattr.models.loading import load
 from attattr.page.document import to_html
-from attattr.page.questions import Edge, Explain, Without
+from attattr.page.questions import Edge, Explain, Generate, Without, WithoutSources
 from attattr.page.queue import Job
 from attattr.result.attribution import Attribution
+from attattr.result.generation import Generation
+from attattr.result.shown import short
 from attattr.result.values import Site
 
 MODELS = 3  # kept in memory
@@ -41,6 +46,21 @@ class Held:
     target: str | None
 
 
+@dataclass(frozen=True)
+class Reply:
+    """A reply that was explained: its page, and what it takes to read it without some sources."""
+
+    page: str
+    slim: Generation  # its attributions without their matrices
+    model: str
+    max_new_tokens: int
+
+
+# of one layer: what only its views need
+BARE: dict[str, Any] = dict.fromkeys(("scores", "attention", "edges", "query_sum", "key_sum"))
+WRITERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")  # ends of their classes' names
+
+
 class Explainer:
     """The models and the results. All that works is called by the one thread alone."""
 
@@ -48,7 +68,7 @@ class Explainer:
         self.given = list(dict.fromkeys(names))
         self.opening = dict(opening)
         self.models: OrderedDict[str, Attributor] = OrderedDict()
-        self.held: OrderedDict[str, Held] = OrderedDict()
+        self.held: OrderedDict[str, Held | Reply] = OrderedDict()
 
     def about(self) -> list[dict[str, Any]]:
         """The models that can be chosen, those that were asked for first."""
@@ -56,13 +76,25 @@ class Explainer:
         facts: list[dict[str, Any]] = []
         for name in self.given:
             card = embedded.cards().get(name, {})
-            facts.append({"name": name, **{key: card.get(key) for key in ("task", "labels", "pair")}})
+            about = {key: card.get(key) for key in ("task", "labels", "pair")}
+            facts.append({"name": name, **about, "writes": self._writes(name, card)})
         # pairs first: they need two texts, which the form then shows
         for name, card in sorted(cards.items(), key=lambda item: (item[0] != "mnli", item[0] != "sst2")):
-            facts.append(
-                {"name": name, "task": card["task"], "labels": card["labels"], "pair": card.get("pair")}
-            )
+            about = {key: card.get(key) for key in ("task", "labels", "pair")}
+            facts.append({"name": name, **about, "writes": self._writes(name, card)})
         return facts
+
+    def _writes(self, name: str, card: Mapping[str, Any]) -> bool | None:
+        """Whether a model writes text; None where that is not known before it is loaded."""
+        if card:
+            return card.get("labels") is None
+        if name in self.models:
+            return reading(self.models[name].model) == "tokens"
+        try:
+            kinds = json.loads(Path(name, "config.json").read_text(encoding="utf-8"))["architectures"]
+            return any(kind.endswith(WRITERS) for kind in kinds)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return None
 
     def explain(self, job: Job, question: Explain) -> dict[str, Any]:
         texts, target = question.texts, question.target or None
@@ -85,23 +117,76 @@ class Explainer:
                 result = attributor.attribute(inputs, **wanted)
         job.tell(state="working", what="making the page", done=1, total=1)
         page = to_html(result, measured)
-        id = secrets.token_urlsafe(12)
-        bare: dict[str, Any] = dict.fromkeys(("scores", "attention", "edges", "query_sum", "key_sum"))
-        slim = replace(result, sites=tuple(replace(site, **bare) for site in result.sites))
-        self.held[id] = Held(page, slim, question.model, target)
-        while len(self.held) > PAGES:
-            self.held.popitem(last=False)
         return {
-            "id": id,
+            "id": self._hold(Held(page, _slim(result), question.model, target)),
             "label": result.prediction.label,
             "probability": result.prediction.probability,
             "notes": [str(each.message) for each in said if each.category is UserWarning],
         }
 
+    def generate(self, job: Job, question: Generate) -> dict[str, Any]:
+        """A reply, written or given, and what it rests on."""
+        attributor = self._model(job, question.model)
+        prompt = question.prompt
+        if question.messages is not None:
+            prompt = [message.model_dump() for message in question.messages]  # type: ignore[assignment]
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", UserWarning)
+            made = attributor.attribute_generation(
+                prompt,
+                continuation=question.reply or None,
+                max_new_tokens=question.max_new_tokens,
+                sources=question.sources or None,
+                progress=lambda done, total, what: job.tell(
+                    state="working", what=what, done=done, total=total
+                ),
+            )
+        job.tell(state="working", what="making the page", done=1, total=1)
+        page = to_html(made)
+        spans = tuple(replace(span, attribution=_slim(span.attribution)) for span in made.spans)
+        slim = replace(made, spans=spans)
+        return {
+            "id": self._hold(Reply(page, slim, question.model, question.max_new_tokens)),
+            "label": short(made.reply, 80),
+            "probability": None,
+            "notes": [str(each.message) for each in said if each.category is UserWarning],
+        }
+
+    def without_sources(self, job: Job, question: WithoutSources) -> dict[str, Any]:
+        """log p of each span of a reply without some sources, and what the model would say instead."""
+        held = self.held.get(question.id)
+        if not isinstance(held, Reply):
+            raise InputError("that reply is no longer held: ask again")
+        attributor = self._model(job, held.model)
+        out = without_sources(
+            attributor,
+            held.slim,
+            question.sources,
+            max_new_tokens=held.max_new_tokens,
+            progress=job.doing("writing without it"),
+        )
+        return {
+            "sources": list(out.sources),
+            "spans": [
+                {"text": span.text, "clean": float(clean), "without": float(less)}
+                for span, clean, less in zip(held.slim.spans, out.clean, out.without, strict=True)
+            ],
+            "reply": out.reply,
+            "stopped": out.stopped,
+        }
+
+    def _hold(self, held: Held | Reply) -> str:
+        """Its id; the oldest goes."""
+        id = secrets.token_urlsafe(12)
+        self.held[id] = held
+        while len(self.held) > PAGES:
+            self.held.popitem(last=False)
+        return id
+
     def without(self, job: Job, question: Without) -> dict[str, Any]:
         """F and the classes' probabilities of a result, and both without some edges and heads."""
         held = self.held.get(question.id)
-        if held is None:
+        if not isinstance(held, Held):
             raise InputError("that result is no longer held: explain the text again")
         attributor = self._model(job, held.model)
         mask = _mask(held.slim, question.edges, question.heads)
@@ -142,6 +227,10 @@ class Explainer:
         while len(self.models) > MODELS:
             self.models.popitem(last=False)
         return self.models[name]
+
+
+def _slim(result: Attribution) -> Attribution:
+    return replace(result, sites=tuple(replace(site, **BARE) for site in result.sites))
 
 
 def _mask(result: Attribution, edges: Sequence[Edge], heads: Sequence[tuple[int, int]]) -> Mask:

@@ -182,24 +182,35 @@ class Generation:
         return written.generation_to_json(self, top)
 
     def to_html(self, path: str | Path | None = None) -> str:
-        """The spans and their sources as one self-contained page; written to `path` where one is given.
+        """The reply, its sources and each span's edges as one self-contained page (docs/page.md); written to
+        `path` where one is given.
+
+        >>> page = generation.to_html(folder / "reply.html")
+        >>> page.startswith("<!doctype html>")
+        True
 
         Raises:
             OSError: the folder is missing, not writable or full. No partial file is left.
         """
-        from attattr.page.generation import document
+        from attattr.page.document import to_html
 
         if path is not None:
             path = asked.path(path, "the page")
-        page = document(self)
+        page = to_html(self)
         if path is not None:
             files.write(path, page)
         return page
 
-    def _repr_html_(self) -> str:
-        from attattr.page.generation import table
+    def show(self) -> None:
+        """The page of `to_html`: in a notebook below the cell, elsewhere in the browser."""
+        from attattr.page.document import show
 
-        return table(self)
+        show(self)
+
+    def _repr_html_(self) -> str:
+        from attattr.page.document import frame
+
+        return frame(self)
 
 
 def _spearman(a: np.ndarray, b: np.ndarray) -> float:

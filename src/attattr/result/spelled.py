@@ -23,19 +23,37 @@ def spelled(axis: Axis, texts: Sequence[str | None]) -> tuple[list[str], list[bo
     names = [piece(axis, i) for i in range(len(axis.tokens))]
     close = [joined(axis.words, i) for i in range(len(axis.tokens))]
     for segment, text in enumerate(texts):
-        letters, places = _folded(text or "")
-        at = 0
-        for i in (i for i in range(len(names)) if axis.segments[i] == segment and not axis.special[i]):
-            wanted, _ = _folded(names[i].strip())
-            start = letters.find(wanted, at, at + AHEAD + len(wanted)) if wanted else -1
-            if text is None or start < 0:
+        own = [i for i in range(len(names)) if axis.segments[i] == segment and not axis.special[i]]
+        behind = 0
+        for i, place in zip(own, standing([names[i] for i in own], text or ""), strict=True):
+            if text is None or place is None:
                 continue
-            first, end = places[start], places[start + len(wanted)]
-            before = text[places[at - 1] + 1 if at else 0 : first]
-            close[i] = close[i] or (at > 0 and i > 0 and axis.segments[i - 1] == segment and before == "")
-            names[i] = text[first:end].rstrip() or names[i]
-            at = start + len(wanted)
+            first, end = place
+            close[i] = close[i] or (first == behind > 0 and i > 0 and axis.segments[i - 1] == segment)
+            names[i] = text[first:end] or names[i]
+            behind = end
     return names, close
+
+
+def standing(names: Sequence[str], text: str) -> list[tuple[int, int] | None]:
+    """The characters of each token in a text, one behind the other; None where it is not in its place.
+
+    >>> standing(["cafe", "[X]", "bar"], "Café Bar")
+    [(0, 4), None, (5, 8)]
+    """
+    letters, places = _folded(text)
+    found: list[tuple[int, int] | None] = []
+    at = 0
+    for name in names:
+        wanted, _ = _folded(name.strip())
+        start = letters.find(wanted, at, at + AHEAD + len(wanted)) if wanted else -1
+        if start < 0:
+            found.append(None)
+            continue
+        at = start + len(wanted)
+        first = places[start]
+        found.append((first, first + len(text[first : places[at]].rstrip())))
+    return found
 
 
 def _folded(text: str) -> tuple[str, list[int]]:

@@ -1,10 +1,13 @@
 // The server's API (docs/server.md): answers that take work are streams of JSON lines.
 
+import type { Ask } from "./ask";
+
 export interface Model {
   name: string;
   task: string | null;
   labels: string[] | null;
   pair: boolean | null; // null: unknown
+  writes: boolean | null; // replies; null: unknown
 }
 
 export interface Working {
@@ -18,7 +21,7 @@ export interface Working {
 export interface Explained {
   id: string;
   label: string;
-  probability: number;
+  probability: number | null; // of a reply none
   notes: string[];
 }
 
@@ -58,6 +61,31 @@ export function without(
   signal: AbortSignal,
 ): Promise<Change> {
   return stream("/api/without", question, tell, signal);
+}
+
+export interface Instead {
+  sources: string[];
+  spans: { text: string; clean: number; without: number }[];
+  reply: string;
+  stopped: string;
+}
+
+export function generate({ turns, sources, most, reply }: Ask, model: string, tell: (news: Working) => void, signal: AbortSignal): Promise<Explained> {
+  if (new Set(sources.map(([name]) => name)).size < sources.length) return Promise.reject(new Error("two of the sources have one name: give each its own"));
+  const plain = turns.length === 1 && turns[0]![0] === "";
+  const question = {
+    model,
+    prompt: plain ? turns[0]![1] : null,
+    messages: plain ? null : turns.map(([role, content]) => ({ role, content })),
+    sources: sources.length ? Object.fromEntries(sources) : null,
+    max_new_tokens: most,
+    reply: reply || null,
+  };
+  return stream("/api/generate", question, tell, signal);
+}
+
+export function withoutSources(question: { id: string; sources: string[] }, tell: (news: Working) => void, signal: AbortSignal): Promise<Instead> {
+  return stream("/api/without-sources", question, tell, signal);
 }
 
 /** Whether the server has a result still. */

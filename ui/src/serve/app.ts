@@ -52,9 +52,9 @@ export async function start(root: HTMLElement): Promise<void> {
       changed(true);
       return;
     }
-    const { model, texts, target } = first.read();
+    const { model, texts, target, ask } = first.read();
     const rival = RIVALS[model];
-    beside().ask({ model: rival && models.some(({ name }) => name === rival) ? rival : model, texts, target: rival ? null : target });
+    beside().ask({ model: rival && models.some(({ name }) => name === rival) ? rival : model, texts, target: rival ? null : target, ask });
   }
 
   function beside(): Side {

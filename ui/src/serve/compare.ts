@@ -149,7 +149,7 @@ function edgeIn(edge: EdgeRef, from: Data, to: Data): EdgeRef | null {
 }
 
 /** What of a change in one report can be shown in the other. */
-function counterpart(state: State, changed: (keyof State)[], from: Data, to: Data): Partial<State> {
+export function counterpart(state: State, changed: (keyof State)[], from: Data, to: Data): Partial<State> {
   const change: Partial<State> = {};
   const place = positions(from, to);
   if (changed.includes("hover")) change.hover = state.hover && edgeIn(state.hover, from, to);
@@ -159,6 +159,9 @@ function counterpart(state: State, changed: (keyof State)[], from: Data, to: Dat
   if (changed.includes("measure") && (state.measure !== "effect" || to.report.effects)) change.measure = state.measure;
   const drawn = { flow: true, tree: to.tokens.top !== null, edges: !!to.report.edges }[state.mode];
   if (changed.includes("mode") && drawn) change.mode = state.mode;
+  const flow = flowOf(to, to[state.unit]);
+  if (changed.includes("shown") && flow) change.shown = Math.min(state.shown, flow.site.length);
+  if (changed.includes("count")) change.count = state.count;
   if (changed.includes("unit") && (state.unit === "tokens" || to.report.words)) {
     const level = to[state.unit];
     const least = Math.ceil(100 * leastThreshold(level)) / 100;

@@ -1,11 +1,14 @@
 // What to explain: a model, one text or two, and a class.
-import { h } from "../dom";
+import { choice, h } from "../dom";
 import type { Model } from "./api";
+import { askForm, EMPTY, grow, type Ask } from "./ask";
 
 export interface Question {
   model: string;
   texts: string[];
   target: string | null;
+  /** what a language model is asked, in place of texts */
+  ask: Ask | null;
 }
 
 export interface Form {
@@ -30,15 +33,19 @@ export function questionForm(models: Model[], send: () => void, cancel: () => vo
   const button = h("button", { type: "submit", class: "send", click: (event: MouseEvent) => {
     if (event.detail > 1) event.preventDefault(); // the second half of a double click means nothing of its own
   } }, "Explain");
+  const asking = askForm(() => !isWorking && send());
+  const kind = choice("What to do", [["explain", "Explain a text"], ["ask", "Ask for a reply"]] as const, "explain", (value) => setKind(value === "ask"));
+  let isAsking = false;
   const asked = h("button", { type: "button", class: "asked", "aria-expanded": "false", click: () => unfold() });
   let isWorking = false;
   const element = h(
     "form",
     { autocomplete: "off" },
     asked,
-    h("div", { class: "pickers" }, picker, target),
+    h("div", { class: "pickers" }, picker, kind, target),
     first,
     second,
+    asking.element,
     button,
   );
   element.addEventListener("submit", (event) => {
@@ -65,25 +72,36 @@ export function questionForm(models: Model[], send: () => void, cancel: () => vo
     return box;
   }
 
-  function grow(box: HTMLTextAreaElement): void {
-    box.style.height = "auto";
-    box.style.height = `${Math.min(box.scrollHeight + 2, 132)}px`;
-  }
-
   function unfold(): void {
     element.classList.remove("folded");
     for (const box of [first, second]) grow(box);
-    first.focus();
+    if (isAsking) asking.focus();
+    else first.focus();
   }
 
   function model(): Model {
     return models.find(({ name }) => name === picker.value)!;
   }
 
+  function setKind(ask: boolean): void {
+    isAsking = ask;
+    kind.show(ask ? "ask" : "explain");
+    element.classList.toggle("asking", ask);
+    asking.element.hidden = !ask;
+    first.hidden = ask;
+    second.hidden = ask || model().pair === false;
+    target.hidden = ask || !model().labels;
+    name();
+  }
+
+  function name(): void {
+    button.textContent = isWorking ? "Cancel" : isAsking ? "Ask" : "Explain";
+  }
+
   function chosen(): void {
-    const { pair, labels, task } = model();
+    const { pair, labels, task, writes } = model();
     picker.title = task ?? "";
-    second.hidden = pair === false;
+    kind.hidden = writes === false;
     second.placeholder = pair === null ? "Second text, for a model of pairs" : "Second text";
     const before = target.value;
     target.replaceChildren(
@@ -91,17 +109,19 @@ export function questionForm(models: Model[], send: () => void, cancel: () => vo
       ...(labels ?? []).map((label) => h("option", { value: label }, label)),
     );
     target.value = labels?.includes(before) ? before : "";
-    target.hidden = !labels;
+    setKind(writes === true || (writes === null && isAsking));
   }
 
+  asking.fill(EMPTY);
   chosen();
   return {
     element,
     read() {
+      if (isAsking) return { model: picker.value, texts: [], target: null, ask: asking.read() };
       const texts = [first.value.trim()];
       const more = second.value.trim();
       if (!second.hidden && (more || model().pair)) texts.push(more);
-      return { model: picker.value, texts, target: target.value || null };
+      return { model: picker.value, texts, target: target.value || null, ask: null };
     },
     fill(question) {
       picker.value = question.model;
@@ -109,15 +129,17 @@ export function questionForm(models: Model[], send: () => void, cancel: () => vo
       target.value = question.target ?? "";
       first.value = question.texts[0] ?? "";
       second.value = question.texts[1] ?? "";
+      if (question.ask) asking.fill(question.ask);
+      setKind(!!question.ask);
       for (const box of [first, second]) grow(box);
     },
     working(now) {
       isWorking = now;
-      button.textContent = now ? "Cancel" : "Explain";
+      name();
       button.classList.toggle("cancel", now);
     },
     fold(now) {
-      const texts = [first.value, second.hidden ? "" : second.value].filter(Boolean);
+      const texts = isAsking ? asking.read().turns.map(([, said]) => said) : [first.value, second.hidden ? "" : second.value].filter(Boolean);
       asked.replaceChildren(h("b", {}, picker.value), " ", h("bdi", {}, texts.join(" / ")), h("span", { class: "change" }, "Change"));
       element.classList.toggle("folded", now);
     },

@@ -2,17 +2,27 @@
 import { h } from "../dom";
 import type { Told } from "../link";
 import type { State } from "../state";
-import { aborted, explain, held, said, type Explained, type Model, type Working } from "./api";
+import { aborted, explain, generate, held, said, type Explained, type Model, type Working } from "./api";
+import { MOST } from "./ask";
 import { questionForm, type Question } from "./form";
-import { framed, type Framed } from "./frame";
+import { framed, type Framed, type FramedReply } from "./frame";
 import { sameQuestion, type Wanted } from "./links";
 import { takeOutStrip, type Strip } from "./takeout";
+import { sourceStrip } from "./without";
 
 const EXAMPLES: [model: string, ...texts: string[]][] = [
   ["mnli", "A woman is playing the violin on a crowded street.", "Nobody is making music."],
   ["sst2", "The plot is thin, but the two leads are so charming that I left smiling."],
   ["mrpc", "The company cut its forecast on Monday.", "On Monday the firm lowered its outlook."],
 ];
+const DOCUMENTS = ["[1] Breko owns the golden violin.", "[2] Tisa owns the large lamp. More was not said.", "[3] The place of the golden violin is in Skofell."];
+const ASKED: Question = {
+  model: "facts", texts: [], target: null,
+  ask: {
+    turns: [["user", `${DOCUMENTS.join("\n")}\n\nOne question: What do Tisa and Breko own?`]],
+    sources: DOCUMENTS.map((text, k) => [`document ${k + 1}`, text]), most: MOST, reply: "",
+  },
+};
 
 export interface Side {
   element: HTMLElement;
@@ -44,7 +54,7 @@ interface Held {
   made: Explained;
   view: string;
   out: string[];
-  report: Framed | null;
+  report: Framed | FramedReply | null;
   strip: Strip | null;
 }
 
@@ -63,14 +73,17 @@ export function sideView(models: Model[], name: string, heard: Heard): Side {
       { class: "welcome" },
       h("p", {}, "Type a text, or try one of these:"),
       ...offered.map(([model, ...texts]) =>
-        h("button", { type: "button", click: () => ask({ model, texts, target: null }) }, h("b", {}, model), ...texts.map((text) => h("span", {}, text))),
+        h("button", { type: "button", click: () => ask({ model, texts, target: null, ask: null }) }, h("b", {}, model), ...texts.map((text) => h("span", {}, text))),
       ),
+      ...(models.some((each) => each.name === ASKED.model)
+        ? [h("button", { type: "button", click: () => ask(ASKED) }, h("b", {}, ASKED.model), ...ASKED.ask!.turns.flatMap(([, said]) => said.split("\n").filter(Boolean)).map((text) => h("span", {}, text)))]
+        : []),
     );
   }
 
   function ask(question: Question): void {
     form.fill(question);
-    if (question.texts[0]) void send(form.read(), null);
+    if (question.texts[0] || question.ask) void send(form.read(), null);
   }
 
   /** Explains; `wanted` is the view that an address asks for. */
@@ -83,7 +96,9 @@ export function sideView(models: Model[], name: string, heard: Heard): Side {
     form.working(true);
     status.replaceChildren(bar, text);
     try {
-      const made = await explain(question, (news) => tell(news, again, bar, text), mine.signal);
+      const listen = (news: Working) => tell(news, again, bar, text);
+      const { ask: asked } = question;
+      const made = await (asked ? generate(asked, question.model, listen, mine.signal) : explain(question, listen, mine.signal));
       if (turn !== mine) return;
       put(question, made, wanted);
       heard.changed(!wanted);
@@ -102,7 +117,7 @@ export function sideView(models: Model[], name: string, heard: Heard): Side {
     const mine: Held = (now = { question, made, view: wanted?.view ?? "", out: wanted?.out ?? [], report: null, strip: null });
     const row = h("div", { class: "strip-row" });
     frame.addEventListener("load", () => {
-      mine.report = framed(frame, (news) => now === mine && listen(mine, news), (edge) => mine.strip?.take(edge));
+      mine.report = framed(frame, (news) => now === mine && listen(mine, news), (what) => (typeof what === "string" ? mine.strip?.takeSource(what) : mine.strip?.take(what)));
       if (mine.report && now === mine) begin(mine, mine.report, row, save);
     });
     row.append(save);
@@ -114,11 +129,12 @@ export function sideView(models: Model[], name: string, heard: Heard): Side {
   }
 
   /** The report is there: it gets the view that is wanted, and the strip above it. */
-  function begin(mine: Held, report: Framed, row: HTMLElement, save: HTMLElement): void {
-    const strip = takeOutStrip(mine.made.id, report.data, () => {
+  function begin(mine: Held, report: Framed | FramedReply, row: HTMLElement, save: HTMLElement): void {
+    const changed = () => {
       mine.out = strip.out();
       heard.changed(true);
-    });
+    };
+    const strip: Strip = "made" in report ? sourceStrip(mine.made.id, report.made, changed, report.mark) : takeOutStrip(mine.made.id, report.data, changed);
     mine.strip = strip;
     strip.element.append(save);
     row.replaceChildren(strip.element);
@@ -179,7 +195,7 @@ export function sideView(models: Model[], name: string, heard: Heard): Side {
     },
     wanted: () => now && { question: now.question, view: now.view, out: now.out },
     made: () => now?.made ?? null,
-    report: () => now?.report ?? null,
+    report: () => (now?.report && "data" in now.report ? now.report : null),
     show(change) {
       const shown = now?.report?.show({ change });
       if (!now || !shown) return;

@@ -17,6 +17,7 @@ export interface Strip {
   /** Offers what is pinned or chosen in the report. */
   offer(state: State): void;
   take(edge: EdgeRef): void;
+  takeSource(name: string): void;
   /** What is out, as it stands in the address. */
   out(): string[];
   /** Takes out what an address says, and puts the rest back. */
@@ -111,6 +112,7 @@ export function takeOutStrip(id: string, data: Data, changed: () => void): Strip
       const each = ofEdge(data, edge);
       if (!out.some(({ id }) => id === each.id)) byHand([...out, each]);
     },
+    takeSource() {},
     out: () => out.map((each) => each.id),
     restore(ids) {
       if (String(ids) === String(out.map((each) => each.id))) return;
