@@ -45,7 +45,7 @@ def test_what_is_said_follows_from_the_numbers(found):
     said = " ".join(said.split())
     assert "(code: abc1234)" in said
     assert "The default is `text`**: on the first part its three worst cost 40 points" in said
-    assert "those of `paper` 30" in said
+    assert "those of `paper` 30; row by row +10.0 [" in said
     assert "of 2 classes it costs surely more than 40 points in good of sst2" in said  # 42 is not surely more
     assert "is surely ahead of random patterns in good of sst2" in said
     assert "no lead could show" not in said

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import Any
 
 import numpy as np
 
 from attattr.triggers.attacked import estimate
+from attattr.triggers.mine import LEAST
 from mining.bench import FIRST, SECOND
 from mining.ways import COMPARED, SEED
-from study.verdicts import FEW, HOLDS, POINTS, above
-from study.words import listed, reach, table
+from study.verdicts import FEW, HOLDS, POINTS, above, mean_of_classes
+from study.words import listed, reach, span, table
 
 UNION = "text, union of two"
 RANDOM = "random for "  # of a way's name: what it is compared with
@@ -34,9 +36,14 @@ def points(of: Found) -> str:
     return f"{100 * of['mean']:.0f} [{100 * of['interval'][0]:.0f}, {100 * of['interval'][1]:.0f}]"
 
 
-def surely(of: Found, bound: float) -> bool:
+def bounds(of: Found) -> Found:
+    """As the study's rules take it; without an interval nothing is sure."""
     low, high = of["interval"] or (float("-inf"), float("inf"))
-    return above({"mean": of["mean"], "low": low, "high": high}, bound) == HOLDS
+    return {"mean": of["mean"], "low": low, "high": high}
+
+
+def surely(of: Found, bound: float) -> bool:
+    return above(bounds(of), bound) == HOLDS
 
 
 def compared(found: Found) -> str:
@@ -81,23 +88,38 @@ def document(method: str, first: Found, second: Found, lone: Found) -> str:
     hidden = [of for of in classes if of not in ahead and clean[of] - luck[of]["mean"] < FEW]
     agree = [second[task][method]["classes"][label]["score_against_damage"] for task, label in classes]
     means = {name: np.mean([mean_lost(of[name]) for of in first.values()]) for name in ("paper", "text")}
-    others = ", ".join(f"those of `{name}` {100 * of:.0f}" for name, of in means.items() if name != method)
+    other = next(name for name in means if name != method)
+    apart = mean_of_classes(
+        [
+            bounds(lost(found[method], label, found[other]))
+            for found in first.values()
+            for label in found[method]["classes"]
+        ]
+    )
+    on_second = (
+        f"**On the second part**, of {len(classes)} classes it costs surely more than {100 * POINTS:.0f} "
+        f"points in {_named([of for of in classes if surely(mine[of], POINTS)])}, and is surely ahead of "
+        f"random patterns in {_named(ahead)}."
+    )
+    if hidden:
+        on_second += (
+            f" In {_named(hidden)} random patterns leave fewer than {100 * FEW:.0f} % right, so that no lead "
+            "could show."
+        )
+    told = [
+        f"**The default is `{method}`**: on the first part its three worst cost {100 * means[method]:.0f} "
+        f"points in the mean over classes and tasks, those of `{other}` {100 * means[other]:.0f}; row by row "
+        f"{span(apart, 100, 1, True)} apart.",
+        on_second,
+        "**What stands in the way.** The score of a pattern does not say what it costs: over the patterns "
+        "of a class, on the screening rows, their rank correlation is "
+        f"{reach([of for of in agree if of is not None], 2, True)}. So what is found is found by trying, "
+        f"and as many random patterns are tried, too.{_united(first)}",
+        f"Patterns of a single word, of those that score {LEAST['paper']} and more: {_lone(lone)}.",
+    ]
     made = f"""By `python experiments/mining.py` (code: {", ".join(_commits(first, second))}).
 
-- **The default is `{method}`**: on the first part its three worst cost {100 * means[method]:.0f} points in the
-  mean over classes and tasks, {others}.
-- **On the second part**, of {len(classes)} classes it costs surely more than {100 * POINTS:.0f} points in
-  {_named([of for of in classes if surely(mine[of], POINTS)])}, and is surely ahead of random patterns in
-  {_named(ahead)}."""
-    if hidden:
-        made += f""" In {_named(hidden)} random patterns leave fewer than {100 * FEW:.0f} % right, so
-  that no lead could show."""
-    made += f"""
-- **What stands in the way.** The score of a pattern does not say what it costs: over the patterns of a class,
-  on the screening rows, their rank correlation is {reach([of for of in agree if of is not None], 2, True)}. So
-  what is found is found by trying, and as many random patterns are tried, too.{_united(first)}
-- Patterns of a single word, of those that score 0.02 and more: {_lone(lone)}.
-
+{"".join(_bullet(each) for each in told)}
 First part: {COMPARED} rows mined, {FIRST[2]} of a class reported on. Points lost under the three worst
 patterns of a way; behind the semicolon, how far that is ahead of its random patterns.
 
@@ -106,6 +128,10 @@ patterns of a way; behind the semicolon, how far that is ahead of its random pat
         made += f"{task}:\n\n{compared(found)}\n"
     made += f"Second part, `{method}`, {SECOND[2]} rows of a class reported on:\n\n"
     return made + reported(second, method)
+
+
+def _bullet(text: str) -> str:
+    return fill(f"- {text}", 118, subsequent_indent="  ", break_on_hyphens=False) + "\n"
 
 
 def _named(classes: list[tuple[str, str]]) -> str:
@@ -126,8 +152,8 @@ def _united(first: Found) -> str:
     if not costs[0]:
         return ""
     return (
-        f" More words cost more: two patterns at once {reach(costs[0], 0)} points in a class,\n  two random ones "
-        f"{reach(costs[1], 0)} (first part)."
+        f" More words cost more: two patterns at once {reach(costs[0], 0)} points in a class, two random "
+        f"ones {reach(costs[1], 0)} (first part)."
     )
 
 
