@@ -19,6 +19,7 @@ from study.sentences import (
     worst_accuracies,
 )
 from study.setting import Facts
+from study.trigger_claims import losses
 from study.universality import shared
 from study.verdicts import HOLDS, MANY, POINTS, VERDICTS, Case, above, opposite
 from study.words import listed, reach
@@ -58,8 +59,8 @@ def effective_line(units: Facts) -> str:
 
 def taylor_line(units: Facts) -> str:
     return (
-        "As a ranking of heads to prune by, attribution is "
-        f"{reach(heights(units, 'taylor').values(), 0, True)} points beside Taylor expansion, which needs "
+        "As a ranking of heads to prune by, attribution lies "
+        f"{reach(heights(units, 'taylor').values(), 0)} points above Taylor expansion, which needs "
         f"one gradient, in the mean of the curve; {deepest(units)}."
     )
 
@@ -67,8 +68,8 @@ def taylor_line(units: Facts) -> str:
 def better_line(units: Facts) -> str:
     weights, drop = (heights(units, name).values() for name in ("attention", "accuracy_drop"))
     return (
-        f"As a ranking of heads to prune by, attribution is {reach(weights, 0, True)} points beside the "
-        f"largest weight and {reach(drop, 0, True)} beside the accuracy drop of single heads, in the mean "
+        f"As a ranking of heads to prune by, attribution lies {reach(weights, 0)} points above the "
+        f"largest weight and {reach(drop, 0)} above the accuracy drop of single heads, in the mean "
         "of the curve."
     )
 
@@ -117,11 +118,13 @@ def triggers_line(units: Facts) -> str:
     lucky = [each["mean"] for _, random in pairs for each in random.values()]
     if fallen:
         sure = sum(above(each, POINTS) == HOLDS for each in fallen)
+        leads = [of for task in tasks for of in losses(units[f"attack-{task}"]["luck"], "ahead").values()]
+        ahead = sum(above(lead) == HOLDS for lead in leads)
         said.append(
             f"{'the' if said else 'The'} three worst cost a class of {listed(tasks)} "
             f"{reach([100 * each['mean'] for each in fallen], 0)} points (random ones "
             f"{reach([100 * value for value in lucky], 0)}), surely more than {100 * POINTS:.0f} in {sure} "
-            f"of {len(fallen)}"
+            f"and surely more than random ones in {ahead} of {len(fallen)} classes"
         )
     return "; ".join(said) + "."
 
