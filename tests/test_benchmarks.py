@@ -11,7 +11,7 @@ import torch
 from test_engine import close
 
 import tiny
-from attattr import Attributor
+from attattr import Attributor, Example
 from attattr.engine import literal as by_the_letter
 from families import FAMILIES
 
@@ -20,6 +20,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import gpu
 import literal
 import speed_page
+import trained
 
 import runs
 
@@ -76,3 +77,53 @@ def test_what_a_decoder_costs_is_a_row_of_the_table(capsys):
     gpu.costs("cpu", gpu.TINY, (16,))
     row = capsys.readouterr().out.splitlines()[-1].split("|")
     assert [cell.strip() for cell in row[1:3]] == ["tiny", "16"]
+
+
+# -- the sections of trained models, on a tiny one -------------------------------------------------------
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """A model and two inputs in place of the trained ones and their data."""
+    model = tiny.bert().requires_grad_(False)
+    attributor = Attributor(model, tiny.tokenizer())
+    examples = [Example("the film is very good"), Example("not a bad man")]
+    monkeypatch.setattr(trained, "FILES", {"tiny": ""})
+    monkeypatch.setattr(trained, "TURNS", 1)
+    monkeypatch.setattr(trained, "opened", lambda name, data, **options: (attributor, examples))
+    return attributor, examples
+
+
+def test_steps_to_equal_error_are_as_many_as_it_says(few):
+    attributor, examples = few
+    found = trained.equal(Path())["tiny"]
+    for example, row in zip(examples, found, strict=True):
+        exact = attributor.attribute(example, n_steps=trained.REFERENCE)
+        for rule, (method, _) in trained.SUMS.items():
+            assert row[rule]["few"] / row[rule]["many"] == pytest.approx(4, rel=0.1)
+            n = round(row[rule]["steps"])
+            reached = trained.distance(attributor.attribute(example, method=method, n_steps=n), exact)
+            assert reached == pytest.approx(row["error"], rel=0.1)
+    page = speed_page.document({"machine": MACHINE, "equal": {"tiny": found}, "when": {"equal": WHEN}})
+    assert "| tiny |" in page and "this process had 20% of a core" in page
+
+
+def test_what_is_timed_of_trained_models_is_shown_first(few):
+    times, work = trained.trained(Path()), trained.limit(Path())
+    assert [row["nodes"] for row in times["tiny"]] == [
+        [site.n_steps for site in few[0].attribute(example).sites] for example in few[1]
+    ]
+    assert work["tiny"]["their_flop"] > work["tiny"]["flop"] > 0
+    results = {
+        "limit": work,
+        "trained": times,
+        "machine": MACHINE,
+        "when": dict.fromkeys(("limit", "trained"), WHEN),
+    }
+    page = speed_page.document(results)
+    assert page.index("## One input, trained models") < page.index("## What stands in the way")
+    assert page.count("| tiny |") == 3
+
+
+MACHINE = {"torch": "2", "machine": "m", "threads": 1}
+WHEN = {"date": "2020-01-01", "share": 0.2}
