@@ -13,6 +13,8 @@ import families
 import tiny
 from attattr import InputError
 from attattr.data.encoding import Encoded
+from attattr.engine import batches
+from attattr.engine.capture import Capture
 from attattr.generation import explained
 from attattr.generation import reply as replies
 from attattr.generation.prompt import read_prompt
@@ -197,6 +199,27 @@ def test_one_forward_takes_out_a_source_for_all_spans(monkeypatch):
     monkeypatch.setattr(explained, "under", counted)
     lm.attribute_generation(chats.TEXT, continuation=REPLY_TEXT, spans="token")
     assert counts == [3 + 5]  # three paragraphs, and what stands before each token but the first
+
+
+@pytest.mark.parametrize("most", [None, 2])
+def test_one_clean_forward_serves_all_spans_and_what_is_taken_out(most, monkeypatch):
+    lm = writer("gpt2")
+    alone = lm.attribute_generation(
+        chats.TEXT, continuation=REPLY_TEXT, spans="token"
+    )  # found out once a model
+    recorded, record = [], Capture.record
+
+    def counted(self, inputs, share=1):
+        recorded.append(len(inputs["input_ids"]))
+        return record(self, inputs, share)
+
+    monkeypatch.setattr(Capture, "record", counted)
+    if most is not None:  # several batches of spans
+        monkeypatch.setattr(batches, "of_gradients", lambda model, n: batches.budget_of(model) // (2 * most))
+    made = lm.attribute_generation(chats.TEXT, continuation=REPLY_TEXT, spans="token")
+    assert recorded == [1]
+    np.testing.assert_allclose(made.score, alone.score, atol=1e-9)
+    np.testing.assert_allclose(made.effect, alone.effect, atol=1e-9)
 
 
 @pytest.mark.parametrize("store", ["edges", "heads"])

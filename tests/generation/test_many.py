@@ -121,3 +121,20 @@ def test_the_command(data, tmp_path):
     other.write_text('{"text": "a"}\n')
     refused = commands.run("run", other, "--generate", "--model", folder, "--out", tmp_path / "x")
     assert refused.exit_code == 2 and "has no column 'prompt' or 'messages', but text" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ({"n_steps": 0}, "n_steps"),
+        ({"method": "magic"}, "method"),
+        ({"spans": "letters"}, "spans"),
+        ({"max_new_tokens": 0}, "max_new_tokens"),
+        ({"memory_budget": 0}, "memory_budget"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_one_error_at_the_start(option, says, data, tmp_path):
+    lm = attattr.Attributor(tiny.gpt2(), chats.tokenizer())
+    with pytest.raises(InputError, match=says):
+        explain_prompts(lm, read_prompts(str(data)), tmp_path / "out", **option)
+    assert not (tmp_path / "out").exists()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import tiny
 from attattr import Attributor, Example
@@ -65,6 +66,58 @@ def test_all_heads_of_a_site_taken_out_is_the_zero_baseline(name):
     assert clean == pytest.approx(result.target.value, abs=1e-12)
     wanted = [site.baseline_output for site in result.sites]
     np.testing.assert_allclose(values, wanted, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["bert", "llama", "t5"])
+def test_keys_taken_out_are_all_edges_to_them(name):
+    """By their values, with no weights made, and by the weights; beside a head that is taken out."""
+    family = FAMILIES[name]
+    attributor, example = Attributor(family.model().float()), family.inputs[0]
+    example = {k: v.float() if v.is_floating_point() else v for k, v in example.items()}
+    result = attributor.attribute([example], target=1, n_steps=1)[0]
+    shapes = [site.scores.shape for site in result.sites]
+    heads = np.ones((len(shapes), max(shape[0] for shape in shapes)))
+    heads[0, 1] = 0
+    pairs = []
+    for places in ([1], [0, 2]):
+        keys = {number: np.ones(shape[2]) for number, shape in enumerate(shapes)}
+        edges = {number: np.ones(shape) for number, shape in enumerate(shapes)}
+        for number in keys:
+            keys[number][places] = 0
+            edges[number][:, :, places] = 0
+        pairs.append((Mask(heads=heads, keys=keys), Mask(heads=heads, edges=edges)))
+    by_keys, by_edges = zip(*pairs, strict=True)
+    clean, values = measure(attributor, example, by_keys, target=1)
+    _, wanted = measure(attributor, example, by_edges, target=1)
+    both, mixed = measure(attributor, example, [by_keys[0], by_edges[1]], target=1)
+    np.testing.assert_allclose(values, wanted, atol=1e-6)
+    np.testing.assert_allclose(mixed, wanted, atol=1e-6)
+    assert both == clean and np.abs(clean - values).max() > 1e-4
+
+
+def test_taking_keys_out_makes_no_weights(monkeypatch):
+    attributor, example = Attributor(tiny.llama().float()), tiny.text(40)
+    widest = [0]
+
+    class Largest(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            if isinstance(out, torch.Tensor) and out.shape[-2:] == (40, 40):
+                widest[0] = max(widest[0], out.numel())
+            return out
+
+    def within(self, *args, **options):
+        with Largest():
+            return edit(self, *args, **options)
+
+    edit = Capture.edit
+    monkeypatch.setattr(Capture, "edit", within)
+    kept = np.ones(40)
+    kept[3] = 0
+    measure(attributor, example, [Mask(keys=dict.fromkeys(range(3), kept))], target=1)
+    assert widest[0] == 0  # not even the mask
+    measure(attributor, example, [Mask(edges=dict.fromkeys(range(3), np.ones((1, 40, 40))))], target=1)
+    assert widest[0] >= 4 * 40 * 40
 
 
 @pytest.mark.parametrize("name", ["bert", "llama", "t5"])

@@ -158,16 +158,18 @@ def test_a_run_goes_on_on_another_device(tmp_path, monkeypatch):
     work = Work(n_steps=2)
     run = attribute_data(made(), ROWS, tmp_path, work=work, shard_size=2, stop=lambda: True)
     assert run.manifest["environment"]["device"] == "cpu"
+    assert run.manifest["environment"]["memory_budget"] == 4 << 30
     assert run.batches["inputs_each"] == [[2]]
     monkeypatch.setattr(batches, "room_for", lambda *_: Room(2))
-    assert attribute_data(made(), ROWS, tmp_path, work=work, shard_size=2).complete
+    other = Work(n_steps=2, memory_budget=1 << 30)
+    assert attribute_data(made(), ROWS, tmp_path, work=other, shard_size=2).complete
 
 
 def test_planned_batches_are_those_that_are_computed(tmp_path, monkeypatch):
     """They had counted the nodes otherwise than the engine did."""
     from attattr.engine import batches
-    from attattr.engine.room import Room
     from attattr.engine.job import Job
+    from attattr.engine.room import Room
 
     monkeypatch.setattr(batches, "room_for", lambda *_: Room(9))
     computed, run = [], Job.run

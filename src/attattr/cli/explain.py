@@ -91,6 +91,7 @@ def explain(
         bool, typer.Option("--no-truncate", help="A text longer than the model takes is an error.")
     ] = False,
     batch_size: options.Rows = None,
+    memory_budget: options.Budget = None,
 ) -> None:
     """Which attention edges made the prediction for TEXT, or for the pair TEXT and TEXT2.
 
@@ -129,6 +130,7 @@ def explain(
             "baseline": [other] if other else baseline,  # in a list, "zero" is a text
             "store": store,
             "internal_batch_size": batch_size,
+            "memory_budget": options.budget(memory_budget),
             "truncate": not no_truncate,
             "progress": telling("attributing"),
         }

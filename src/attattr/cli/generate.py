@@ -88,6 +88,7 @@ def generate(
     ] = None,
     html: Annotated[str | None, typer.Option("--html", help="Write it as a page.", metavar="FILE")] = None,
     batch_size: options.Rows = None,
+    memory_budget: options.Budget = None,
 ) -> None:
     """What a language model goes on with after PROMPT, and what it took it from.
 
@@ -121,7 +122,8 @@ def generate(
             made = attributor.attribute_generation(
                 asked, continuation=continuation, max_new_tokens=max_new_tokens, seed=seed,
                 spans=_spans(spans), sources=parts, contrast=contrast, method=method, n_steps=steps, tol=tol,
-                baseline=baseline, internal_batch_size=batch_size, progress=progress,
+                baseline=baseline, internal_batch_size=batch_size,
+                memory_budget=options.budget(memory_budget), progress=progress,
             )  # fmt: skip
     _show(made, top, json_file, save, html)
 
@@ -129,7 +131,7 @@ def generate(
 WRITING = ("max_new_tokens", "seed")
 ASKED = (
     "chat", "system", "continuation", *WRITING, "spans", "source", "contrast", "method", "n_steps", "tol",
-    "baseline", "batch_size",
+    "baseline", "batch_size", "memory_budget",
 )  # fmt: skip
 
 

@@ -78,6 +78,14 @@ Rows = Annotated[
     int | None,
     typer.Option("--batch-size", min=1, help="Rows (nodes) computed together. [default: what memory holds]"),
 ]
+Budget = Annotated[
+    float | None,
+    typer.Option(
+        "--memory-budget",
+        help="Gigabytes that activations may take. [default: 4.3, or a quarter of the device's]",
+        metavar="GB",
+    ),
+]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the best there is unless given.")]
 Dtype = Annotated[
     choices.Precision | None,
@@ -295,6 +303,15 @@ def device_map(given: str | None) -> Any:
         return json.loads(given) if given and given.lstrip().startswith("{") else given
     except ValueError as error:
         raise InputError(f'--device-map takes auto or {{"module": "place"}}, not {given}: {error}') from None
+
+
+def budget(gigabytes: float | None) -> int | None:
+    """In bytes."""
+    if gigabytes is None:
+        return None
+    if not 1e-3 <= gigabytes <= 1e6:
+        raise InputError(f"--memory-budget takes gigabytes, from 0.001 to 1000000, not {gigabytes:g}")
+    return int(gigabytes * 1e9)
 
 
 def tolerance(tol: float) -> float:

@@ -42,6 +42,7 @@ def run(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Ray workers, each with a model of its own.")] = 2,
     batch_size: options.Rows = None,
+    memory_budget: options.Budget = None,
     generate: Annotated[
         bool,
         typer.Option(
@@ -73,6 +74,7 @@ def run(
         how: dict[str, Any] = {"method": method, "n_steps": n_nodes, "tol": tol, "baseline": baseline}
         how |= {
             "internal_batch_size": batch_size,
+            "memory_budget": options.budget(memory_budget),
             "spans": spans,
             "max_new_tokens": max_new_tokens,
             "fresh": fresh,
@@ -93,6 +95,7 @@ def run(
     work = Work(
         target=target, store=store, output=output, method=method, n_steps=n_nodes,
         tol=tol, baseline=baseline, internal_batch_size=batch_size, refine=refine,
+        memory_budget=options.budget(memory_budget),
     )  # fmt: skip
     examples, more = usable(attributor, examples, needs_label=target == "gold")
     problems = sorted([*problems, *more])

@@ -18,6 +18,7 @@ WORDS = (
     (r"use the uniform baseline", "use --baseline uniform"),
     (r"\b(store|output|method|baseline|spans)='(\w+)'", r"--\1 \2"),
     (r"\binternal_batch_size\b", "--batch-size"),
+    (r"\bmemory_budget\b", "--memory-budget"),
     (r"\bn_steps\b", "--n-steps"),
     (r"\bmax_new_tokens\b", "--max-new-tokens"),
     (r"(?<![\w-])tol\b", "--tol"),

@@ -214,8 +214,7 @@ class Capture:
             return attention(module, query, key, value, attention_mask, *args, **kwargs)
 
         of_rows = by_row(dict(inputs), rows, size)
-        masks = Masks(recording.unmasked)
-        outputs, _ = self._forward(recording.ways, of_rows, attend, run, recording.kept, masks)
+        outputs, _ = self._forward(recording.ways, of_rows, attend, run, recording.kept, _masks(recording))
         if count.calls != len(recording.calls):
             raise UnsupportedModelError(
                 f"{type(self.model).__name__} made {count.calls} attention calls where its clean forward "
@@ -225,9 +224,8 @@ class Capture:
 
     def _check_gradients(self) -> None:
         if not torch.is_grad_enabled():
-            raise UnsupportedModelError(
-                f"{type(self.model).__name__} runs some of its layers without gradients"
-            )
+            name = type(self.model).__name__
+            raise UnsupportedModelError(f"{name} runs some of its layers without gradients")
 
     def trace(
         self, recording: Recording, inputs: Mapping[str, Tensor], rows: Tensor
@@ -252,8 +250,7 @@ class Capture:
             return self._block(recording, forward, args, kwargs, attend, count)
 
         of_rows = by_row(dict(inputs), rows, _size(inputs))
-        masks = Masks(recording.unmasked)
-        outputs, _ = self._forward(recording.ways, of_rows, attend, run, recording.kept, masks)
+        outputs, _ = self._forward(recording.ways, of_rows, attend, run, recording.kept, _masks(recording))
         return outputs, contexts
 
     def _block(
@@ -261,7 +258,7 @@ class Capture:
         count: _Count,
     ) -> Any:  # fmt: skip
         """One block of a forward that is differentiated: kept, or computed again on the way back."""
-        # what is seen at softmaxes is seen in a forward of the whole model only
+        # softmaxes are seen in a forward of the whole model only
         if not recording.checkpoint or recording.ways.softmax or not torch.is_grad_enabled():
             return forward(*args, **kwargs)
         first = count.calls
@@ -287,8 +284,7 @@ class Capture:
                 return recording.blocks[blocks - 1]
             return last(forward, args, kwargs)
 
-        masks = Masks(recording.unmasked)
-        return self._forward(recording.ways, inputs, None, run, recording.kept, masks)[0]
+        return self._forward(recording.ways, inputs, None, run, recording.kept, _masks(recording))[0]
 
     def few(
         self, recording: Recording, forward: Callable, args: tuple, kwargs: dict,
@@ -334,13 +330,17 @@ class Capture:
             repeated = repeat_kv(value, weights.shape[1] // value.shape[1])
             return change(calls - 1, context, weights, repeated), weights
 
-        masks = Masks(passed is not None and passed.unmasked)
+        masks = None if passed is None else _masks(passed)
         kept = None if clean is None else clean.kept
         return self._forward(ways, inputs, attend, None, kept, masks)[0]
 
 
 def _size(inputs: Mapping[str, Tensor]) -> int:
     return len(next(iter(inputs.values())))
+
+
+def _masks(recording: Recording) -> Masks | None:
+    return Masks(needless=True) if recording.unmasked else None
 
 
 def _attention_of(recording: Recording, number: int, eager: Callable) -> Callable:

@@ -41,12 +41,14 @@ class Needs:
     recorded: int  # queries, keys, values, contexts of all layers, and the mask
     gradients: int  # ∂F/∂C of all sites, and what a site's integral adds up
     passing: int  # one forward and backward
+    logits: int  # of the clean forward, before all but what is recorded
     edges: int  # attention, scores and what leads to them, of one block of queries
     checkpoint: bool
 
     @property
     def total(self) -> int:
-        return self.weights + self.recorded + self.gradients + self.passing + self.edges
+        later = self.gradients + self.passing + self.edges
+        return self.weights + self.recorded + max(later, self.logits)
 
 
 def length(encoded: Encoded) -> int:
@@ -98,6 +100,7 @@ def needs(model: PreTrainedModel, n: int, budget: int | None = None) -> Needs:
         recorded=recorded + n * n * item,
         gradients=of_gradients(model, n),
         passing=row,
+        logits=n * width(model, "vocab_size", 1) * item if model.can_generate() else 0,
         edges=6 * block * wide // item,
         checkpoint=whole > most,
     )

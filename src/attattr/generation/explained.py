@@ -65,6 +65,7 @@ def attribute_generation(
     tol: float = 1e-3,
     baseline: str = "zero",
     internal_batch_size: int | None = None,
+    memory_budget: int | None = None,
     store: str = "edges",
     progress: asked.Progress | None = None,
 ) -> Generation:
@@ -80,7 +81,8 @@ def attribute_generation(
             None: the turns of a chat; the paragraphs of a text, or of a single turn.
         contrast: another whole reply: F is log p of the reply − log p of it, score and effect the
             differences.
-        method, n_steps, tol, baseline, internal_batch_size, store: as of `Attributor.attribute`.
+        method, n_steps, tol, baseline, internal_batch_size, memory_budget, store: as of
+            `Attributor.attribute`.
         progress: called with (done, in all, what is being done).
 
     Raises:
@@ -90,17 +92,13 @@ def attribute_generation(
         UnsupportedModelError: the attention cannot be intercepted, or not cut at tokens.
     """
     tell = asked.progress(progress)
-    options = Options(
-        output=None, method=method, n_steps=n_steps, tol=tol, baseline=baseline,
-        internal_batch_size=internal_batch_size, layers=None, store=store,
+    options, max_new_tokens, seed, spans = checked(
+        max_new_tokens=max_new_tokens, seed=seed, spans=spans, contrast=contrast, method=method,
+        n_steps=n_steps, tol=tol, baseline=baseline, internal_batch_size=internal_batch_size,
+        memory_budget=memory_budget, store=store,
     )  # fmt: skip
-    max_new_tokens = asked.whole(max_new_tokens, "max_new_tokens", 1)
-    seed = None if seed is None else asked.seed(seed)
     if seed is not None and continuation is not None:
         raise InputError("the continuation is given, and a seed draws one: leave the seed out")
-    spans = spans if spans is not None else "sentence" if contrast is None else "whole"
-    if contrast is not None and spans != "whole":
-        raise InputError("a contrast is another whole reply: it goes with spans='whole'")
     model, tokenizer = attributor.model, attributor.tokenizer
     read = read_prompt(model, tokenizer, prompt)
     found = parts.find(read, sources)
@@ -123,6 +121,32 @@ def attribute_generation(
     if against is not None:
         effect = effect - _effects(attributor, against, measured, options, tell)[1]
     return _made(attributor, read, found, mine, against, logs, score, effect, options, seed)
+
+
+def checked(
+    *,
+    max_new_tokens: int = NEW_TOKENS,
+    seed: int | None = None,
+    spans: Any = None,
+    contrast: str | None = None,
+    **how: Any,
+) -> tuple[Options, int, int | None, Any]:
+    """The options that can be refused before a prompt is read: how to attribute, the most new tokens, the
+    seed, and what the reply is cut into.
+
+    Raises:
+        InputError: one that cannot be used.
+    """
+    named = {"method": "gausslegendre", "n_steps": "auto", "tol": 1e-3, "baseline": "zero", "store": "edges"}
+    options = Options(**{"output": None, "layers": None, "internal_batch_size": None} | named | how)
+    max_new_tokens = asked.whole(max_new_tokens, "max_new_tokens", 1)
+    seed = None if seed is None else asked.seed(seed)
+    spans = spans if spans is not None else "sentence" if contrast is None else "whole"
+    if contrast is not None and spans != "whole":
+        raise InputError("a contrast is another whole reply: it goes with spans='whole'")
+    if isinstance(spans, str):
+        asked.choice(spans, "spans", cutting.SPANS)
+    return options, max_new_tokens, seed, spans
 
 
 @dataclass(frozen=True)
@@ -233,6 +257,9 @@ def _made(
         columns += (REPLY,)
     tokenizer, reply = attributor.tokenizer, mine.reply
     how = {name: value for name, value in asdict(options).items() if name not in ("output", "layers")}
+    for name in ("refine", "memory_budget"):
+        if how[name] is None:
+            del how[name]
     how["store"] = mine.spans[0].attribution.options["store"]  # "auto" is one or the other by then
     return Generation(
         prompt=prompt.text,

@@ -25,6 +25,7 @@ from attattr.data import tables
 from attattr.disk import digests, files, units
 from attattr.disk.held import writing
 from attattr.errors import ImpossibleError, InputError
+from attattr.generation.explained import checked
 from attattr.generation.prompt import check_template, check_writes
 from attattr.result.generation import Generation
 
@@ -101,10 +102,11 @@ def explain_prompts(
     call goes on.
 
     Raises:
-        InputError: a model that writes no text, or has no chat template for the rows that are chats; the
-            folder has what is done of other rows, options or another model.
+        InputError: an option that cannot be used; a model that writes no text, or has no chat template for
+            the rows that are chats; the folder has what is done of other rows, options or another model.
         AttAttrError: it cannot be written.
     """
+    checked(**options)
     out, tell = files.local(asked.path(out, "the folder of the tables")), asked.progress(progress)
     check_writes(attributor.model)
     if any(row.prompt is not None and not isinstance(row.prompt, str) for row in rows):

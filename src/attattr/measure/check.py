@@ -17,6 +17,7 @@ from attattr.engine import quadrature
 from attattr.engine.attributor import Attributor
 from attattr.engine.capture import Capture
 from attattr.engine.literal import literal_scores
+from attattr.engine.room import longest_kept, needs
 from attattr.errors import InputError
 from attattr.measure.effects import again
 from attattr.models.heads import reading
@@ -27,6 +28,7 @@ from attattr.result.shown import brief, counted
 from attattr.targets.objective import states_of
 
 LITERAL_STEPS = 20  # the paper's
+LONG = (4096, 32_768)  # tokens of which the memory is calculated
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Cost:
     tokens: int
     seconds: float
     bytes: int
+    checkpoint: bool = False  # each block is computed again on the way back: bytes are calculated
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class Check:
     costs: tuple[Cost, ...]
     off: float | None  # ‖scores − scores of `exact`‖₁ / ‖scores of `exact`‖₁, where that was given
     literal: float | None = None  # the same against the paper's algorithm to the letter, where asked for
+    kept: int | None = None  # tokens up to which no block is computed again; None: the input is no text
+    expected: tuple[Cost, ...] = ()  # of long texts, calculated: their seconds are NaN
 
     def __repr__(self) -> str:
         holds = "from the zero baseline" if self.zero_usable else "from the uniform baseline alone"
@@ -115,14 +120,19 @@ def check_model(
             n = made_up["input_ids"].shape[0] if "input_ids" in made_up else len(zero.tokens)
             began = time.perf_counter()
             attributor.attribute(made_up, target=target, store="heads")
-            costs.append(Cost(n, time.perf_counter() - began, _bytes(attributor, made_up)))
+            costs.append(_cost(attributor, made_up, n, time.perf_counter() - began))
     with Capture(model) as capture:
         recording = capture.record(_batch(inputs[0], input_device(model)))
     fused = tuple(recording.site(number).fused for number in recording.sites)
     same = target or again(zero)
     off = None if exact is None else _distance(attributor, exact, inputs[0], same)
     letter = _from_literal(attributor, inputs[0], same) if literal else None
-    return Check(zero, uniform, recording.ways.replay, fused, tuple(costs), off, letter)
+    kept, expected = None, tuple[Cost, ...]()
+    if model.main_input_name != "pixel_values":
+        kept = longest_kept(model)
+        long = [n for n in LONG if limit is None or n <= limit] or [limit or 0]
+        expected = tuple(Cost(n, np.nan, (of := needs(model, n)).total, of.checkpoint) for n in long)
+    return Check(zero, uniform, recording.ways.replay, fused, tuple(costs), off, letter, kept, expected)
 
 
 def _along(outputs: Any) -> torch.Tensor:
@@ -198,6 +208,13 @@ def _made_up(attributor: Attributor, n: int, seed: int) -> dict[str, torch.Tenso
 
 def _batch(example: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
     return {name: value[None].to(device) for name, value in example.items()}
+
+
+def _cost(attributor: Attributor, example: dict[str, torch.Tensor], n: int, seconds: float) -> Cost:
+    of = needs(attributor.model, n)
+    if of.checkpoint:  # what is saved for the way back is not seen then
+        return Cost(n, seconds, of.total, True)
+    return Cost(n, seconds, _bytes(attributor, example))
 
 
 def _bytes(attributor: Attributor, example: dict[str, torch.Tensor]) -> int:
