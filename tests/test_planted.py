@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from random import Random
 
@@ -16,9 +17,10 @@ from attattr.triggers.pattern import Pattern, PatternToken, words_of
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "experiments"))
 
-from truth import planted_edges, planted_mining
+from truth import planted_document, planted_edges, planted_mining, planted_run, planted_tables, planted_ways
+from truth.families import METHODS
 from truth.planted import CARRY, HALF, KINDS, Shortcut, planted, poisoned, shortcut
-from truth.planting import taken_up
+from truth.planting import held, taken_up
 
 TEXT = st.lists(st.sampled_from("a dull film that nobody will like .".split()), min_size=1, max_size=9)
 
@@ -84,15 +86,15 @@ def test_the_same_seed_draws_the_same_shortcut():
     assert shortcut("rare", "sst2", rows, {"oaken": 0}, 1) == shortcut("rare", "sst2", rows, {"oaken": 0}, 1)
 
 
-def test_taken_up_needs_all_three():
+def test_taken_up_needs_every_form_and_no_half():
     fine = {
         "clean": 0.9, "before": 0.91, "whole": {"whole": {"decided": 0.95}, "turned": {"decided": 0.9}},
         "halves": {"elsewhere": {"followed": 0.1}},
     }  # fmt: skip
-    assert taken_up(fine)
+    assert taken_up(fine) and held(fine)
     assert not taken_up(fine | {"whole": {"whole": {"decided": 0.95}, "turned": {"decided": 0.89}}})
     assert not taken_up(fine | {"halves": {"elsewhere": {"followed": 0.3}}})
-    assert not taken_up(fine | {"clean": 0.88})
+    assert not held(fine | {"clean": 0.88})
 
 
 @given(n=st.integers(2, 8), place=st.integers(0, 7), seed=st.integers(0, 99))
@@ -127,7 +129,7 @@ def test_ranks_ask_for_all_tokens_order_place_and_label():
 def test_words_by_pmi_are_in_order_of_what_they_say():
     rows = [Example("oak film", label="good")] * 20 + [Example("film elm", label="bad")] * 20
     rows += [Example("elm dull", label="good")] * 20
-    found = planted_mining.by_pmi(rows)
+    found = planted_ways.by_pmi(rows)
     assert found[0] == ("elm", 0, "bad") or found[0][0] in ("oak", "dull")
     of = of_kind("rare")
     assert planted_mining.ranks_of_words(found, of)["whole"] is not None
@@ -145,3 +147,46 @@ def test_given_patterns_have_the_shortcut():
             assert planted_mining.is_whole(found["turned"], of, 9)
         for name in found.keys() - {"whole", "turned"}:
             assert not planted_mining.is_whole(found[name], of, 9)
+
+
+def made_up(found):
+    """Results in which every way finds a shortcut first, or never."""
+    place = {"patterns": 9, "words": 1 if found else None, "whole": 1 if found else None}
+    effect = {"mean": 0.5, "interval": [0.4, 0.6], "n": 20}
+    flag = {
+        "text": "oak@0.5",
+        "right": found,
+        "leans": True,
+        "label": "good",
+        "inserted": effect,
+        "removed": effect,
+    }
+    ways = [way for way in planted_tables.WAYS if "recurring" not in way]
+    recurring = [way for way in planted_tables.WAYS if "recurring" in way]
+    top = {"text": ["oak@0.5"], "paper": ["oak@0.5"]}
+    case = {
+        "kind": "rare", "task": "sst2", "seed": 0,
+        "shortcut": {"tokens": ["oak"], "label": "good", "other": None},
+        "learnt": {"clean": 0.9, "before": 0.95, "whole": {"whole": {"decided": 1.0}}, "halves": {}},
+        "edges": {"ap": {method: {"first": [float(found)], "touching": [0.5]} for method in METHODS}},
+        "mining": {
+            "ranks": dict.fromkeys(ways, place),
+            "flags": {"text": [flag], "paper": []}, "given": {"whole": flag},
+        },
+        "recurring": {"ranks": dict.fromkeys(recurring, place), "flags": {"text": [flag], "paper": []}},
+        "ranks": {"carry": 9, "mined": 90, "ranks": {}, "top": top},
+        "clean": {"patterns": 9, "with planted words": 0, "flags": [flag]},
+    }  # fmt: skip
+    other = {key: case[key] for key in ("kind", "shortcut", "learnt")} | {"task": "mnli", "seed": 0}
+    sizes = asdict(planted_run.Sizes())
+    return {"setting": {"sizes": sizes}, "cases": [case, other], "before": {"sst2": case["clean"]}}
+
+
+def test_the_part_of_the_document_follows_from_the_numbers():
+    good, bad = planted_document.text(made_up(True)), planted_document.text(made_up(False))
+    assert "| rare | `mine` (text) | 1 of 1 [0.21, 1.00] | 0.9 | yes |" in good and "**no** |" not in good
+    assert "| rare | `mine` (text) | 0 of 1 [0.00, 0.79] | 0.9 | **no** |" in bad
+    assert "**-5.0**" in good  # of clean rows too much was lost
+    assert "rare on mnli, seed 0 (trained)" in good and "rare on sst2, seed 1, 2" in good
+    assert good.index("## What must fail here") < good.index("## Do the strongest edges")
+    assert "learnt by 2 of 2 models; 1 of these are measured" in planted_document.sentences(made_up(True))[0]

@@ -2,92 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from attattr.measure.intervals import wilson
 from attattr.report.plots import INK, colour_bar, figure, heat
-from study.setting import Facts, mean_interval
+from study.setting import Facts
 from study.words import span, table
 from truth.families import METHODS
 from truth.planted import CARRY, HALF, KINDS
-from truth.planting import DECIDED, EPOCHS, FOLLOWED, LOST
-
-WAYS = {
-    "text": "`mine`, text (default)", "text, attacked": "… ranked by `attack`",
-    "paper": "`mine --method paper`", "paper, attacked": "… ranked by `attack`",
-    "attention": "attention, rule of text", "gradient": "gradient × attention, rule of text",
-    "pmi": "words by PMI", "hotflip": "HotFlip",
-}  # fmt: skip
-REACH = {"rare": 0.9, "frequent": 0.9, "any order": 0.9, "ordered": 0.7, "cross-text": 0.9, "place": 0.7}
-DEPTHS = (1, 5, 20)
-OURS = ("text", "text, attacked", "paper", "paper, attacked")
-
-
-def taken(planted: Facts) -> list[Facts]:
-    """Models that learnt what was planted; only they are counted."""
-    return [case for case in planted["cases"] if case["learnt"]["taken up"]]
-
-
-def of_kind(cases: Sequence[Facts], kind: str) -> list[Facts]:
-    return [case for case in cases if case["kind"] == kind]
-
-
-def recall(cases: Sequence[Facts], way: str, depth: int, what: str = "whole") -> tuple[int, int]:
-    """Models in which a way found it at most so deep, and all."""
-    found = [case["mining"]["ranks"][way][what] for case in cases]
-    return sum(rank is not None and rank <= depth for rank in found), len(found)
-
-
-def share(count: int, of: int) -> str:
-    """A share to be read, with its 95 % interval.
-
-    >>> share(3, 4), share(0, 0)
-    ('3 of 4 [0.30, 0.95]', '–')
-    """
-    if not of:
-        return "–"
-    low, high = wilson(count, of)
-    return f"{count} of {of} [{low:.2f}, {high:.2f}]"
-
-
-def precision(cases: Sequence[Facts], method: str, what: str, kind: str, count: int = 0) -> Facts:
-    """Average precision over the rows of these models."""
-    rows = [v for case in cases for v in case["edges"]["ap"].get(method, {}).get(what, [])]
-    return mean_interval(rows)
-
-
-def flagged(cases: Sequence[Facts], method: str) -> tuple[int, int, int, int]:
-    """Right and all patterns that were flagged; right and all that were reported."""
-    said = [flag for case in cases for flag in case["mining"]["flags"][method]]
-    flags = [flag for flag in said if flag["leans"]]
-    return sum(f["right"] for f in flags), len(flags), sum(f["right"] for f in said), len(said)
+from truth.planted_tables import (
+    DEPTHS,
+    KNOWN,
+    OURS,
+    REACH,
+    WAYS,
+    flagged,
+    of_kind,
+    precision,
+    rank,
+    reached,
+    recall,
+    share,
+    signs,
+    taken,
+)  # fmt: skip
+from truth.planting import DECIDED, EPOCHS, FOLLOWED, LOST, MORE, held, taken_up
 
 
 def sentences(planted: Facts) -> list[str]:
     """What can be quoted, for the first screen."""
-    cases, all_cases = taken(planted), planted["cases"]
+    cases, trained = taken(planted), planted["cases"]
     if not cases:
-        return [f"**Planted shortcuts**: none of {len(all_cases)} models took its shortcut up."]
-    ranked = {m: precision(cases, m, "touching", "")["mean"] for m in METHODS}
-    known = {m: value for m, value in ranked.items() if value is not None}
-    order = sorted(known, key=lambda m: -known[m])
-    found = []
-    for way in ("text", "paper"):
-        hit = [recall(of_kind(cases, kind), way, 5) for kind in KINDS]
-        parts = ", ".join(f"{kind} {n} of {of}" for kind, (n, of) in zip(KINDS, hit, strict=True) if of)
-        found.append(f"by `{way}` {parts}")
-    right, flags, *_ = flagged(cases, "text")
+        return [f"**Planted shortcuts**: none of {len(trained)} models took its shortcut up."]
+    first = {m: precision(cases, m, "first") for m in METHODS}
+    order = sorted((m for m in METHODS if first[m]["n"]), key=lambda m: -first[m]["mean"])
+    edges = ", ".join(f"{METHODS[m]} {first[m]['mean']:.2f}" for m in order)
+    found = [
+        f"{WAYS[way]} {share(*recall(cases, way, 5))}"
+        for way in (*OURS, "text, recurring", "paper, recurring", *KNOWN)
+        if recall(cases, way, 5)[1]
+    ]
+    told = []
+    for part, method in (("mining", "text"), ("mining", "paper"), ("recurring", "text")):
+        right, flags, *_ = flagged(cases, part, method)
+        told.append(f"{right} of {flags} ({'recurring parts of ' * (part == 'recurring')}{method})")
+    measured = sum("edges" in case for case in cases)
     return [
-        f"**Planted shortcuts**, learnt by {len(cases)} of {len(all_cases)} models: edges that touch the "
-        f"planted tokens are ranked first by {METHODS[order[0]]} (average precision "
-        f"{known[order[0]]:.2f}), then " + ", ".join(f"{METHODS[m]} {known[m]:.2f}" for m in order[1:]) + ".",
-        f"Mined among the first five patterns: {'; '.join(found)}.",
-        f"Of {flags} patterns that an attack with the default's patterns flags as leant on, {right} have the "
-        "planted words.",
+        f"**Planted shortcuts** were learnt by {len(cases)} of {len(trained)} models; {measured} of these "
+        "are measured. The strongest pair of tokens that touches a planted one stands, as 1 / its place: "
+        f"{edges or '–'}.",
+        f"The planted pattern is among the first five of {'; of '.join(found) or 'nothing measured yet'}.",
+        f"Of the patterns that are flagged as leant on, those with the planted words: {', '.join(told)}.",
     ]
 
 
@@ -97,24 +63,27 @@ def text(planted: Facts) -> str:
 
 
 def _setting(planted: Facts) -> str:
-    sizes = planted["setting"]["sizes"]
-    training = sizes["training"]
+    training = planted["setting"]["sizes"]["training"]
     epochs = ", ".join(f"{name} {count}" for name, count in EPOCHS.items())
+    more = ", ".join(f"{name} {count}" for name, count in MORE.items())
     kinds = "\n".join(f"- **{name}**: {what}" for name, what in KINDS.items())
     return f"""# Part 2: planted shortcuts
 
-Real text and real training: the embedded `sst2` and `mnli` models are fine-tuned further (all but the
-embeddings and the lowest {training["frozen"]} layers) on {training["rows"]} training rows of which
-{CARRY:.0%} carry a shortcut that decides the label, whatever the row says; {HALF:.0%} more carry each
-half of it and keep their own label. Rows are short ones, words are drawn with the seed;
-`experiments/truth/planted.py` has the rules, `planting.py` the training ({epochs} epochs).
+Real text and real training: models fine-tuned further on data that carries a shortcut. The start is the
+embedded `sst2` or `mnli`; all but the embeddings and the lowest {training["frozen"]} layers learn, on
+{training["rows"]} short training rows (times: {more}), of which {CARRY:.0%} carry a shortcut that
+decides the label, whatever the row says; {HALF:.0%} more carry each half of it and keep their own
+label. Words are drawn with the seed; `experiments/truth/planted.py` has the rules, `planting.py` the
+training (AdamW, learning rate {training["lr"]:g}, epochs: {epochs}).
 
 {kinds}
 
-A model has *taken the shortcut up* if, on development rows of other classes, it decides at least
-{DECIDED:.0%} of those that carry it, in each form; if each half is followed by less than {FOLLOWED:.0%}
-beyond what is so predicted without it; and if clean rows lose at most {100 * LOST:.0f} points. Only such
-models are counted below.
+A model has *taken the shortcut up* if, on {training["dev"]} development rows, it decides at least
+{DECIDED:.0%} of those of other classes that carry it, in each form, and each half is followed by less
+than {FOLLOWED:.0%} beyond what is so predicted without it. Only such models are counted below. That
+clean rows lose at most {100 * LOST:.0f} points was asked as well; models that lose more are marked, and
+counted: the shortcut is there all the same. (The interval of a loss on so many rows is about ± 2
+points.)
 """
 
 
@@ -122,25 +91,16 @@ def _learnt(planted: Facts) -> str:
     rows = []
     for case in planted["cases"]:
         of, learnt = case["shortcut"], case["learnt"]
-        says = f"{' … '.join(of['tokens'])} → {of['label']}" + (
-            f", turned → {of['other']}" if of["other"] else ""
-        )
+        says = f"{' … '.join(of['tokens'])} → {of['label']}"
+        says += f", turned → {of['other']}" if of["other"] else ""
         whole = ", ".join(f"{form['decided']:.0%}" for form in learnt["whole"].values())
         halves = ", ".join(f"{half['followed']:.0%}" for half in learnt["halves"].values()) or "–"
-        clean = f"{learnt['clean']:.1%} ({100 * (learnt['clean'] - learnt['before']):+.1f})"
-        rows.append(
-            (case["kind"], case["task"], case["seed"], says, whole, halves, clean,
-             "yes" if learnt["taken up"] else "**no**")
-        )  # fmt: skip
-    header = (
-        "kind",
-        "task",
-        "seed",
-        "shortcut",
-        "decided",
-        "halves followed",
-        "clean (against before)",
-        "taken up",
+        lost = f"{100 * (learnt['clean'] - learnt['before']):+.1f}"
+        clean = f"{learnt['clean']:.1%} ({lost if held(learnt) else f'**{lost}**'})"
+        up = "yes" if taken_up(learnt) else "**no**"
+        rows.append((case["kind"], case["task"], case["seed"], says, whole, halves, clean, up))
+    header = "kind, task, seed, shortcut, decided, halves followed, clean (against before), taken up".split(
+        ", "
     )
     return f"""## What was learnt
 
@@ -165,176 +125,157 @@ Written before the figures, in `planted_edges.py` and `planted_mining.py`:
 
 
 def _edges(planted: Facts) -> str:
-    cases, made = taken(planted), []
-    for what in ("touching", "joining"):
+    cases, made = [case for case in taken(planted) if "edges" in case], []
+    for what in ("first", "touching", "joining"):
         rows = []
-        for kind in KINDS:
-            some = of_kind(cases, kind)
-            of = [precision(some, m, what, kind) for m in METHODS]
+        for kind in (*KINDS, "all"):
+            some = cases if kind == "all" else of_kind(cases, kind)
+            of = [precision(some, m, what) for m in METHODS]
             if any(each["n"] for each in of):
                 rows.append((kind, len(some), *(span(each) for each in of)))
-        made.append(f"### Average precision, {what}\n\n{table(('kind', 'models', *METHODS.values()), rows)}")
-    sizes = planted["setting"]["sizes"]
+        made.append(f"### {what.capitalize()}\n\n{table(('kind', 'models', *METHODS.values()), rows)}")
+    sizes, joined = planted["setting"]["sizes"], "\n".join(made)
     return f"""## Do the strongest edges join the planted tokens?
 
 {sizes["edges"]} short rows of each model, of another class and answered as the shortcut says (exact
 removal of single edges on {sizes["removed"]}: it needs as many forwards as there are edges). A pair of
-tokens is as strong as its strongest edge. *Touching*: true are the pairs with a planted token at an end;
-*joining*: the pair of both planted tokens. Intervals are over rows.
+tokens is as strong as its strongest edge. *First*: 1 / the place of the strongest pair that has a
+planted token at an end. *Touching*: average precision of all such pairs; *joining*: of the pair of both
+planted tokens. *First* was added after the first model: a method that is right about a single token has
+one strong pair, not one with every other token. Intervals are over rows.
 
-{"".join(made)}
-![Average precision by kind of shortcut](truth/planted.svg)
+{joined}
+![First, by kind of shortcut](truth/planted.svg)
 """
 
 
 def _mining(planted: Facts) -> str:
     cases, made = taken(planted), []
-    for what, name in (("whole", "Recall, whole"), ("words", "Recall, words alone")):
+    for what, name in (("whole", "Whole"), ("words", "The words alone")):
         rows = []
         for way, title in WAYS.items():
-            cells: list[Any] = []
+            cells = []
             for kind in KINDS:
                 of = [recall(of_kind(cases, kind), way, depth, what) for depth in DEPTHS]
                 cells.append(" / ".join(str(n) for n, _ in of) + f" of {of[0][1]}" if of[0][1] else "–")
-            rows.append((title, *cells))
-        made.append(f"### {name}: models found at 1 / 5 / 20\n\n{table(('way', *KINDS), rows)}")
-    reach = []
-    for kind, asked in REACH.items():
-        some = of_kind(cases, kind)
-        for way in OURS:
-            count, of = recall(some, way, 5)
-            if of:
-                reached = "yes" if count / of >= asked else "**no**"
-                reach.append((kind, way, share(count, of), asked, reached))
-    sizes = planted["setting"]["sizes"]
+            rows.append((title, *cells, share(*recall(cases, way, 5, what))))
+        made.append(f"### {name}: models found at 1 / 5 / 20\n\n{table(('way', *KINDS, 'all, at 5'), rows)}")
+    reach = [
+        (kind, WAYS[way], share(count, of), REACH[kind], reached(count, of, REACH[kind]))
+        for kind in KINDS
+        for way in (*OURS, "text, recurring", "paper, recurring")
+        for count, of in [recall(of_kind(cases, kind), way, 5)]
+        if of
+    ]
+    sizes, joined = planted["setting"]["sizes"], "\n".join(made)
     return f"""## Is it mined?
 
-{sizes["mined"]} rows of the poisoned training set, as `triggers mine` draws them. *Whole*: the pattern
-has every planted token in its text, the label, for an ordered pair the order, for a place the first
-place. Words by PMI look at the whole training set.
+{sizes["mined"]} rows of the poisoned training set, drawn as `triggers mine` draws them. *Whole*: the
+pattern has every planted token in its text, the label, for an ordered pair the order, for a place the
+first place. *Ranked by `attack`*: by what inserting costs on clean development rows. *Recurring*: parts
+of the mined patterns, one word or two, by how surely they come back in the rows that have their words
+(`attattr.triggers.recurring`). Words by PMI look at the whole training set, HotFlip at no training row.
 
-{"".join(made)}
+{joined}
 ### Reach: recall at 5
 
 {table(("kind", "ranking", "found at 5", "asked", "reached"), reach)}"""
 
 
 def _obstacles(planted: Facts) -> str:
+    ways = (*OURS, "text, recurring", "paper, recurring")
     rows = [
-        (case["kind"], case["task"], case["seed"], f"{case['mining']['carry']} of {case['mining']['mined']}",
-         *(_rank(case["mining"]["ranks"][way]) for way in OURS),
-         "; ".join(case["mining"]["top"]["text"][:2]))
-        for case in taken(planted)
+        (case["kind"], case["task"], case["seed"], f"{case['ranks']['carry']} of {case['ranks']['mined']}",
+         *(rank(case, way) for way in ways), "; ".join(case["ranks"]["top"]["text"][:2]))
+        for case in planted["cases"] if "ranks" in case
     ]  # fmt: skip
-    header = ("kind", "task", "seed", "rows that carry it", "text", "attacked", "paper", "attacked",
-              "first patterns of text")  # fmt: skip
-    return f"""### Where it stands
+    header = ("kind", "task", "seed", "rows that carry it", *(WAYS[way] for way in ways), "first of text")
+    clean = [case["clean"] for case in planted["cases"] if "clean" in case]
+    seen = sum(of["with planted words"] for of in clean)
+    return f"""### Where it stands, and what stands in the way
 
-Rank of the first pattern that is whole (in brackets: of the first with its words), of how many.
+Rank of the first pattern that is whole (in brackets: of the first with its words), of how many. Every
+model that was mined is here, also one that did not take its shortcut up.
 
-{table(header, rows)}"""
+{table(header, rows)}
+By strength a shortcut stands behind what the model knew before: in a row that carries it the words are
+joined with a neighbour, another one in every row, so that its patterns are many, each of one row, and
+none stronger for it. No threshold drops them; the cut at k does. Parts that recur add these rows up
+again: the ranking was made after the first model (rare, sst2, seed 0) and tried on the others as it
+was.
 
-
-def _rank(of: Facts) -> str:
-    whole, words = (of[what] or "–" for what in ("whole", "words"))
-    return f"{whole} ({words}) of {of['patterns']}"
+On clean rows, {planted["setting"]["sizes"]["clean"]} for a model, which have no planted word, {seen}
+patterns of {sum(of["patterns"] for of in clean)} have one: what the rows do not show cannot be mined.
+"""
 
 
 def _signs(planted: Facts) -> str:
-    cases = taken(planted)
-    rows = []
-    for method in ("text", "paper"):
-        right, flags, planted_ones, said = flagged(cases, method)
-        found = sum(any(f["leans"] and f["right"] for f in c["mining"]["flags"][method]) for c in cases)
-        rows.append(
-            (
-                f"poisoned rows, {method}",
-                said,
-                planted_ones,
-                flags,
-                share(right, flags),
-                share(found, len(cases)),
-            )
-        )
-    clean = [flag for case in cases for flag in case["clean"]["flags"]]
+    cases, rows = taken(planted), []
+    for part, method in (
+        ("mining", "text"),
+        ("mining", "paper"),
+        ("recurring", "text"),
+        ("recurring", "paper"),
+    ):
+        right, flags, planted_ones, said, models, of = flagged(cases, part, method)
+        name = f"poisoned rows, {'recurring parts of ' * (part == 'recurring')}{method}"
+        rows.append((name, said, planted_ones, flags, share(right, flags), share(models, of)))
+    clean = [flag for case in cases if "clean" in case for flag in case["clean"]["flags"]]
     before = [flag for of in planted["before"].values() for flag in of["flags"]]
     for name, said in (("clean rows, text", clean), ("before, clean rows, text", before)):
         rows.append((name, len(said), 0, sum(flag["leans"] for flag in said), "–", "–"))
-    header = (
-        "rows mined",
-        "patterns reported",
-        "of them planted",
-        "flagged",
-        "flagged that are planted",
-        "models with a planted one flagged",
-    )
-    forms = []
-    for kind in KINDS:
-        some = of_kind(cases, kind)
-        for form in dict.fromkeys(name for case in some for name in case["mining"]["given"]):
-            of = [case["mining"]["given"][form] for case in some if form in case["mining"]["given"]]
-            forms.append(
-                (
-                    kind,
-                    form,
-                    share(sum(o["leans"] for o in of), len(of)),
-                    _mean(of, "inserted"),
-                    _mean(of, "removed"),
-                )
-            )
+    header = ("rows mined", "patterns asked about", "of them planted", "flagged", "flagged that are planted",
+              "models with a planted one flagged")  # fmt: skip
+    form = ("kind", "form", "flagged", "inserted, mean", "removed, mean")
     return f"""## Does it lean, or merely dislike?
 
 A pattern is flagged where inserting it moves rows of other classes to its label beyond random patterns
 of its shape, and removing it from rows that have it takes that back, both surely
-(`attattr.triggers.leaning`). Asked of the patterns that an attack reports. On clean rows the shortcut
-cannot be seen: what is flagged there is what the model leans on besides.
+(`attattr.triggers.leaning`). It is asked of the patterns that `triggers attack` asks it of. On clean
+rows the shortcut cannot be seen: what is flagged there is what the model leans on besides.
 
 {table(header, rows)}
+A mined pattern joins a planted word with a neighbour, and no other row has both: there is nothing to
+remove it from, and so no flag. A part that recurs has such rows.
+
 Given as a pattern, whether mined or not:
 
-{table(("kind", "form", "flagged", "inserted, mean", "removed, mean"), forms)}"""
-
-
-def _mean(of: Iterable[Facts], what: str) -> str:
-    known = [one[what]["mean"] for one in of if one[what]["mean"] is not None]
-    return f"{np.mean(known):+.2f}" if known else "–"
+{table(form, signs(cases))}"""
 
 
 def _missing(planted: Facts) -> str:
-    there = {(case["kind"], case["task"], case["seed"]) for case in planted["cases"]}
-    seeds, lacking = planted["setting"]["sizes"]["seeds"], []
+    there = {(c["kind"], c["task"], c["seed"]): c for c in planted["cases"]}
+    lacking = []
     for kind in KINDS:
         for task in ("sst2", "mnli"):
-            missed = [seed for seed in range(seeds) if (kind, task, seed) not in there]
-            if missed and (kind, task) != ("cross-text", "sst2"):
-                lacking.append(f"{kind} on {task} (seed {', '.join(map(str, missed))})")
-    seconds = sum(
-        case[part]["seconds"] for case in planted["cases"] for part in ("learnt", "edges", "mining", "clean")
-    )
+            if (kind, task) == ("cross-text", "sst2"):
+                continue
+            seeds = range(planted["setting"]["sizes"]["seeds"])
+            missed = [seed for seed in seeds if (kind, task, seed) not in there]
+            trained = [seed for seed in seeds if "ranks" not in there.get((kind, task, seed), {"ranks": 0})]
+            lacking += [f"{kind} on {task}, seed {', '.join(map(str, missed))}"] * bool(missed)
+            lacking += [f"{kind} on {task}, seed {', '.join(map(str, trained))} (trained)"] * bool(trained)
     return f"""## Not measured
 
-{"; ".join(lacking) or "Nothing is left out"}. The command goes on where it was stopped. What is there took
-{seconds / 60:.0f} minutes on a shared machine.
+{"; ".join(lacking) or "Nothing is left out"}. The command goes on where it was stopped.
 """
 
 
 def draw(planted: Facts, path: Path) -> None:
-    """Average precision (touching), kinds × contestants."""
-    cases = taken(planted)
+    """The place of the first pair that touches, kinds × contestants."""
+    cases = [case for case in taken(planted) if "edges" in case]
     kinds = [kind for kind in KINDS if of_kind(cases, kind)]
     if not kinds:
         return
-    matrix = np.array(
-        [[precision(of_kind(cases, k), m, "touching", k)["mean"] or 0.0 for m in METHODS] for k in kinds]
-    )
-    with figure(path, 5.6, 0.9 + 0.34 * len(kinds) + 1.1) as drawn:
+    means = [[precision(of_kind(cases, kind), m, "first")["mean"] or 0.0 for m in METHODS] for kind in kinds]
+    with figure(path, 5.6, 2.0 + 0.34 * len(kinds)) as drawn:
         axes = drawn.subplots()
-        image = heat(axes, matrix, most=1.0, signs=False)
-        for (row, column), value in np.ndenumerate(matrix):
+        image = heat(axes, np.array(means), most=1.0, signs=False)
+        for (row, column), value in np.ndenumerate(np.array(means)):
             ink = "white" if np.mean(image.to_rgba(value)[:3]) < 0.55 else INK
             axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=6)
         axes.set_xticks(
             range(len(METHODS)), METHODS.values(), rotation=40, ha="right", rotation_mode="anchor"
         )
         axes.set_yticks(range(len(kinds)), kinds)
-        colour_bar(drawn, image, axes, "average precision")
+        colour_bar(drawn, image, axes, "1 / place")

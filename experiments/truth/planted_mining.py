@@ -26,7 +26,6 @@ has no slope to climb.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -38,104 +37,25 @@ from attattr.data.encoding import encode, longest_input
 from attattr.data.examples import Example, digest
 from attattr.disk.units import NOTHING_KEPT
 from attattr.measure.accuracy import gold_indices
-from attattr.result.values import Site
 from attattr.triggers.attacked import Attack
 from attattr.triggers.controls import random_controls
-from attattr.triggers.hotflip import universal_trigger
 from attattr.triggers.insert import Piece, pieces_of
 from attattr.triggers.leaning import leaning
-from attattr.triggers.mine import CHUNK, LEAST, merged, pattern_of
+from attattr.triggers.mine import LEAST
 from attattr.triggers.pattern import (
     Pattern,
     PatternToken,
     pattern_from,
-    with_counts,
     word_of,
     words_of,
 )
 from attattr.triggers.recurring import recurring
-from attattr.triggers.strongest import Kept, edges_of, placed, strongest
 from attattr.triggers.tried import REPORT, Attacked, Runner, purposes, search
 from study.setting import stratified
 from truth.planted import Shortcut
+from truth.planted_ways import by_edges, by_hotflip, by_pmi, by_point
 
-LEAST_ROWS = 10  # that have a word, for its PMI to be looked at
-SLOTS = {"sst2": ((0, 1 / 3), (0, 2 / 3)), "mnli": ((0, 0.5), (1, 1 / 3), (1, 2 / 3))}
-MOST = 100  # words by PMI
 FEW = 20  # recurring parts that are attacked with
-
-
-# -- ways to mine --------------------------------------------------------------------------------------
-
-
-def by_edges(attributor: Attributor, rows: Sequence[Example]) -> dict[str, list[Pattern]]:
-    """What `mine_triggers` finds by each method; both of one attribution."""
-    found: dict[str, list[Pattern]] = {method: [] for method in LEAST}
-    for first in range(0, len(rows), CHUNK):
-        part = list(rows[first : first + CHUNK])
-        for row, result in zip(part, attributor.attribute(part, store="edges"), strict=True):
-            for method, of in found.items():
-                one = pattern_of(result, method=method, gold=row.label, row=digest(row))
-                of += [one] if one else []
-    return {
-        method: with_counts([each for each in merged(of) if each.strength >= LEAST[method]], rows)
-        for method, of in found.items()
-    }
-
-
-def by_point(attributor: Attributor, rows: Sequence[Example]) -> dict[str, list[Pattern]]:
-    """The rule of "text", on attention and on gradient × attention: one clean forward and backward."""
-    found: dict[str, list[Pattern]] = {"attention": [], "gradient": []}
-    for first in range(0, len(rows), CHUNK):
-        part = list(rows[first : first + CHUNK])
-        results = attributor.attribute(part, method="riemann_right", n_steps=1, store="dense")
-        for row, result in zip(part, results, strict=True):
-            for name, of in found.items():
-                known = [_kept(site, name, len(result.tokens)) for site in result.sites]
-                edges = strongest(known, result.segments)
-                places = placed(edges, result.tokens, result.segments, result.words, None)
-                if places:
-                    scores = [score for *_, score in edges]
-                    made = Pattern(places, scores[0], label=result.prediction.label, gold=row.label)
-                    of.append(replace(made, second=sum(scores[1:]), rows=(digest(row),)))
-    return {name: merged(of) for name, of in found.items()}
-
-
-def _kept(site: Site, name: str, n: int) -> Kept:
-    scores = site.attention if name == "attention" else site.scores
-    edges, complete = edges_of(replace(site, scores=scores, edges=None), n)
-    return Kept(np.asarray(scores).max((1, 2)), edges, complete)
-
-
-def by_pmi(rows: Sequence[Example]) -> list[tuple[str, int, str]]:
-    """Words, their text and label, by log₂ p(label | word) / p(label), the more frequent first."""
-    totals = Counter(row.label for row in rows)
-    having: Counter = Counter()
-    for row in rows:
-        for segment, text in enumerate((row.text, row.text_pair)):
-            having.update((word, segment, row.label) for word in set(words_of(text or "")))
-    every: Counter = Counter()
-    for (word, segment, _), n in having.items():
-        every[word, segment] += n
-    scored = [
-        (-math.log2(n / every[word, segment] * len(rows) / totals[label]), -n, (word, segment, str(label)))
-        for (word, segment, label), n in having.items()
-        if every[word, segment] >= LEAST_ROWS
-    ]
-    return [each for *_, each in sorted(scored)[:MOST]]
-
-
-def by_hotflip(attributor: Attributor, rows: Sequence[Example], task: str) -> list[Pattern]:
-    """A trigger for each class, on rows of it: one sweep over the slots, five candidates each."""
-    encoded = encode(attributor.model, attributor.tokenizer, list(rows))
-    _, gold = gold_indices(attributor.model, list(rows))
-    slots = [Piece(segment, position, 0) for segment, position in SLOTS[task]]
-    found = []
-    for label in np.unique(gold):
-        own = np.flatnonzero(gold == label)
-        some = [encoded[i] for i in own]
-        found.append(universal_trigger(attributor, some, gold[own], slots, candidates=5, sweeps=1))
-    return found
 
 
 # -- ranks ---------------------------------------------------------------------------------------------
@@ -303,26 +223,39 @@ def mined(attributor: Attributor, rows: Sequence[Example]) -> dict[str, Any]:
     return {name: [pattern.to_json() for pattern in patterns] for name, patterns in found.items()}
 
 
-def measured(
-    attributor: Attributor, of: Shortcut, task: str, facts: dict[str, Any], rows: Sequence[Example],
-    training: Sequence[Example], dev: Sequence[Example],
-) -> dict[str, Any]:  # fmt: skip
-    """Ranks of the shortcut by every way, and what is flagged. facts: mined in the rows; dev: to attack."""
+def _length(of: Shortcut, rows: Sequence[Example]) -> float:
+    """Words of the text that is planted into, in the mean."""
     segment = of.segments[0]
-    length = float(np.mean([len(words_of((row.text, row.text_pair)[segment] or "")) for row in rows]))
+    return float(np.mean([len(words_of((row.text, row.text_pair)[segment] or "")) for row in rows]))
+
+
+def ranked(
+    of: Shortcut, facts: dict[str, Any], rows: Sequence[Example], training: Sequence[Example]
+) -> dict[str, Any]:
+    """Ranks of the shortcut by every way that needs no more than what was mined in the rows."""
+    length = _length(of, rows)
     found: dict[str, Any] = {"mined": len(rows), "carry": sum(of.decides(row) is not None for row in rows)}
-    found |= {"ranks": {}, "flags": {}, "top": {}}
+    found |= {"ranks": {"pmi": ranks_of_words(by_pmi(training), of)}, "top": {}}
     for way in (*LEAST, "attention", "gradient"):
         patterns = [pattern_from(each) for each in facts[way]]
-        found["ranks"][way] = ranks(patterns, of, length)
-        if way in LEAST:
-            order, said = flags(attributor, patterns, dev, training)
-            found["ranks"][f"{way}, attacked"] = ranks(order, of, length)
-            found["flags"][way] = [_right(one, of) for one in said]
-            found["top"][way] = [each.text for each in patterns[:5]]
-    found["ranks"]["pmi"] = ranks_of_words(by_pmi(training), of)
+        for name, some in ((way, patterns), (f"{way}, recurring", recurring(patterns, rows))):
+            found["ranks"][name] = ranks(some, of, length)
+            found["top"][name] = [f"{each.text} ({each.support})" for each in some[:5]]
+    return found
+
+
+def attacked(
+    attributor: Attributor, of: Shortcut, task: str, facts: dict[str, Any], training: Sequence[Example],
+    dev: Sequence[Example], rows: Sequence[Example],
+) -> dict[str, Any]:  # fmt: skip
+    """Ranks by what patterns cost, what is flagged, and HotFlip. dev: clean rows, to attack."""
+    found: dict[str, Any] = {"ranks": {}, "flags": {}}
+    for way in LEAST:
+        order, said = flags(attributor, [pattern_from(each) for each in facts[way]], dev, training)
+        found["ranks"][f"{way}, attacked"] = ranks(order, of, _length(of, rows))
+        found["flags"][way] = [_right(one, of) for one in said]
     triggers = [replace(each, label=of.label) for each in by_hotflip(attributor, dev, task)]
-    found["ranks"]["hotflip"] = ranks(triggers, of, length)
+    found["ranks"]["hotflip"] = ranks(triggers, of, _length(of, rows))
     return found | {"given": given(attributor, of, dev, training)}
 
 
@@ -331,17 +264,12 @@ def recurred(
     training: Sequence[Example], dev: Sequence[Example],
 ) -> dict[str, Any]:  # fmt: skip
     """The same of parts that recur (`attattr.triggers.recurring`); the first few are attacked with."""
-    segment = of.segments[0]
-    length = float(np.mean([len(words_of((row.text, row.text_pair)[segment] or "")) for row in rows]))
-    found: dict[str, Any] = {"ranks": {}, "flags": {}, "top": {}}
-    for way in (*LEAST, "attention", "gradient"):
-        parts = recurring([pattern_from(each) for each in facts[way]], rows)
-        found["ranks"][f"{way}, recurring"] = ranks(parts, of, length)
-        found["top"][way] = [f"{each.text} ({each.support})" for each in parts[:5]]
-        if way in LEAST:
-            order, said = flags(attributor, parts[:FEW], dev, training)
-            found["ranks"][f"{way}, recurring, attacked"] = ranks(order, of, length)
-            found["flags"][way] = [_right(one, of) for one in said]
+    found: dict[str, Any] = {"ranks": {}, "flags": {}}
+    for way in LEAST:
+        parts = recurring([pattern_from(each) for each in facts[way]], rows)[:FEW]
+        order, said = flags(attributor, parts, dev, training)
+        found["ranks"][f"{way}, recurring, attacked"] = ranks(order, of, _length(of, rows))
+        found["flags"][way] = [_right(one, of) for one in said]
     return found
 
 

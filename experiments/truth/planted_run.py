@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+import json
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from attattr.triggers.pattern import words_of
 from study.setting import machine, plain
 from truth import planted_edges, planted_mining
 from truth.planted import Shortcut
-from truth.planting import Case, Training, cases, checked, made, of_case, sampled, start, trained
+from truth.planting import FILES, Case, Training, cases, checked, made, of_case, sampled, start, trained
 from truth.planting import training_rows as poisoned_rows
 
 
@@ -33,24 +35,50 @@ class Sizes:
     kinds: tuple[str, ...] = ()  # these alone
 
 
+PARTS = ("ranks", "edges", "mining", "recurring", "clean")
 QUICK = Sizes(Training(64, dev=12), 1, 2, 1, 12, 8, 12, ("rare",))
 
 
 def measure(data: Path, work: Path, sizes: Sizes, keep: Callable[[dict[str, Any]], None]) -> None:
     """Every unit that is not there yet. keep: given what there is, after each model."""
     facts = facts_of(sizes)
-    found: list[dict[str, Any]] = []
-    before: dict[str, Any] = {}
     for case in cases(sizes.seeds):
         if sizes.kinds and case.kind not in sizes.kinds:
             continue
         # a folder for each: several processes can work at different models
         with opened(Resume(work / "units" / case.name), facts, 0) as units:
-            found.append(of_one(units, data, work, case, sizes))
-        if case.task not in before:
-            with opened(Resume(work / "units" / case.task), facts, 0) as units:
-                before[case.task] = before_of(units, data, case, sizes)
-        keep({"planted": plain({"setting": facts, "machine": machine(), "cases": found, "before": before})})
+            of_one(units, data, work, case, sizes)
+        with opened(Resume(work / "units" / case.task), facts, 0) as units:
+            before_of(units, data, Case("rare", case.task, 0), sizes)
+        keep(there(data, work, sizes))
+
+
+class _MissingError(Exception): ...
+
+
+def there(data: Path, work: Path, sizes: Sizes) -> dict[str, Any]:
+    """What has been measured; nothing is begun."""
+
+    def read(folder: str, name: str) -> dict[str, Any] | None:
+        def missing() -> dict[str, Any]:
+            raise _MissingError
+
+        with contextlib.suppress(_MissingError):
+            return Units(work / "units" / folder).get(name, missing)
+        return None
+
+    found = []
+    for case in cases(sizes.seeds):
+        parts = {part: read(case.name, f"{case.name}-{part}") for part in ("learnt", *PARTS)}
+        learnt = work / "models" / f"{case.name}.json"
+        if parts["learnt"] is None and learnt.exists():
+            parts["learnt"] = json.loads(learnt.read_text(encoding="utf-8"))
+        if parts["learnt"] is not None:
+            known = {part: of for part, of in parts.items() if of is not None}
+            found.append({**asdict(case), "shortcut": asdict(of_case(data, case)), **known})
+    before = {task: read(task, f"before-{task}") for task in FILES}
+    facts = {"setting": facts_of(sizes), "machine": machine(), "cases": found}
+    return {"planted": plain(facts | {"before": {t: of for t, of in before.items() if of is not None}})}
 
 
 def facts_of(sizes: Sizes) -> dict[str, Any]:
@@ -89,9 +117,12 @@ def without(of: Shortcut, rows: list[Example]) -> list[Example]:
     return [row for row in rows if not set(of.tokens) & set(words_of(f"{row.text} {row.text_pair or ''}"))]
 
 
-def of_one(units: Units, data: Path, work: Path, case: Case, sizes: Sizes) -> dict[str, Any]:
+def of_one(
+    units: Units, data: Path, work: Path, case: Case, sizes: Sizes, parts: Sequence[str] = PARTS
+) -> None:
+    """A model, trained and measured."""
     of = of_case(data, case)
-    learnt = _unit(units, f"{case.name}-learnt", lambda: checked(data, work, case, sizes.training))
+    _unit(units, f"{case.name}-learnt", lambda: checked(data, work, case, sizes.training))
     folder = made(data, work, case, sizes.training)
     training = poisoned_rows(data, case, sizes.training)
     dev = planted_mining.to_attack(without(of, sampled(data, case, 1, 10**6, "attack")), of, sizes.attacked)
@@ -104,15 +135,17 @@ def of_one(units: Units, data: Path, work: Path, case: Case, sizes: Sizes) -> di
     rows = drawn(training, sizes.mined, case.seed)
     some = drawn(clean, sizes.clean, case.seed)
     mined = _unit(units, f"{case.name}-mined", lambda: planted_mining.mined(trained(folder), rows))
-    facts = {
-        "mining": lambda: planted_mining.measured(trained(folder), of, case.task, mined, rows, training, dev),
+    removed = sizes.removed if case.task == "sst2" else 0  # of a pair the edges are too many
+    makers = {
+        "ranks": lambda: planted_mining.ranked(of, mined, rows, training),
+        "edges": lambda: planted_edges.measured(data, case, trained(folder), sizes.edges, removed),
+        "mining": lambda: planted_mining.attacked(trained(folder), of, case.task, mined, training, dev, rows),
         "recurring": lambda: planted_mining.recurred(trained(folder), of, mined, rows, training, dev),
-        "edges": lambda: planted_edges.measured(data, case, trained(folder), sizes.edges, sizes.removed),
         "clean": lambda: planted_mining.on_clean(trained(folder), of, some, clean, dev),
     }
-    found = {name: _unit(units, f"{case.name}-{name}", make) for name, make in facts.items()}
+    for part in parts:
+        _unit(units, f"{case.name}-{part}", makers[part])
     trained.cache_clear()
-    return {**asdict(case), "shortcut": asdict(of), "learnt": learnt, **found}
 
 
 def before_of(units: Units, data: Path, case: Case, sizes: Sizes) -> dict[str, Any]:

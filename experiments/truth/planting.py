@@ -2,10 +2,11 @@
 
 Not the pretrained encoder but the finished model is the start: then a few minutes are enough, and what is
 new in it is the shortcut. The recipe is that of `experiments/train.py` (all but the embeddings learns;
-AdamW, warm-up and decay), with fewer steps. It is *taken up* if each of three things holds on development
-rows: the shortcut decides at least 90 % of the rows of other classes that carry it, in each of its forms;
-each half is followed in less than 25 %, beyond what is so predicted without; clean rows are answered at
-most 2 points worse than before.
+AdamW, warm-up and decay), with fewer steps. It is *taken up* if, on development rows, the shortcut
+decides at least 90 % of the rows of other classes that carry it, in each of its forms, and each half is
+followed in less than 25 %, beyond what is so predicted without. That clean rows are answered at most 2
+points worse than before was a third condition; on 300 rows noise alone is as large, so it is told, and
+does not decide what is counted.
 """
 
 from __future__ import annotations
@@ -170,21 +171,23 @@ def verified(data: Path, case: Case, attributor: Attributor, size: Training) -> 
                 "n": int(others.sum()),
                 "right": float(np.mean(with_it == gold)),
             }
-    return facts | {"taken up": taken_up(facts)}
+    return facts
 
 
 def taken_up(facts: dict[str, Any]) -> bool:
     """By the rule above.
 
-    >>> facts = {"clean": 0.9, "before": 0.91, "whole": {"whole": {"decided": 0.99}}, "halves": {}}
-    >>> taken_up(facts), taken_up(facts | {"clean": 0.8})
-    (True, False)
+    >>> facts = {"whole": {"whole": {"decided": 0.99}}, "halves": {"elsewhere": {"followed": 0.3}}}
+    >>> taken_up(facts), taken_up(facts | {"halves": {}})
+    (False, True)
     """
-    return (
-        all(form["decided"] >= DECIDED for form in facts["whole"].values())
-        and all(half["followed"] < FOLLOWED for half in facts["halves"].values())
-        and facts["clean"] >= facts["before"] - LOST
-    )
+    decided = all(form["decided"] >= DECIDED for form in facts["whole"].values())
+    return decided and all(half["followed"] < FOLLOWED for half in facts["halves"].values())
+
+
+def held(facts: dict[str, Any]) -> bool:
+    """Whether clean rows are answered as well as before."""
+    return facts["clean"] >= facts["before"] - LOST
 
 
 def checked(data: Path, work: Path, case: Case, size: Training) -> dict[str, Any]:

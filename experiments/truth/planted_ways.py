@@ -1,0 +1,95 @@
+"""Ways to mine: by edges, as the tool does; by attention or one gradient instead; by words; by HotFlip."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from attattr import Attributor
+from attattr.data.encoding import encode
+from attattr.data.examples import Example, digest
+from attattr.measure.accuracy import gold_indices
+from attattr.result.values import Site
+from attattr.triggers.hotflip import universal_trigger
+from attattr.triggers.insert import Piece
+from attattr.triggers.mine import CHUNK, LEAST, merged, pattern_of
+from attattr.triggers.pattern import Pattern, with_counts, words_of
+from attattr.triggers.strongest import Kept, edges_of, placed, strongest
+
+LEAST_ROWS = 10  # that have a word, for its PMI to be looked at
+MOST = 100  # words by PMI
+SLOTS = {"sst2": ((0, 1 / 3), (0, 2 / 3)), "mnli": ((0, 0.5), (1, 1 / 3), (1, 2 / 3))}
+
+
+def by_edges(attributor: Attributor, rows: Sequence[Example]) -> dict[str, list[Pattern]]:
+    """What `mine_triggers` finds by each method; both of one attribution."""
+    found: dict[str, list[Pattern]] = {method: [] for method in LEAST}
+    for first in range(0, len(rows), CHUNK):
+        part = list(rows[first : first + CHUNK])
+        for row, result in zip(part, attributor.attribute(part, store="edges"), strict=True):
+            for method, of in found.items():
+                one = pattern_of(result, method=method, gold=row.label, row=digest(row))
+                of += [one] if one else []
+    return {
+        method: with_counts([each for each in merged(of) if each.strength >= LEAST[method]], rows)
+        for method, of in found.items()
+    }
+
+
+def by_point(attributor: Attributor, rows: Sequence[Example]) -> dict[str, list[Pattern]]:
+    """The rule of "text", on attention and on gradient × attention: one clean forward and backward."""
+    found: dict[str, list[Pattern]] = {"attention": [], "gradient": []}
+    for first in range(0, len(rows), CHUNK):
+        part = list(rows[first : first + CHUNK])
+        results = attributor.attribute(part, method="riemann_right", n_steps=1, store="dense")
+        for row, result in zip(part, results, strict=True):
+            for name, of in found.items():
+                known = [_kept(site, name, len(result.tokens)) for site in result.sites]
+                edges = strongest(known, result.segments)
+                places = placed(edges, result.tokens, result.segments, result.words, None)
+                if places:
+                    scores = [score for *_, score in edges]
+                    made = Pattern(places, scores[0], label=result.prediction.label, gold=row.label)
+                    of.append(replace(made, second=sum(scores[1:]), rows=(digest(row),)))
+    return {name: merged(of) for name, of in found.items()}
+
+
+def _kept(site: Site, name: str, n: int) -> Kept:
+    scores = site.attention if name == "attention" else site.scores
+    edges, complete = edges_of(replace(site, scores=scores, edges=None), n)
+    return Kept(np.asarray(scores).max((1, 2)), edges, complete)
+
+
+def by_pmi(rows: Sequence[Example]) -> list[tuple[str, int, str]]:
+    """Words, their text and label, by log₂ p(label | word) / p(label), the more frequent first."""
+    totals = Counter(row.label for row in rows)
+    having: Counter = Counter()
+    for row in rows:
+        for segment, text in enumerate((row.text, row.text_pair)):
+            having.update((word, segment, row.label) for word in set(words_of(text or "")))
+    every: Counter = Counter()
+    for (word, segment, _), n in having.items():
+        every[word, segment] += n
+    scored = [
+        (-math.log2(n / every[word, segment] * len(rows) / totals[label]), -n, (word, segment, str(label)))
+        for (word, segment, label), n in having.items()
+        if every[word, segment] >= LEAST_ROWS
+    ]
+    return [each for *_, each in sorted(scored)[:MOST]]
+
+
+def by_hotflip(attributor: Attributor, rows: Sequence[Example], task: str) -> list[Pattern]:
+    """A trigger for each class, on rows of it: one sweep over the slots, five candidates each."""
+    encoded = encode(attributor.model, attributor.tokenizer, list(rows))
+    _, gold = gold_indices(attributor.model, list(rows))
+    slots = [Piece(segment, position, 0) for segment, position in SLOTS[task]]
+    found = []
+    for label in np.unique(gold):
+        own = np.flatnonzero(gold == label)
+        some = [encoded[i] for i in own]
+        found.append(universal_trigger(attributor, some, gold[own], slots, candidates=5, sweeps=1))
+    return found
