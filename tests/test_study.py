@@ -481,7 +481,7 @@ def test_words_that_the_data_explains_are_named(units):
     assert "“⟨2⟩ pure + ⟨2⟩ luck”, 50.0 [48.0, 52.0] %: mining finds what luck does not." in why
     assert "searched with gradients: 5.0 [3.0, 7.0] %" in why
     assert "“with + math”, in the premise" in why
-    assert "80.0 [78.0, 82.0] → 60.0 [58.0, 62.0] % of all 100 rows" in why
+    assert "80.0 [78.0, 82.0] → 60.0 [58.0, 62.0] % of entailment, of all 100 rows" in why
 
 
 def test_a_class_that_luck_turns_over_as_well(units):
@@ -516,7 +516,9 @@ def test_a_claim_that_the_mining_fails_and_not_the_model(units):
     assert "searched with gradients: negative 75 [72, 78], positive 75 [72, 78]" in claim.facts
     assert "So of negative, positive the model can be made to lose that much" in claim.facts
     assert "surely in no class" in claim.facts
-    assert "mean of the classes 20.0 [17.9, 22.1]: does not hold here" in claim.ours
+    assert "mean of the classes 20.0 [17.9, 22.1]" in claim.ours
+    assert "more than 40 points does not hold here, ahead of random patterns by -10.0" in claim.facts
+    assert "becomes: negative → neutral, positive → neutral." in claim.facts
 
 
 def test_labels_of_another_case_and_models_of_another_grid(units):

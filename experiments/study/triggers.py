@@ -154,7 +154,8 @@ Accuracy in %. *Gives away*: the training data itself ties that word to that lab
 counted in the development set with its labels, *universal* ones searched with gradients on the rows that
 the worst is chosen on. *Worst of … random*: as many patterns as were mined, at their places, of random
 words as frequent; screened, chosen and reported on the same rows. The rule was fixed before these figures:
-[triggers](triggers.md#the-attack).
+[triggers](triggers.md#the-attack). How little a pattern's score says of what it costs, and what other ways to
+mine cost on other rows: [which way to mine](triggers.md#which-way-to-mine).
 {made}{trigger_readings.section(units)}"""
     )
 

@@ -75,7 +75,7 @@ RULES = {
         f"The mean loss under a class's three worst triggers is above {100 * POINTS:.0f} points in every "
         "class, and ahead, row by row, of that under the three worst random patterns, chosen alike, unless "
         f"these leave fewer than {100 * FEW:.0f} % right. The worst class of the worst task decides. The "
-        "paper's sentence can also be read as the mean over the classes: that verdict stands beside."
+        "paper's sentence can also be read as the mean over the classes: what that gives stands beside."
     ),
     "quadrature": (
         "Relative L1 distance of all scores of an input from the exact ones: holds where that of 95 % of the "
