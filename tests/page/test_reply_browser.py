@@ -79,14 +79,14 @@ def test_the_chosen_span_leads_headline_blocks_words_and_graph(at, saved, made):
         assert page.locator("h1").inner_text() == f"“{span.text}” rests most on {strongest(made, number)}"
         assert spans.nth(number).get_attribute("aria-pressed") == "true"
         shown = page.locator(".source .effect").all_inner_texts()
-        assert shown == [f"{value:+.3f}".replace("-", "−") for value in made.effect[number, :2]]
+        assert [each.replace("−", "-") for each in shown] == [title_of(e) for e in made.effect[number, :2]]
         first = page.locator(".source .chip").first  # "[1]", over all layers
         total = sum(
             float(site.key_sum[:, token].sum())
             for site in span.attribution.sites
             for token in made.sources[0].tokens[:1]
         )
-        assert first.get_attribute("title").replace("−", "-").replace("e-", "e-") == title_of(total)
+        assert first.get_attribute("title").replace("−", "-") == title_of(total)
     assert page.locator(".turn").get_attribute("data-role") == "user"
     assert page.locator(".source .said").all_inner_texts() == [*DOCUMENTS.values()]
 
@@ -164,7 +164,7 @@ def test_at_the_server_a_source_is_taken_out(browser, facts):
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.goto(address)
-        page.get_by_label("Model").select_option("facts")
+        page.get_by_label("Model", exact=True).select_option("facts")
         page.get_by_label("What is said").fill(CHAT[0]["content"])
         page.get_by_text("Sources, reply, length").click()
         for name, text in DOCUMENTS.items():

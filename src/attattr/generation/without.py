@@ -69,9 +69,8 @@ def without_sources(
     tell = asked.progress(progress)
     known = {source.name: source for source in made.sources}
     if not names or not set(names) <= known.keys():
-        raise InputError(
-            f"the sources to take out are some of {', '.join(known)}, not {asked.shown(sources)}"
-        )
+        wrong = ", ".join(name for name in names if name not in known) or "none"
+        raise InputError(f"the sources to take out are some of {', '.join(known)}, not {wrong}")
     out = tuple(sorted({token for name in names for token in known[name].tokens}))
     model, tokenizer = attributor.model, attributor.tokenizer
     prompt = read_again(model, tokenizer, made.prompt, made.turns)

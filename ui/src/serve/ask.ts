@@ -23,7 +23,7 @@ export const EMPTY: Ask = { turns: [["user", ""]], sources: [], most: MOST, repl
 export function askForm(send: () => void): AskForm {
   const turns = h("div", { class: "turns" });
   const sources = h("div", { class: "named" });
-  const reply = textBox("Reply to explain; empty: the model writes one");
+  const reply = textBox("Reply to explain; empty: one is written");
   const most = h("input", { type: "number", min: 1, max: 512, value: MOST, "aria-label": "Longest reply, in tokens" });
   let isPlain = false;
   const kind = choice("What the prompt is", [["chat", "Chat"], ["plain", "Plain text"]] as const, "chat", (value) => setPlain(value === "plain"));
