@@ -135,9 +135,9 @@ def test_where_attention_is_seen_is_found_out_once(monkeypatch):
     model, records = deberta(), []
     record = Capture._record
 
-    def counted(self, inputs, ways):
+    def counted(self, inputs, ways, share):
         records.append(ways.softmax)
-        return record(self, inputs, ways)
+        return record(self, inputs, ways, share)
 
     monkeypatch.setattr(Capture, "_record", counted)
     Attributor(model).attribute(tiny.text(6), target=1, n_steps=2)

@@ -91,7 +91,7 @@ def opened(
     """
     one = all(each is encoded[0] for each in encoded)
     inputs = collate(encoded[:1] if one else encoded)
-    recording = recording or capture.record(inputs, share=len(encoded) if one else 1)
+    recording = recording or capture.record(inputs, len(encoded) if one else 1)
     recording = replace(recording, checkpoint=room.checkpoint)
     objective, predictions = kinds.resolve(wishes, recording.outputs, encoded, capture.model, tokenizer)
     count = 1 if one else len(encoded)
@@ -133,7 +133,7 @@ def beside(
     if not others:
         return None
     one = all(each is encoded[0] for each in encoded)
-    found = capture.record(collate(others[:1] if one else others), share=len(encoded) if one else 1)
+    found = capture.record(collate(others[:1] if one else others), len(encoded) if one else 1)
     shapes = [
         [call and (call.name, call.query.shape[:3], call.key.shape[2]) for call in each.calls]
         for each in (recording, found)

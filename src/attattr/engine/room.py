@@ -83,7 +83,7 @@ def room_for(
         return Room(rows, checkpoint)
     fitting = most // (_row(model, n, True) if checkpoint else whole)
     if input_device(model).type == "cpu":
-        fitting = min(fitting, CACHED // (_a_token(model, 4) * n))
+        fitting = min(fitting, CACHED // (_a_token(model, max(4, model.dtype.itemsize)) * n))
     return Room(max(1, fitting), checkpoint)
 
 
