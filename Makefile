@@ -44,8 +44,8 @@ sweep: $(VENV)/.installed-dev  ## every model type of transformers: docs/models.
 study: $(VENV)/.installed-dev  ## the paper's claims measured: docs/study.md (hours; resumes; PARTS=1,3 for some)
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python experiments/study.py $(if $(PARTS),--parts $(PARTS))
 
-truth: $(VENV)/.installed-dev  ## methods against models whose true edges are known: docs/truth.md (half an hour; resumes)
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python experiments/truth.py
+truth: $(VENV)/.installed-dev  ## methods against known truth: docs/truth.md (hours; resumes; PARTS=compiled or planted for one)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python experiments/truth.py $(if $(PARTS),--parts $(PARTS))
 
 lint: $(VENV)/.installed-dev  ## style, format, types
 	$(BIN)/ruff check .

@@ -35,16 +35,27 @@ def test_a_word_with_another_neighbour_in_every_row_comes_first(seed):
     assert first.rows == tuple(sorted(digest(row) for row in rows[:10]))
 
 
-def test_a_pair_comes_before_a_word_that_does_without_it_nothing():
-    """Rows with both words have both in their pattern, rows with one have another."""
-    both = [Example(f"oak {word} elm") for word in WORDS[:8]]
+def test_a_pair_comes_before_a_word_that_does_nothing_alone():
+    """A row with both has one of them in its pattern, or both; a row with one has its neighbour."""
+    both = [Example(f"oak {word} elm") for word in WORDS[:16]]
     half = [Example(f"oak {word}") for word in WORDS[8:14]] + [Example(f"{word} elm") for word in WORDS[8:14]]
-    patterns = [mined([(1 / 3, "oak"), (1.0, "elm")], row) for row in both]
+    turned = [Example("elm film oak")]
+    patterns = [mined([(1 / 3, "oak") if i % 4 else (1.0, "elm")], row) for i, row in enumerate(both[:4])]
+    patterns += [mined([(1 / 3, "oak"), (1.0, "elm")], row) for row in both[4:]]
     patterns += [mined([(0.5, row.text.split()[row.text.startswith("oak")])], row) for row in half]
-    first, *rest = recurring(patterns, [*both, *half])
-    assert [token.token for token in first.tokens] == ["oak", "elm"] and first.support == 8
-    # the other order is another part, which no pattern has
+    first, *rest = recurring(patterns, [*both, *half, *turned])
+    assert (
+        first.tokens == (PatternToken(0, 1 / 3, "oak"), PatternToken(0, 1.0, "elm")) and first.support == 16
+    )
+    # the other order is another pair, which no pattern speaks for
     assert not any([t.token for t in part.tokens] == ["elm", "oak"] for part in rest)
+
+
+def test_a_word_that_only_stands_by_makes_no_pair():
+    rows = [Example(f"oak the {word}") for word in WORDS[:10]]
+    patterns = [mined([(1 / 3, "oak")], row) for row in rows[:9]] + [mined([(2 / 3, "the")], rows[9])]
+    found = [[token.token for token in part.tokens] for part in recurring(patterns, rows)]
+    assert found[0] == ["oak"] and found.index(["oak", "the"]) > 0
 
 
 def test_the_order_is_that_of_the_lower_end_of_the_share():
@@ -55,14 +66,14 @@ def test_the_order_is_that_of_the_lower_end_of_the_share():
 
 
 def test_places_label_and_pieces():
-    rows = [Example(f"oak {word}") for word in WORDS[:3]]
+    rows = [Example(text) for text in ("oak film", "a dull oak film", "film oak")]
     patterns = [
-        mined([(at, "oak"), (1.0, "##ly")], row, label)
-        for at, row, label in zip((0.1, 0.2, 0.9), rows, ("bad", "good", "bad"), strict=True)
+        mined([(0.5, "oak"), (1.0, "##ly")], row, label)
+        for row, label in zip(rows, ("bad", "good", "bad"), strict=True)
     ]
     (part,) = recurring(patterns, rows)
     assert (
-        part.tokens == (PatternToken(0, 0.2, "oak"),)
+        part.tokens == (PatternToken(0, 0.75, "oak"),)
         and part.label == "bad"
         and part.score == pytest.approx(0.1)
     )
