@@ -114,17 +114,23 @@ def triggers_line(units: Facts) -> str:
         )
     tasks = list(of_tasks(units, "attack", triggers.CLAIMED))
     pairs = [fallen_and_lucky(units, task) for task in tasks]
-    fallen = [each for mined, _ in pairs for each in mined.values()]
+    fallen = {
+        f"{label} of {task}": of
+        for task, (own, _) in zip(tasks, pairs, strict=True)
+        for label, of in own.items()
+    }
     lucky = [each["mean"] for _, random in pairs for each in random.values()]
     if fallen:
-        sure = sum(above(each, POINTS) == HOLDS for each in fallen)
+        short = [name for name, of in fallen.items() if above(of, POINTS) != HOLDS]
         leads = [of for task in tasks for of in losses(units[f"attack-{task}"]["luck"], "ahead").values()]
         ahead = sum(above(lead) == HOLDS for lead in leads)
         said.append(
             f"{'the' if said else 'The'} three worst cost a class of {listed(tasks)} "
-            f"{reach([100 * each['mean'] for each in fallen], 0)} points (random ones "
-            f"{reach([100 * value for value in lucky], 0)}), surely more than {100 * POINTS:.0f} in {sure} "
-            f"and surely more than random ones in {ahead} of {len(fallen)} classes"
+            f"{reach([100 * each['mean'] for each in fallen.values()], 0)} points (random ones "
+            f"{reach([100 * value for value in lucky], 0)}), surely more than {100 * POINTS:.0f} in "
+            f"{len(fallen) - len(short)} of {len(fallen)} classes"
+            + (f" (not {listed(short)})" if short else "")
+            + f" and surely more than random ones in {ahead}"
         )
     return "; ".join(said) + "."
 
