@@ -263,6 +263,9 @@ def test_the_first_screen_is_ten_lines_best_first(units):
     order = [verdicts.VERDICTS.index(line.split("**")[1].strip(".").lower()) for line in said]
     assert order == sorted(order)
     assert "at worst 24 behind (rte, 0% of the heads gone)" in next(line for line in said if "Taylor" in line)
+    assert "surely more than 40 in 5 of 5 classes and surely more than random ones in 5" in text_of(units)
+    units["attack-sst2"] |= attack(("negative", "positive"), worst=0.6)
+    assert "in 3 of 5 classes (not negative of sst2 and positive of sst2)" in text_of(units)
 
 
 def test_of_several_tasks_the_worst_decides_or_it_holds_in_part(units):
