@@ -6,7 +6,7 @@ every query. The tokens stay where they are and nothing is normalised again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from attattr.generation import reply as replies
 from attattr.generation.edges import without
 from attattr.generation.prompt import Prompt, read_again
 from attattr.generation.reply import Reply
-from attattr.measure.masks import Mask, masked_forward, under
+from attattr.measure.masks import masked_forward, under
 from attattr.result.generation import Generation
 from attattr.result.taken_out import TakenOut
 from attattr.targets.objective import Wish, checked_logits, in_full
@@ -146,14 +146,11 @@ def _instead(
         with Capture(model) as capture, collating(model, tokenizer, [prompt.encoded]) as collate:
             inputs = collate([prompt.encoded])
             recording = capture.record(inputs)
-            cut = without(recording, prompt.encoded, "input", out)
-            kinds = [recording.site(number).kind for number in recording.sites]
-            fixed = {site for site, kind in enumerate(kinds) if two_sided and kind == "encoder_self"}
+            cut = without(recording, prompt.encoded, "input", out)  # keys that are written later are kept
             before = ids.shape[1]
             while True:
                 now = {"decoder_input_ids": ids} if two_sided else _behind(inputs, ids)
-                mask = _longer(cut, fixed, ids)
-                outputs = masked_forward(capture, recording, {**inputs, **now}, [mask])
+                outputs = masked_forward(capture, recording, {**inputs, **now}, [cut])
                 logits = in_full(checked_logits(outputs)[:, -1]).float()
                 token = logits_processor(ids, logits).argmax(-1)
                 ids = torch.cat([ids, token[:, None].to(ids.device)], 1)
@@ -172,12 +169,3 @@ def _behind(inputs: Mapping[str, Tensor], ids: Tensor) -> dict[str, Tensor]:
         name: pad(value, (0, more), value=int(name == "attention_mask")) for name, value in inputs.items()
     }
     return longer | {"input_ids": ids}
-
-
-def _longer(mask: Mask, fixed: Collection[int], ids: Tensor) -> Mask:
-    """For as many queries as there are tokens now; an encoder's sites, `fixed`, have as many as before."""
-    edges: dict[int, Any] = {
-        site: kept if site in fixed else kept[:, :1].expand(1, ids.shape[1], -1)  # type: ignore[attr-defined]
-        for site, kept in mask.edges.items()
-    }
-    return Mask(edges=edges)
