@@ -114,7 +114,7 @@ def test_templates_escape_all_but_what_is_ours_and_miss_nothing():
     sources = {path.name: path.read_text(encoding="utf-8") for path in (PAGE / "templates").iterdir()}
     assert sorted(sources) == TEMPLATES.list_templates()
     assert {found for text in sources.values() for found in re.findall(r"(\w+) \| safe", text)} == {
-        "style", "script", "facts", "frame", "table"
+        "style", "script", "facts", "frame"
     }  # fmt: skip
     assert not any(re.search(r"autoescape|Markup", text) for text in sources.values())
     with pytest.raises(UndefinedError):

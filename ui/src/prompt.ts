@@ -86,7 +86,7 @@ export function promptView(made: GenerationFacts, heard: Heard): Prompt {
         for (const { element: block, head, told } of each) {
           const value = effect[number] ?? null;
           const s = strength(value ?? 0, largest);
-          block.classList.toggle("minus", (value ?? 0) < 0);
+          block.classList.toggle("minus", (value ?? 0) < 0 && s > 0);
           block.style.setProperty("--s", s.toFixed(3));
           head.style.color = legible(ink, over((value ?? 0) < 0 ? minus : plus, paper, s)) ?? "";
           told.replaceChildren(h("span", { class: "effect" }, value === null ? "not measured" : signed(value)), h("small", {}, ` edges ${signed(score[number])}`));
