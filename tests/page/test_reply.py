@@ -40,8 +40,8 @@ def test_prompt_and_reply_are_there_to_the_letter_with_their_tokens(chat):
     assert "".join(facts.prompt.text) == chat.prompt and "".join(facts.words.text) == chat.reply
     axis = chat.spans[0].attribution.axes["input"].tokens
     for text, tokens in zip(facts.prompt.text, facts.prompt.tokens, strict=True):
-        said = "".join(axis[i].strip() for i in tokens)
-        assert said in ("", text) or "[UNK]" in said, (text, tokens)
+        names = "".join(axis[i].strip() for i in tokens)
+        assert names in ("", text) or "[UNK]" in names, (text, tokens)
     own = [i for tokens in facts.prompt.tokens for i in tokens]
     assert own == sorted(own) and len(own) == len(axis) - len(chat.tokens) + 1
     reply = [i for tokens in facts.words.tokens for i in tokens]

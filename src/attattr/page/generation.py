@@ -85,7 +85,8 @@ def _prompt(made: Generation) -> data.PromptFacts:
         count -= len(made.tokens) - 1
     units = [unit for unit in grouped(axis.words) if unit[-1] < count]
     places = standing([piece(axis, i) for i in range(count)], made.prompt)
-    cuts = [cut for part in (*made.turns, *made.sources) for cut in (part.start, part.end)]
+    parts: list[Turn | Source] = [*made.turns, *made.sources]
+    cuts = [cut for part in parts for cut in (part.start, part.end)]
     pieces = _pieces(made.prompt, units, places, cuts)
     source_of = {token: number for number, source in enumerate(made.sources) for token in source.tokens}
     return data.PromptFacts(
