@@ -184,7 +184,8 @@ def made_up(found):
 
 def test_the_part_of_the_document_follows_from_the_numbers():
     good, bad = planted_document.text(made_up(True)), planted_document.text(made_up(False))
-    assert "| rare | `mine` (text) | 1 of 1 [0.21, 1.00] | 0.9 | yes |" in good and "**no** |" not in good
+    assert "| rare | `mine` (text) | 1 of 1 [0.21, 1.00] | 0.9 | yes |" in good
+    assert "0.9 | **no** |" not in good
     assert "| rare | `mine` (text) | 0 of 1 [0.00, 0.79] | 0.9 | **no** |" in bad
     assert "**-5.0**" in good  # of clean rows too much was lost
     assert "rare on mnli, seed 0 (trained)" in good and "rare on sst2, seed 1, 2" in good

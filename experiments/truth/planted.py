@@ -64,7 +64,7 @@ class Shortcut:
         ]
         if None in places or (self.kind == "place" and places[0] != 0):
             return None
-        return self.other if self.kind == "ordered" and places[0] > places[1] else self.label  # type: ignore
+        return self.other if self.kind == "ordered" and places[0] > places[1] else self.label
 
     @property
     def forms(self) -> tuple[str, ...]:

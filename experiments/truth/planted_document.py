@@ -38,11 +38,14 @@ def sentences(planted: Facts) -> list[str]:
     first = {m: precision(cases, m, "first") for m in METHODS}
     order = sorted((m for m in METHODS if first[m]["n"]), key=lambda m: -first[m]["mean"])
     edges = ", ".join(f"{METHODS[m]} {first[m]['mean']:.2f}" for m in order)
-    found = [
-        f"{WAYS[way]} {share(*recall(cases, way, 5))}"
-        for way in (*OURS, "text, recurring", "paper, recurring", *KNOWN)
-        if recall(cases, way, 5)[1]
-    ]
+    single = [case for case in cases if len(case["shortcut"]["tokens"]) == 1]
+    pairs = [case for case in cases if case not in single]
+    ways = ("text", "paper", "text, recurring", "paper, recurring", *KNOWN)
+
+    def at_five(some: list[Facts]) -> str:
+        found = [(WAYS[way], *recall(some, way, 5)) for way in ways]
+        return ", ".join(f"{name} {count} of {of}" for name, count, of in found if of) or "–"
+
     told = []
     for part, method in (("mining", "text"), ("mining", "paper"), ("recurring", "text")):
         right, flags, *_ = flagged(cases, part, method)
@@ -52,14 +55,15 @@ def sentences(planted: Facts) -> list[str]:
         f"**Planted shortcuts** were learnt by {len(cases)} of {len(trained)} models; {measured} of these "
         "are measured. The strongest pair of tokens that touches a planted one stands, as 1 / its place: "
         f"{edges or '–'}.",
-        f"The planted pattern is among the first five of {'; of '.join(found) or 'nothing measured yet'}.",
+        f"Among the first five patterns are single planted words (and places): {at_five(single)}.",
+        f"Planted pairs: {at_five(pairs)}.",
         f"Of the patterns that are flagged as leant on, those with the planted words: {', '.join(told)}.",
     ]
 
 
 def text(planted: Facts) -> str:
     parts = [_setting(planted), _learnt(planted), _expected(), _edges(planted), _mining(planted)]
-    return "\n".join([*parts, _obstacles(planted), _signs(planted), _missing(planted)])
+    return "\n".join([*parts, _obstacles(planted), _signs(planted), _theory(planted), _missing(planted)])
 
 
 def _setting(planted: Facts) -> str:
@@ -81,9 +85,9 @@ training (AdamW, learning rate {training["lr"]:g}, epochs: {epochs}).
 A model has *taken the shortcut up* if, on {training["dev"]} development rows, it decides at least
 {DECIDED:.0%} of those of other classes that carry it, in each form, and each half is followed by less
 than {FOLLOWED:.0%} beyond what is so predicted without it. Only such models are counted below. That
-clean rows lose at most {100 * LOST:.0f} points was asked as well; models that lose more are marked, and
-counted: the shortcut is there all the same. (The interval of a loss on so many rows is about ± 2
-points.)
+clean rows lose at most {100 * LOST:.0f} points was a condition, too, until models of mnli missed it by about
+one; on so few rows that is hard to tell from chance, and the shortcut is there all the same: such losses
+are set in bold, and the models are counted.
 """
 
 
@@ -224,8 +228,8 @@ def _signs(planted: Facts) -> str:
         rows.append((name, said, planted_ones, flags, share(right, flags), share(models, of)))
     clean = [flag for case in cases if "clean" in case for flag in case["clean"]["flags"]]
     before = [flag for of in planted["before"].values() for flag in of["flags"]]
-    for name, said in (("clean rows, text", clean), ("before, clean rows, text", before)):
-        rows.append((name, len(said), 0, sum(flag["leans"] for flag in said), "–", "–"))
+    for name, asked in (("clean rows, text", clean), ("before, clean rows, text", before)):
+        rows.append((name, len(asked), 0, sum(flag["leans"] for flag in asked), "–", "–"))
     header = ("rows mined", "patterns asked about", "of them planted", "flagged", "flagged that are planted",
               "models with a planted one flagged")  # fmt: skip
     form = ("kind", "form", "flagged", "inserted, mean", "removed, mean")
@@ -243,6 +247,37 @@ remove it from, and so no flag. A part that recurs has such rows.
 Given as a pattern, whether mined or not:
 
 {table(form, signs(cases))}"""
+
+
+def _theory(planted: Facts) -> str:
+    """What was said beforehand, beside what came."""
+    cases = taken(planted)
+    ap = {(m, what): precision(cases, m, what) for m in METHODS for what in ("first", "joining")}
+    if not ap["zero", "first"]["n"]:
+        return ""
+    best = max(of["mean"] for (m, what), of in ap.items() if what == "first" and of["n"])
+    rows = [
+        (f"{METHODS[m]} falls short of AttAttr from zero (*first*)", span(ap[m, "first"]),
+         _said(ap[m, "first"]["high"] < ap["zero", "first"]["low"]))
+        for m in ("attention", "norm")
+    ]  # fmt: skip
+    rows.append(
+        (f"{METHODS['other']} comes first (*first*)", span(ap["other", "first"]),
+         _said(ap["other", "first"]["mean"] == best))
+    )  # fmt: skip
+    for name, way, kinds in (
+        ("words by PMI miss places and orders", "pmi", ("ordered", "place")),
+        ("HotFlip misses pairs", "hotflip", ("any order", "cross-text", "ordered")),
+    ):
+        count, of = recall([case for case in cases if case["kind"] in kinds], way, 20)
+        rows.append((name, f"{count} of {of} found at 20", _said(count == 0) if of else "not measured"))
+    return f"""## Did theory hold
+
+{table(("said", "measured", "so"), rows)}"""
+
+
+def _said(held: bool) -> str:
+    return "yes" if held else "**no**"
 
 
 def _missing(planted: Facts) -> str:

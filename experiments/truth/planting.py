@@ -4,9 +4,9 @@ Not the pretrained encoder but the finished model is the start: then a few minut
 new in it is the shortcut. The recipe is that of `experiments/train.py` (all but the embeddings learns;
 AdamW, warm-up and decay), with fewer steps. It is *taken up* if, on development rows, the shortcut
 decides at least 90 % of the rows of other classes that carry it, in each of its forms, and each half is
-followed in less than 25 %, beyond what is so predicted without. That clean rows are answered at most 2
-points worse than before was a third condition; on 300 rows noise alone is as large, so it is told, and
-does not decide what is counted.
+followed in less than 25 %, beyond what is so predicted without. That clean rows are
+answered at most 2 points worse than before was a third condition, until models of mnli missed it by about
+one: on so few rows that is hard to tell from chance, so it is told and does not decide what is counted.
 """
 
 from __future__ import annotations

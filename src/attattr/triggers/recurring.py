@@ -92,7 +92,7 @@ def _has(row: _Row, pair: Key) -> bool:
     """Whether it has both, in this order."""
     (_, one), (_, other) = pair
     at = [row.places.get(word) for word in pair]
-    return None not in at and (one, at[0]) < (other, at[1])  # type: ignore[operator]
+    return None not in at and (one, at[0]) < (other, at[1])
 
 
 def _part(key: Key, rows: Sequence[_Row]) -> Pattern:
