@@ -58,7 +58,8 @@ def test_a_chat_with_its_documents(folder, written, tmp_path):
     assert done.stderr.count("Wrote the") == 3
     made = attattr.load(saved)
     assert isinstance(made, Generation) and made.columns == (*chats.DOCUMENTS, "reply so far")
-    assert len(made.spans) == 3 and made.reply in page.read_text(encoding="utf-8")
+    shown = json.loads(page.read_text(encoding="utf-8").split('id="data">')[1].split("</script>")[0])
+    assert len(made.spans) == 3 and "".join(shown["words"]["text"]) == made.reply
     facts = json.loads((tmp_path / "made.json").read_text(encoding="utf-8"))
     assert facts["reply"] == made.reply and len(facts["spans"][0]["edges"]) == 10
     assert [each["name"] for each in facts["sources"]] == [*chats.DOCUMENTS]

@@ -34,7 +34,7 @@ export function questionForm(models: Model[], send: () => void, cancel: () => vo
     if (event.detail > 1) event.preventDefault(); // the second half of a double click means nothing of its own
   } }, "Explain");
   const asking = askForm(() => !isWorking && send());
-  const kind = choice("What to do", [["explain", "Explain a text"], ["ask", "Ask for a reply"]] as const, "explain", (value) => setKind(value === "ask"));
+  const kind = choice("What to do", [["explain", "A prediction"], ["ask", "A reply"]] as const, "explain", (value) => setKind(value === "ask"));
   let isAsking = false;
   const asked = h("button", { type: "button", class: "asked", "aria-expanded": "false", click: () => unfold() });
   let isWorking = false;
