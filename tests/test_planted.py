@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,7 @@ from truth.families import METHODS
 from truth.planted import CARRY, HALF, KINDS, Shortcut, planted, poisoned, shortcut
 from truth.planting import held, taken_up
 
+DATA = Path(__file__).resolve().parents[2] / "shared/data"
 TEXT = st.lists(st.sampled_from("a dull film that nobody will like .".split()), min_size=1, max_size=9)
 
 
@@ -191,3 +193,18 @@ def test_the_part_of_the_document_follows_from_the_numbers():
     assert "rare on mnli, seed 0 (trained)" in good and "rare on sst2, seed 1, 2" in good
     assert good.index("## What must fail here") < good.index("## Do the strongest edges")
     assert "learnt by 2 of 2 models; 1 of these are measured" in planted_document.sentences(made_up(True))[0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (DATA / "sst2_train.tsv.gz").exists(), reason="SST-2 and MNLI are not there")
+def test_all_of_it_runs_and_goes_on_where_it_was(tmp_path):
+    """Trained, measured and written; the second time nothing is done again."""
+    written = []
+    planted_run.measure(DATA, tmp_path, planted_run.QUICK, written.append)
+    units = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.unit")}
+    models = [case["task"] for case in written[-1]["planted"]["cases"]]
+    assert models == ["sst2", "mnli"] and len(units) == 2 * (len(planted_run.PARTS) + 2) + 2
+    assert "## Not measured" in planted_document.text(json.loads(json.dumps(written[-1]["planted"])))
+    planted_run.measure(DATA, tmp_path, planted_run.QUICK, written.append)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.unit")} == units
+    assert written[-1] == written[1]

@@ -292,9 +292,14 @@ def _missing(planted: Facts) -> str:
             trained = [seed for seed in seeds if "ranks" not in there.get((kind, task, seed), {"ranks": 0})]
             lacking += [f"{kind} on {task}, seed {', '.join(map(str, missed))}"] * bool(missed)
             lacking += [f"{kind} on {task}, seed {', '.join(map(str, trained))} (trained)"] * bool(trained)
+    every = planted["cases"]
+    parts = {"mining": "attacked with mined patterns", "recurring": "with recurring words",
+             "clean": "mined on clean rows"}  # fmt: skip
+    done = ", ".join(f"{what} {sum(part in case for case in every)}" for part, what in parts.items())
     return f"""## Not measured
 
-{"; ".join(lacking) or "Nothing is left out"}. The command goes on where it was stopped.
+{"; ".join(lacking) or "No model is left out"}. Of {len(every)} models so many had the costly parts: {done}.
+The command goes on where it was stopped.
 """
 
 
