@@ -33,6 +33,7 @@ import torch
 import transformers
 from opponents import at_both_ends, captum_site, clock, literal_site, turns
 from speed_page import document, ratio
+from trained import equal, limit, trained
 
 from attattr import Attributor
 from attattr.data.examples import read_examples
@@ -41,9 +42,6 @@ OUT = Path(__file__).with_suffix(".json")
 DOCUMENT = OUT.parents[1] / "docs" / "benchmarks.md"
 TURNS = 5
 LIMIT = 10 << 30  # bytes of memory that a process may ask for in `memory`
-SECTIONS = (
-    "trained", "equal", "limit", "single", "causal", "error", "throughput", "flops", "memory", "first",
-)  # fmt: skip
 
 
 def bert_base(positions: int = 512) -> transformers.PreTrainedModel:
@@ -261,13 +259,19 @@ def first(data: Path) -> dict:
     return first_look.looks(data / "mnli_dev_matched.tsv.gz", "mnli", 200)
 
 
+SECTIONS = {
+    of.__name__: of
+    for of in (trained, equal, limit, single, causal, error, throughput, flops, memory, first)
+}  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--only", default=",".join(SECTIONS))
     args = parser.parse_args()
     chosen = args.only.split(",")
-    if set(chosen) - set(SECTIONS):
+    if set(chosen) - SECTIONS.keys():
         parser.error(f"the sections are {', '.join(SECTIONS)}")
     results = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
     results["machine"] = {
@@ -276,7 +280,7 @@ def main() -> None:
     for name in chosen:
         print(f"== {name}", flush=True)
         began, spent = time.perf_counter(), time.process_time()
-        results[name] = globals()[name](args.data)
+        results[name] = SECTIONS[name](args.data)
         share = (time.process_time() - spent) / (time.perf_counter() - began) / torch.get_num_threads()
         # of a section that starts processes of its own the share says nothing
         results.setdefault("when", {})[name] = {"date": date.today().isoformat()} | (
