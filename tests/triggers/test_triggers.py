@@ -19,6 +19,7 @@ from attattr.cli import options
 from attattr.result.values import strongest
 from attattr.triggers.mine import merged, mine_triggers, pattern_of
 from attattr.triggers.pattern import pattern_from, read_patterns, word_of, words_of
+from attattr.triggers.recurring import recurring
 
 
 def of(*heads, texts=("the man eats", "the man play ##s"), store="dense", keep=None, **changes):
@@ -287,6 +288,20 @@ def test_patterns_are_those_of_dense_attributions_and_say_what_was_predicted(att
     having = [e for e in examples if token.token in (e.text, e.text_pair)[token.segment].split()]
     assert sum(counts.values()) == len(having)
     assert counts["LABEL_0"] == sum(e.label == "LABEL_0" for e in having) if "LABEL_0" in counts else True
+
+
+def test_words_are_those_that_the_papers_patterns_come_back_to(attributor, run):
+    rows = pairs()
+    papers = mine_triggers(attributor, rows, method="paper", threshold=0)
+    expected = [part for part in recurring(papers, rows) if len(part.tokens) == 1]
+    found = mine_triggers(attributor, rows, method="words", threshold=0)
+    assert [(p.key, p.support, p.rows) for p in found] == [(p.key, p.support, p.rows) for p in expected]
+    assert len(found) > 2 and found[0].label_totals == papers[0].label_totals
+    assert [p.key for p in mine_triggers(attributor, run, method="words", threshold=0)] == [
+        p.key for p in found
+    ]
+    with pytest.raises(InputError, match="methods text and paper"):
+        mine_triggers(attributor, rows, method="words", pieces=True)
 
 
 def test_the_same_seed_gives_the_same_patterns(attributor):

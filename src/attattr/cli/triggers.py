@@ -35,12 +35,16 @@ def mine(
     out: Annotated[str, typer.Option(help="File for the patterns; - for standard output.", metavar="FILE")],
     method: Annotated[
         choices.Mining,
-        typer.Option(help="Edges between words of the text, or all edges as in the paper."),
+        typer.Option(
+            help="Edges between words of the text; all edges, as in the paper; or the single words that the "
+            "paper's patterns come back to, to find what a model leans on."
+        ),
     ] = "text",
     threshold: Annotated[
         float | None,
         typer.Option(
-            help="Leave out patterns whose edges score less together. [default: paper 0.02, text none]",
+            help="Leave out patterns whose edges score less together. "
+            "[default: paper and words 0.02, text none]",
             metavar="X",
         ),
     ] = None,
@@ -87,7 +91,9 @@ def mine(
         if written is not None:
             inputs = data.inputs.count_rows() if isinstance(data, Run) else len(data)
             inputs = inputs if limit is None else min(limit, inputs)
-            none = inputs - sum(each.support for each in found)
+            # of words several may come from one input
+            gave = {row for each in found for row in each.rows}
+            none = inputs - (len(gave) if method == "words" else sum(each.support for each in found))
             typer.echo(
                 f"Wrote {len(found)} patterns to {written}. {none:,} of {inputs:,} inputs gave none of them.",
                 err=True,

@@ -3,7 +3,8 @@
 Method "paper": the two strongest edges of the head with the strongest edge of all. Source: Hao et al. 2021
 (arXiv 2004.11207). That patterns below 0.02 are left out, and that they are ranked by the sum of both scores,
 is in the authors' code (github.com/YRdddream/attattr, run_adver_connection.py and run_adver_evaluate.py).
-Method "text": the same among the edges between tokens of the text alone.
+Method "text": the same among the edges between tokens of the text alone. Method "words": the single words
+that the paper's patterns come back to.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from attattr.models.identity import belongs
 from attattr.result.attribution import Attribution
 from attattr.result.values import Edges
 from attattr.triggers.pattern import Pattern, PatternToken, with_counts
+from attattr.triggers.recurring import recurring
 from attattr.triggers.strongest import Kept, edges_of, placed, strongest
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from attattr.engine.attributor import Attributor
 
 # of both edges together; 0.02 is in the authors' code, and of all edges: those between words score less
-LEAST = {"paper": 0.02, "text": 0.0}
+LEAST = {"paper": 0.02, "text": 0.0, "words": 0.02}
 CHUNK = 64  # inputs attributed by one call
 
 
@@ -62,12 +64,14 @@ def mine_triggers(
     ('negative', True)
 
     Of inputs that gave the same tokens in the same texts, the strongest lends scores, positions and
-    labels. Ranked by the scores of both edges together, then support.
+    labels. Ranked by the scores of both edges together, then support; words by how surely they come back
+    (`recurring`).
 
     Args:
-        method: "text": edges between tokens of the text; "paper": all edges, as Hao et al. mine.
+        method: "text": edges between tokens of the text; "paper": all edges, as Hao et al. mine; "words":
+            single words of the paper's patterns, a pattern each.
         threshold: patterns whose edges score less together are left out, in units of the probability; None:
-            0.02 of "paper", none of "text".
+            0.02 of "paper" and "words", none of "text".
         top: only so many of the strongest; None: all.
         data: examples, attributed here; or a run that kept edges of the predicted class.
         pieces: raw vocabulary pieces instead of whole words.
@@ -85,7 +89,8 @@ def mine_triggers(
     seed = asked.seed(seed)
     top = None if top is None else asked.whole(top, "the number of patterns", 1)
     limit = None if limit is None else asked.whole(limit, "the limit", 1)
-    asked.flag(pieces, "pieces")
+    if asked.flag(pieces, "pieces") and method == "words":
+        raise InputError("pieces of the vocabulary are no words: they go with the methods text and paper")
     tell = asked.progress(progress)
     if reading(attributor.model) != "classes" or len(attributor.labels) < 2:
         raise InputError("triggers are of classes: the model has none to choose from")
@@ -109,6 +114,11 @@ def mine_triggers(
             f"found nothing: no pattern scores {threshold:g}, the strongest {patterns[0].strength:.2g}; a "
             "lower threshold takes weaker ones"
         )
+    if method == "words":
+        parts = recurring(strong, [examples[i] for i in chosen])
+        strong = [part for part in parts if len(part.tokens) == 1]
+        if not strong:
+            raise InputError("found nothing: no pattern has a whole word")
     facts = attributor.facts
     model = {name: facts.get(name) for name in ("name", "dtype", "digest", "adapter_digest", "parameters")}
     return [replace(pattern, model=model) for pattern in with_counts(strong[:top], examples)]
