@@ -79,7 +79,7 @@ class Capture:
         self._undo.pop().close()
 
     def _run_block(self, forward: Callable, args: tuple, kwargs: dict) -> Any:
-        run = now().run
+        run = now().run if now().by is self else None
         return forward(*args, **kwargs) if run is None else run(forward, args, kwargs)
 
     def _forward(
@@ -99,7 +99,8 @@ class Capture:
         if ways.softmax and attend is not None:
             heads = head_counts(*(config.to_dict() for config in configs(self.model)))
             softmaxes = Softmaxes(attend, _size(inputs), heads)
-        with handling(Handlers(attend, run, softmaxes, masks)), softmaxes or contextlib.nullcontext():
+        handlers = Handlers(attend, run, softmaxes, masks, self)
+        with handling(handlers), softmaxes or contextlib.nullcontext():
             return self.model(**inputs, **options), softmaxes
 
     @torch.no_grad()
@@ -296,7 +297,7 @@ class Capture:
             forward, args, kwargs,
             positions=positions, clean=by_row(recording.blocks[-1], rows, len(call.query)), context=context,
             attention=_attention_of(recording, len(recording.calls) - 1, call.eager),
-            attending=lambda attend: handling(Handlers(attend, now().run)),
+            attending=lambda attend: handling(Handlers(attend, now().run, by=self)),
             causal=recording.unmasked and call.causal,
         )  # fmt: skip
 

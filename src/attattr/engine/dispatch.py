@@ -30,6 +30,7 @@ class Handlers(NamedTuple):
     run: Callable | None = None
     softmaxes: Softmaxes | None = None  # where attention is seen, if not where the model asks for it
     masks: Masks | None = None
+    by: object = None  # whose they are: the blocks of a model that is captured twice are wrapped twice
 
 
 NONE = Handlers()
