@@ -181,13 +181,14 @@ def test_options_arrive_unchanged(run):
     _, fake = run(
         "a", "-m", "x", "--target", "joy", "--output", "logit", "--method", "riemann_right",
         "--n-steps", "20", "--tol", "0.01", "--baseline", "uniform", "--batch-size", "7", "--no-truncate",
-        "--store", "edges",
+        "--store", "edges", "--memory-budget", "1.5",
         "--labels", "a,b",
         "--revision", "r", "--trust-remote-code", "--device", "cpu", "--dtype", "float64",
     )  # fmt: skip
     assert fake.asked[0][1] == {
         "target": "joy", "output": "logit", "method": "riemann_right", "n_steps": 20, "tol": 0.01,
-        "baseline": "uniform", "store": "edges", "internal_batch_size": 7, "truncate": False, "refine": None,
+        "baseline": "uniform", "store": "edges", "internal_batch_size": 7, "memory_budget": 1_500_000_000,
+        "truncate": False, "refine": None,
     }  # fmt: skip
     assert fake.opened[0][1] == {
         "labels": "a,b", "revision": "r", "trust_remote_code": True, "device": "cpu", "dtype": "float64",
@@ -200,7 +201,8 @@ def test_defaults_are_the_librarys(run):
     _, fake = run("a")
     assert fake.asked[0][1] == {
         "target": None, "output": None, "method": "gausslegendre", "n_steps": "auto", "tol": 1e-3,
-        "baseline": "zero", "store": "auto", "internal_batch_size": None, "truncate": True, "refine": None,
+        "baseline": "zero", "store": "auto", "internal_batch_size": None, "memory_budget": None,
+        "truncate": True, "refine": None,
     }  # fmt: skip
     assert fake.opened[0][1]["trust_remote_code"] is False
 

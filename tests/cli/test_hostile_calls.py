@@ -19,6 +19,7 @@ import torch
 import transformers
 
 import attattr
+import chats
 import handmade
 import tiny
 from attattr import (
@@ -130,6 +131,8 @@ def calls(tmp_path_factory) -> dict[str, Call]:
     tiny.bert(labels=2).float().save_pretrained(folder / "m")
     pruned = attattr.prune_model(attributor, ranked.of().mean, 0.5, "sliced")
     attattr.write_pruned(pruned.model, attributor.tokenizer, folder / "pruned", pruned.facts, pruned.auto)
+    lm = Attributor(tiny.llama().float(), chats.tokenizer())
+    made = lm.attribute_generation(chats.TEXT, continuation="good film", n_steps=1)
     numbers = iter(range(10**9))
 
     def new() -> Path:
@@ -170,6 +173,7 @@ def calls(tmp_path_factory) -> dict[str, Call]:
                 "tol": 1e-3,
                 "baseline": "zero",
                 "internal_batch_size": None,
+                "memory_budget": None,
                 "layers": None,
                 "store": "dense",
                 "truncate": True,
@@ -279,6 +283,16 @@ def calls(tmp_path_factory) -> dict[str, Call]:
         "measure_effects": Call(
             attattr.measure_effects,
             common | {"result": ours, "edges": 2, "any_model": False, "progress": None},
+        ),
+        "without_sources": Call(
+            attattr.without_sources,
+            {
+                "attributor": lm,
+                "made": made,
+                "sources": [made.sources[0].name],
+                "max_new_tokens": 1,
+                "progress": None,
+            },
         ),
         "prune_model": Call(
             attattr.prune_model,

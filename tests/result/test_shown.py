@@ -74,6 +74,7 @@ def huge() -> dict[str, object]:
         attattr.PruneCurves(dict.fromkeys(names, curve), MANY, MANY),
         attattr.Pruned(model, numbers > 0, 1e-7, {LONG: LONG}, LONG, {}),
         Attributions([result] * MANY),
+        attattr.TakenOut(names, numbers[0], numbers[0], LONG, LONG),
         source, span, attattr.SourceTable(names, names, numbers, numbers),
         attattr.Generation(
             LONG, (), LONG, LONG, names, numbers[0], (source,) * MANY, (span,) * MANY, names,
