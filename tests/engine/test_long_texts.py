@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def test_blocks_that_are_computed_again_give_the_same(name):
     family = FAMILIES[name]
     attributor = Attributor(family.model().double())
     inputs = [{k: v.double() if v.is_floating_point() else v for k, v in i.items()} for i in family.inputs]
-    options = {"target": 1, "n_steps": 7, "internal_batch_size": 3}
+    options: dict[str, Any] = {"target": 1, "n_steps": 7, "internal_batch_size": 3}
     kept = attributor.attribute(inputs, **options)
     again = attributor.attribute(inputs, memory_budget=LITTLE, **options)
     for a, b in zip(again, kept, strict=True):
@@ -70,10 +71,10 @@ class Widest(TorchDispatchMode):
         self.now -= size
 
 
-def deep(layers: int):
+def deep(layers: int, inner: int = 128):
     config = tiny.t.LlamaConfig(
-        vocab_size=60, hidden_size=32, intermediate_size=128, num_hidden_layers=layers, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=512,
+        vocab_size=60, hidden_size=32, intermediate_size=inner, num_hidden_layers=layers,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512,
     )  # fmt: skip
     return tiny._ready(tiny.t.LlamaForCausalLM, config).float()  # in float64 its softmax is finer when fused
 
@@ -86,7 +87,7 @@ def widest(attributor: Attributor, tokens: int, **options) -> int:
 
 
 def test_blocks_that_are_computed_again_take_less_memory():
-    attributor = Attributor(deep(12))
+    attributor = Attributor(deep(12, inner=512))
     kept, again = (widest(attributor, 64, layers=[0], memory_budget=budget) for budget in (1 << 40, LITTLE))
     assert again < 0.6 * kept
 
@@ -136,7 +137,7 @@ class Masked(TorchDispatchMode):
 @pytest.mark.parametrize(("inputs", "plain"), [([tiny.text(7)], True), ([tiny.text(7), tiny.text(4)], False)])
 def test_a_plain_causal_mask_is_not_made_above_a_site(inputs, plain, monkeypatch):
     attributor = Attributor(tiny.llama().float())
-    options = {"n_steps": 3, "target": 1}
+    options: dict[str, Any] = {"n_steps": 3, "target": 1}
     seen, resume = Masked(), Capture.resume
 
     def watched(*args):

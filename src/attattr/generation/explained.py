@@ -137,8 +137,9 @@ def checked(
     Raises:
         InputError: one that cannot be used.
     """
-    named = {"method": "gausslegendre", "n_steps": "auto", "tol": 1e-3, "baseline": "zero", "store": "edges"}
-    options = Options(**{"output": None, "layers": None, "internal_batch_size": None} | named | how)
+    usual: dict[str, Any] = {"method": "gausslegendre", "n_steps": "auto", "tol": 1e-3, "baseline": "zero"}
+    usual |= {"store": "edges", "output": None, "layers": None, "internal_batch_size": None}
+    options = Options(**usual | how)
     max_new_tokens = asked.whole(max_new_tokens, "max_new_tokens", 1)
     seed = None if seed is None else asked.seed(seed)
     spans = spans if spans is not None else "sentence" if contrast is None else "whole"

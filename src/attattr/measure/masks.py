@@ -123,7 +123,7 @@ def masked_forward(
     def scaled(number: int, value: Tensor) -> Tensor:
         """A key's value 0 is every edge to it taken out: (B, H or fewer, k, d)."""
         site = place.get(number)
-        if not any(site in mask.keys for mask in masks):
+        if site is None or not any(site in mask.keys for mask in masks):
             return value
         factor = torch.ones_like(value[:, 0, :, 0])
         for row, mask in zip(factor, masks, strict=True):
@@ -136,7 +136,8 @@ def masked_forward(
         site = place.get(number)
         if site is None:
             return context
-        if weights is not None and any(site in mask.edges or site in mask.keys for mask in masks):
+        named = any(site in mask.edges or site in mask.keys for mask in masks)
+        if named and weights is not None and values is not None:
             factor = torch.ones_like(weights)
             for row, mask in zip(factor, masks, strict=True):
                 if site in mask.edges:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -176,7 +176,8 @@ class Objective:
         return whole.exp() if group.joint else whole
 
 
-class _Group(NamedTuple):
+@dataclass(frozen=True)
+class _Group:
     """Some wishes, G, of T things at most, that are read in one way; as tensors on one device."""
 
     apart: bool
@@ -190,7 +191,10 @@ class _Group(NamedTuple):
     width: Tensor  # (G,)
 
     def on(self, device: torch.device) -> _Group:
-        return _Group(*(part.to(device) if isinstance(part, Tensor) else part for part in self))
+        return replace(
+            self, row=self.row.to(device), at=self.at.to(device), index=self.index.to(device),
+            count=self.count.to(device), width=self.width.to(device),
+        )  # fmt: skip
 
 
 def read_of(objective: Objective, outputs: Any) -> tuple[Objective, Tensor | None]:
