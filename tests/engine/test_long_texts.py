@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import weakref
 from typing import Any
 
@@ -43,6 +44,33 @@ def test_blocks_that_are_computed_again_give_the_same(name):
     for a, b in zip(again, kept, strict=True):
         assert apart(a, b) < 1e-12
         np.testing.assert_allclose(a.completeness_gap, b.completeness_gap, atol=1e-12)
+
+
+def switch():
+    config = tiny.t.SwitchTransformersConfig(
+        vocab_size=60, d_model=16, d_kv=8, d_ff=24, num_layers=2, num_decoder_layers=2, num_heads=2,
+        num_sparse_encoder_layers=0, num_sparse_decoder_layers=0, num_experts=2, decoder_start_token_id=0,
+    )  # fmt: skip
+    return tiny._ready(tiny.t.SwitchTransformersForConditionalGeneration, config), tiny.source(7)
+
+
+def granite():
+    config = tiny.t.GraniteMoeConfig(
+        **tiny.SMALL, num_attention_heads=4, num_key_value_heads=2, num_local_experts=2, num_experts_per_tok=1
+    )
+    return tiny._ready(tiny.t.GraniteMoeForCausalLM, config), tiny.text(7)
+
+
+@pytest.mark.parametrize("made", [switch, granite])
+def test_a_cache_that_only_a_config_asks_for_is_off(made):
+    """A block that is computed again would append to it twice."""
+    model, inputs = made()
+    model = model.float()
+    assert model.config.use_cache and "use_cache" not in inspect.signature(model.forward).parameters
+    attributor = Attributor(model)
+    kept = attributor.attribute(inputs, target=1, n_steps=3)
+    assert apart(attributor.attribute(inputs, target=1, n_steps=3, memory_budget=LITTLE), kept) < 1e-5
+    assert model.config.use_cache and model.config.to_dict()["use_cache"]
 
 
 class Widest(TorchDispatchMode):

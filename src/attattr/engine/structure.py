@@ -126,8 +126,8 @@ def by_row(value: Any, rows: Tensor, size: int) -> Any:
 
 @contextlib.contextmanager
 def taken_over(model: PreTrainedModel, implementation: str, run: Callable) -> Iterator[None]:
-    """In evaluation mode and without gradients of its parameters, its attention asked for under this name and
-    its blocks run by `run(forward, args, kwargs)`; then all as it was.
+    """In evaluation mode, without gradients of its parameters and without a key-value cache, its attention
+    asked for under this name and its blocks run by `run(forward, args, kwargs)`; then all as it was.
 
     Raises:
         UnsupportedModelError: its weights are inference tensors.
@@ -153,9 +153,25 @@ def taken_over(model: PreTrainedModel, implementation: str, run: Callable) -> It
             before = config._attn_implementation_internal
             undo.callback(setattr, config, "_attn_implementation_internal", before)
             config._attn_implementation_internal = implementation
+            if getattr(config, "use_cache", False):  # where a forward hands the name on, none is seen in it;
+                undo.enter_context(_set(config, "use_cache", False))  # a block run twice would append twice
         for block in blocks_of(model).values():
             undo.enter_context(wrapped(block, run))
         yield
+
+
+@contextlib.contextmanager
+def _set(of: Any, name: str, value: Any) -> Iterator[None]:
+    """An attribute of another value, inside; then as it was, also where it was the class's."""
+    own, before = name in vars(of), getattr(of, name)
+    setattr(of, name, value)
+    try:
+        yield
+    finally:
+        if own:
+            setattr(of, name, before)
+        else:
+            delattr(of, name)
 
 
 def _ask_for_gradients(model: nn.Module, names: list[str]) -> None:
