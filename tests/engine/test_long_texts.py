@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import inspect
 import weakref
 from typing import Any
@@ -12,15 +13,17 @@ import pytest
 import torch
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
+from transformers.models.llama.modeling_llama import LlamaAttention
 
 import tiny
 from attattr import Attributor
 from attattr.data.encoding import as_inputs, encode
-from attattr.engine import causal, integral
+from attattr.engine import causal, integral, shortcuts
 from attattr.engine import recording as calls
 from attattr.engine.capture import Capture
 from attattr.engine.collect import strongest
 from attattr.engine.room import needs, room_for
+from attattr.measure import masks
 from attattr.result import values
 from families import FAMILIES
 
@@ -186,15 +189,81 @@ def test_a_plain_causal_mask_is_not_made_above_a_site(inputs, plain, monkeypatch
     assert all(apart(a, b) < 1e-6 for a, b in zip(found, expected, strict=True))
 
 
+def recorded(monkeypatch) -> list:
+    """The recordings that something is computed on from here on."""
+    seen, unmasked = [], shortcuts.unmasked
+
+    def watched(batch):
+        found = unmasked(batch)
+        seen.append(found.recording)
+        return found
+
+    monkeypatch.setattr(shortcuts, "unmasked", watched)
+    monkeypatch.setattr(masks, "unmasked", watched)
+    return seen
+
+
 @pytest.mark.parametrize("window", [3, 100])
 def test_a_window_is_no_plain_mask(window, monkeypatch):
+    """Nor is one that is wider than the text, which the model asks for as a window all the same."""
     config = tiny.t.MistralConfig(
         **tiny.SMALL, num_attention_heads=4, num_key_value_heads=2, sliding_window=window
     )
     attributor = Attributor(tiny._ready(tiny.t.MistralForCausalLM, config).float())
+    seen = recorded(monkeypatch)
     found = attributor.attribute(tiny.text(9), n_steps=3)
+    assert [each.unmasked for each in seen] == [False]
+    assert all(call.fused for call in seen[0].calls)
     monkeypatch.setattr(causal, "_is_causal", lambda asked: False)
     assert apart(found, attributor.attribute(tiny.text(9), n_steps=3)) < 1e-6
+
+
+class Biased(LlamaAttention):
+    """Adds a bias to the mask it is given, as models of others' code do; makes do without."""
+
+    def forward(self, hidden_states, position_embeddings=None, attention_mask=None, **rest):
+        places = torch.arange(hidden_states.shape[1])
+        mask = -0.5 * (places[:, None] - places).abs().to(hidden_states)[None, None]
+        if attention_mask is not None:
+            mask = attention_mask + mask
+        return super().forward(
+            hidden_states, position_embeddings=position_embeddings, attention_mask=mask, **rest
+        )
+
+
+Biased.__module__ = LlamaAttention.__module__  # where its eager attention is
+
+
+def biased():
+    model = tiny.llama().float()
+    model.model.layers[1].self_attn.__class__ = Biased
+    return model
+
+
+def test_a_mask_that_some_layer_calculates_with_is_made(monkeypatch):
+    text, padded = tiny.text(7), [tiny.text(7, seed=3), tiny.text(4, seed=1)]
+    seen = recorded(monkeypatch)
+    expected = Attributor(biased()).attribute(text, target=1, n_steps=3)
+    later = Attributor(biased())
+    later.attribute(padded, target=1, n_steps=3)  # what is proven once a model is proven on this
+    assert apart(later.attribute(text, target=1, n_steps=3), expected) < 1e-5
+    clean, (same,) = masks.measure(later, text, [masks.Mask(heads=np.ones((3, 4)))], target=1)
+    assert same == pytest.approx(clean, rel=1e-5)
+    assert [each.unmasked for each in seen] == [False] * 4
+    plain = Attributor(tiny.llama().float())
+    masks.measure(plain, text, [masks.Mask(heads=np.ones((3, 4)))], target=1)
+    assert seen[-1].unmasked
+
+
+def test_masks_are_made_where_the_model_gives_something_else_without(monkeypatch):
+    """The proof on the inputs: whatever the calls seem to show."""
+    record = Capture.record
+    monkeypatch.setattr(Capture, "record", lambda *args: dataclasses.replace(record(*args), maskless=True))
+    seen = recorded(monkeypatch)
+    clean, (same,) = masks.measure(
+        Attributor(biased()), tiny.text(7), [masks.Mask(heads=np.ones((3, 4)))], target=1
+    )
+    assert same == pytest.approx(clean, rel=1e-5) and not seen[0].unmasked
 
 
 class Asked(TorchDispatchMode):

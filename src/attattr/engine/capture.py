@@ -59,7 +59,8 @@ class Capture:
             its own precision, whatever autocast, TF32 or inference mode is on outside.
 
     One thread at a time has a model: others wait for it here. It may be captured again inside of its own
-    capture. The model itself, called from another thread meanwhile, is right, but in evaluation mode.
+    capture. The model itself, called from another thread meanwhile, is right, but in evaluation mode and
+    without a key-value cache that is not asked for.
     """
 
     def __init__(self, model: PreTrainedModel):
@@ -138,7 +139,7 @@ class Capture:
         times: dict[nn.Module, int] = {}
         calls: list[Call | None] = []
         blocks, calls_by_then, left_out = [], [], []
-        masks = Masks()
+        masks, maskless = Masks(), []
 
         def run(forward, args, kwargs):
             output = forward(*args, **kwargs)
@@ -148,14 +149,8 @@ class Capture:
 
         def attend(eager, module, query, key, value, attention_mask, *args, **kwargs):
             clean = (module, query, key, value, attention_mask)
-            seen = clean_context(
-                eager,
-                clean,
-                (args, kwargs),
-                ways.fuse and not ways.softmax,
-                masks.are_plain(attention_mask),
-                share,
-            )
+            fuse = ways.fuse and not ways.softmax
+            seen = clean_context(eager, clean, (args, kwargs), fuse, masks.is_plain(attention_mask), share)
             times[module] = times.get(module, 0) + 1
             name = names.get(module, type(module).__name__)
             if times[module] > 1:
@@ -163,6 +158,8 @@ class Capture:
             attributable = seen.query_blocks is not None and len(query) == size
             if not attributable:
                 left_out.append(name)
+            fits = seen.fused if seen.causal else masks.stays(attention_mask)
+            maskless.append(attributable and fits)
             call = Call(
                 name=name, kind=kind_of(self.model, name, module), blocks_below=len(blocks), module=module,
                 query=query, key=key, value=value, mask=attention_mask, rest=(args, kwargs), eager=eager,
@@ -177,8 +174,9 @@ class Capture:
         left_out += [*(names[module] for module in unread), *blocks_without(self.model, set(times))]
         ways = replace(ways, replay=ways.replay and all(by_input(output, size) for output in blocks))
         recording = Recording(
-            outputs, tuple(calls), tuple(blocks), tuple(calls_by_then), tuple(left_out), ways
-        )
+            outputs, tuple(calls), tuple(blocks), tuple(calls_by_then), tuple(left_out), ways,
+            maskless=bool(masks.plain) and not masks.padded and all(maskless),
+        )  # fmt: skip
         return recording.without(softmaxes.several if softmaxes is not None else ()), softmaxes
 
     def resume(

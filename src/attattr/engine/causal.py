@@ -2,7 +2,8 @@
 
 Fused attention knows it without being given it, and is faster for that. So forwards that only pass through
 the attention above a site make no such mask, where the clean forward, which had one, shows that it may go:
-each call was computed without it, and gave the same.
+each call that had it was computed without it, and gave the same; no call had one that was made of it; and
+what the model gives without is what it gave (shortcuts.unmasked).
 """
 
 from __future__ import annotations
@@ -25,22 +26,37 @@ class Masks:
     def __init__(self, needless: bool = False):
         self.needless = needless
         self.plain: list[Tensor] = []  # that were made, of inputs without padding
+        self.others: list[Tensor] = []  # of another form, which are made always
+        self.padded = False  # a causal one was made that hides padding
 
     def __call__(self, asked: Mapping[str, Any]) -> Tensor | None:
         if not _is_causal(asked):
-            return eager_mask(**asked)
+            made = eager_mask(**asked)
+            if made is not None:
+                self.others.append(made)
+            return made
         if self.needless:
             return None
         mask, padding = eager_mask(**asked), asked.get("attention_mask")
         if padding is None or bool(padding.all()):
             self.plain.append(mask)
+        else:
+            self.padded = True
         return mask
 
-    def are_plain(self, mask: Any) -> bool:
-        """Whether it is one of these, and whole."""
-        return isinstance(mask, Tensor) and any(
-            mask.data_ptr() == made.data_ptr() and mask.shape == made.shape for made in self.plain
-        )
+    def is_plain(self, mask: Any) -> bool:
+        """Whether it is one of the plain ones, and whole."""
+        return _among(mask, self.plain)
+
+    def stays(self, mask: Any) -> bool:
+        """Whether a call that had it has it also where plain ones are not made: it had none, or another."""
+        return mask is None or _among(mask, self.others)
+
+
+def _among(mask: Any, masks: list[Tensor]) -> bool:
+    return isinstance(mask, Tensor) and any(
+        mask.data_ptr() == made.data_ptr() and mask.shape == made.shape for made in masks
+    )
 
 
 def _is_causal(asked: Mapping[str, Any]) -> bool:

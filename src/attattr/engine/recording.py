@@ -72,6 +72,8 @@ class Recording:
     read: Tensor | None = None  # (B, m) rows of the last block that F reads; None: all are computed
     kept: Tensor | None = None  # positions whose logits are asked for; None: all
     checkpoint: bool = False  # blocks are computed again on the way back
+    maskless: bool = False  # its calls show that plain causal masks need not be made
+    unmasked: bool = False  # and they are not: proven on these inputs (shortcuts.unmasked)
 
     @property
     def sites(self) -> list[int]:
@@ -83,12 +85,6 @@ class Recording:
         call = self.calls[number]
         assert call is not None
         return call
-
-    @property
-    def unmasked(self) -> bool:
-        """Whether these inputs can be passed on without a plain causal mask: all that had one are fused."""
-        calls = [call for call in self.calls if call is not None and call.causal]
-        return self.ways.fuse and None not in self.calls and bool(calls) and all(call.fused for call in calls)
 
     @property
     def reach(self) -> tuple[int, int]:

@@ -1,8 +1,8 @@
 """What of a resumed forward need not be computed, each shortcut proven on the model or the batch at hand.
 
-Lower blocks hand on what they gave before; fused attention; the last block on the rows that F reads;
-the logits of the positions that F reads. A shortcut that does not give what the clean forward gave is
-not taken.
+Lower blocks hand on what they gave before; fused attention; no plain causal masks; the last block on the
+rows that F reads; the logits of the positions that F reads. A shortcut that does not give what the clean
+forward gave is not taken.
 """
 
 from __future__ import annotations
@@ -79,12 +79,7 @@ def _not_resumed(batch: Batch, recording: Recording, inputs: Mapping[str, Tensor
     """Name of the first site whose own context, put back, does not give the clean outputs; else ""."""
     # two rows in another order: a model may keep its inputs in another dimension than the first
     rows = torch.tensor([batch.recorded - 1, 0], device=batch.value.device)
-    clean = told(recording.outputs)
-    clean = (clean if recording.kept is None else clean.index_select(1, recording.kept.to(clean.device)))[
-        rows
-    ]
-    # at least 1e-6: some float64 models compute parts in float32, and rows in other groups round otherwise
-    tolerance = max(4 * rounding(clean.dtype, 250), 1e-6) * clean.abs().max().clamp(min=1)
+    clean = _kept_of(recording)[rows]
     for number in recording.sites:
         site = recording.site(number)
         of_rows = site.context[rows.to(site.context.device)]
@@ -95,10 +90,40 @@ def _not_resumed(batch: Batch, recording: Recording, inputs: Mapping[str, Tensor
             if not recording.ways.replay or out_of_memory(error):
                 raise
             return site.name
-        again = told(outputs)
-        if again.shape != clean.shape or not bool((again - clean).abs().max() <= tolerance):
+        if not _same(told(outputs), clean):
             return site.name
     return ""
+
+
+def _kept_of(recording: Recording) -> Tensor:
+    """The clean outputs, at the positions whose logits are asked for."""
+    clean = told(recording.outputs)
+    return clean if recording.kept is None else clean.index_select(1, recording.kept.to(clean.device))
+
+
+def _same(again: Tensor, clean: Tensor) -> bool:
+    # at least 1e-6: some float64 models compute parts in float32, and rows in other groups round otherwise
+    tolerance = max(4 * rounding(clean.dtype, 250), 1e-6) * clean.abs().max().clamp(min=1)
+    return again.shape == clean.shape and bool((again - clean).abs().max() <= tolerance)
+
+
+def unmasked(batch: Batch) -> Batch:
+    """The batch passed on without plain causal masks, where its calls need none and a forward without any
+    gives the clean outputs."""
+    recording = replace(batch.recording, unmasked=True)
+    if not recording.maskless or not recording.ways.fuse:
+        return batch
+    try:
+        with torch.no_grad():
+            outputs = batch.capture.edit(
+                recording.ways, batch.inputs, lambda number, context, *_: context,
+                clean=recording, values=lambda number, value: value,
+            )  # fmt: skip
+    except CANNOT as error:  # a model that calculates with the mask it asked for
+        if out_of_memory(error):
+            raise
+        return batch
+    return replace(batch, recording=recording) if _same(told(outputs), _kept_of(recording)) else batch
 
 
 def taken(batch: Batch) -> Batch:

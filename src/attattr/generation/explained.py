@@ -28,7 +28,7 @@ from attattr.engine.capture import Capture
 from attattr.engine.options import Options
 from attattr.engine.recording import Recording
 from attattr.engine.room import room_for
-from attattr.engine.shortcuts import fewer_logits
+from attattr.engine.shortcuts import fewer_logits, unmasked
 from attattr.errors import ImpossibleError, InputError
 from attattr.generation import reply as replies
 from attattr.generation import sources as parts
@@ -229,7 +229,7 @@ def _effects(
         room = room_for(model, [encoded], options.memory_budget, options.internal_batch_size)
         batch, _ = opened(capture, tokenizer, collate, [encoded], [wish], room, scored.recording)
         clean = np.array(read(batch.recording.outputs, batch.value).tolist())[0]
-        batch = fewer_logits(batch)
+        batch = unmasked(fewer_logits(batch))
         masks = [without(batch.recording, encoded, *tokens) for tokens in cells]
         found = under(batch, masks, lambda done, total, _: tell(done, total, "taking out"), read)
     effect = np.full(scored.score.shape, np.nan)

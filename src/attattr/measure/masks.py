@@ -21,7 +21,7 @@ from attattr.engine.batches import collating
 from attattr.engine.capture import Capture
 from attattr.engine.recording import Recording
 from attattr.engine.room import room_for
-from attattr.engine.shortcuts import fewer_logits
+from attattr.engine.shortcuts import fewer_logits, unmasked
 from attattr.errors import InputError
 from attattr.result.shown import brief, counted
 from attattr.targets import kinds
@@ -215,7 +215,7 @@ def measure(
     encoded = kinds.extend(encoded, wish, tokenizer)
     with Capture(model) as capture, collating(model, tokenizer, [encoded]) as collate:
         batch, _ = opened(capture, tokenizer, collate, [encoded], [wish], room_for(model, [encoded]))
-        return float(batch.value), under(fewer_logits(batch), masks, tell)
+        return float(batch.value), under(unmasked(fewer_logits(batch)), masks, tell)
 
 
 def under(
