@@ -336,5 +336,28 @@ def test_of_long_texts_the_beginning_says_how_the_model_computes():
 
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(StopIteration):
         patch.setattr(Capture, "resume", watched)
-        Attributor(deep(2)).attribute(tiny.text(300), store="heads", n_steps=1, layers=[0])
+        model = deep(2)
+        before = [(module, dict(vars(module))) for module in model.modules()]
+        Attributor(model).attribute(tiny.text(300), store="heads", n_steps=1, layers=[0])
     assert rows[:2] == [256, 256] and set(rows[2:]) == {300}
+    assert all(vars(module) == facts for module, facts in before)
+
+
+def test_a_model_that_a_short_text_changes_is_not_tried_on_one():
+    """BigBird's sparse attention would be full for good."""
+    config = tiny.t.BigBirdPegasusConfig(
+        vocab_size=60, d_model=16, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=24, decoder_ffn_dim=24, max_position_embeddings=512,
+        block_size=32, num_random_blocks=3, decoder_start_token_id=2, attention_type="block_sparse",
+    )  # fmt: skip
+    model = tiny._ready(tiny.t.BigBirdPegasusForConditionalGeneration, config)
+    inputs = tiny.source(416, start=2)
+
+    def answer():
+        with torch.no_grad():
+            return model(**{name: value[None] for name, value in inputs.items()}).logits
+
+    before, made_of = answer(), [id(module) for module in model.modules()]
+    with pytest.warns(match="not attributed"):
+        Attributor(model).attribute(inputs, n_steps=1, layers=[-1], target=1, store="heads")
+    assert [id(module) for module in model.modules()] == made_of and torch.equal(answer(), before)

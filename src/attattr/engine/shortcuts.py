@@ -19,6 +19,7 @@ from attattr.engine.batch import Batch
 from attattr.engine.last_block import hidden, with_hidden
 from attattr.engine.memory import out_of_memory
 from attattr.engine.recording import Recording, rounding
+from attattr.engine.structure import as_it_was
 from attattr.engine.ways import Ways, remember
 from attattr.errors import UnsupportedModelError
 from attattr.models.quantised import check_gradients
@@ -64,10 +65,13 @@ def _shortened(batch: Batch) -> tuple[Recording, Mapping[str, Tensor]]:
     if all(value.shape == batch.inputs[name].shape for name, value in shorter.items()):
         return batch.recording, batch.inputs
     try:
-        found = batch.capture.record(shorter)
+        with as_it_was(batch.capture.model) as changed:
+            found = batch.capture.record(shorter)
     except (*CANNOT, UnsupportedModelError) as error:
         if out_of_memory(error):
             raise
+        return batch.recording, batch.inputs
+    if changed:  # it computes a short text in another way: that says nothing of this one
         return batch.recording, batch.inputs
     same = [call and call.name for call in found.calls] == [
         call and call.name for call in batch.recording.calls

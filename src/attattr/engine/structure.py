@@ -180,6 +180,41 @@ def _ask_for_gradients(model: nn.Module, names: list[str]) -> None:
 
 
 @contextlib.contextmanager
+def as_it_was(model: nn.Module) -> Iterator[list[str]]:
+    """A forward inside leaves no trace, though the model may change itself for a short text (sparse attention
+    that becomes full for good); afterwards the list has the paths of the modules that did.
+
+    Not put back: what is written into tensors. Parameters, which offloading exchanges, are no change.
+    """
+    parts = ("_modules", "_buffers")
+    before = [
+        (name, module, dict(vars(module)), [dict(vars(module)[part]) for part in parts])
+        for name, module in model.named_modules()
+    ]
+    changed: list[str] = []
+    try:
+        yield changed
+    finally:
+        for name, module, facts, inside in before:
+            now = vars(module)
+            found = [_put_back(now, facts)]
+            found += [_put_back(now[part], of) for part, of in zip(parts, inside, strict=True)]
+            if any(found):
+                changed.append(name)
+
+
+def _put_back(now: dict[str, Any], before: dict[str, Any]) -> bool:
+    """A dict as it was, one entry after the other; whether it was another."""
+    new = [name for name in now if name not in before]
+    other = [name for name in before if name not in now or now[name] is not before[name]]
+    for name in new:
+        del now[name]
+    for name in other:
+        now[name] = before[name]
+    return bool(new or other)
+
+
+@contextlib.contextmanager
 def wrapped(module: nn.Module, run: Callable) -> Iterator[None]:
     """Send calls of the module's forward through `run(forward, args, kwargs)`."""
     own = module.__dict__.get("forward")  # someone else's wrapper, if any: put back as it was
