@@ -18,12 +18,13 @@ from transformers.models.llama.modeling_llama import LlamaAttention
 import tiny
 from attattr import Attributor
 from attattr.data.encoding import as_inputs, encode
-from attattr.engine import causal, integral, shortcuts
+from attattr.engine import causal, integral, room, shortcuts
 from attattr.engine import recording as calls
 from attattr.engine.capture import Capture
 from attattr.engine.collect import strongest
 from attattr.engine.room import needs, room_for
 from attattr.measure import masks
+from attattr.measure.check import check_model
 from attattr.result import values
 from families import FAMILIES
 
@@ -361,3 +362,13 @@ def test_a_model_that_a_short_text_changes_is_not_tried_on_one():
     with pytest.warns(match="not attributed"):
         Attributor(model).attribute(inputs, n_steps=1, layers=[-1], target=1, store="heads")
     assert [id(module) for module in model.modules()] == made_of and torch.equal(answer(), before)
+
+
+def test_check_says_when_blocks_are_computed_again(monkeypatch):
+    attributor = Attributor(deep(2))
+    found = check_model(attributor, tokens=(8,))
+    assert found.kept is None  # it takes 512 tokens, which fit
+    assert [cost.tokens for cost in found.expected] == [512]
+    monkeypatch.setattr(room, "ON_CPU", LITTLE)
+    found = check_model(attributor, tokens=(8,))
+    assert found.kept == 0 and found.costs[0].checkpoint and found.expected[0].checkpoint

@@ -94,17 +94,19 @@ def _show(found: Check, name: str) -> None:
     console.print("one input", style="italic")
     costs = [(str(cost.tokens), f"{cost.seconds:.2f}", f"{cost.bytes / 1e6:,.0f} MB") for cost in found.costs]
     console.print(banded(("tokens", "seconds", "memory"), costs, console.width, words=()))
-    if found.kept is None:
+    if not found.expected:
         return
     long = " and ".join(
         f"{cost.bytes / 1e9:,.1f} GB for {cost.tokens:,} tokens{' (so computed)' if cost.checkpoint else ''}"
         for cost in found.expected
     )
-    console.print(
-        f"From {found.kept + 1:,} tokens on one row does not fit the memory budget (--memory-budget): then "
-        f"each block is computed again on the way back. By calculation, with --store edges: {long}.",
-        highlight=False,
-    )
+    if found.kept is not None:
+        console.print(
+            f"From {found.kept + 1:,} tokens on one row does not fit the memory budget (--memory-budget): "
+            "then each block is computed again on the way back.",
+            highlight=False,
+        )
+    console.print(f"By calculation, with --store edges: {long}.", highlight=False)
 
 
 def _gap(site: Site) -> str:

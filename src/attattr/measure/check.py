@@ -52,7 +52,7 @@ class Check:
     costs: tuple[Cost, ...]
     off: float | None  # ‖scores − scores of `exact`‖₁ / ‖scores of `exact`‖₁, where that was given
     literal: float | None = None  # the same against the paper's algorithm to the letter, where asked for
-    kept: int | None = None  # tokens up to which no block is computed again; None: the input is no text
+    kept: int | None = None  # tokens up to which no block is computed again; None: never is one
     expected: tuple[Cost, ...] = ()  # of long texts, calculated: their seconds are NaN
 
     def __repr__(self) -> str:
@@ -130,6 +130,7 @@ def check_model(
     kept, expected = None, tuple[Cost, ...]()
     if model.main_input_name != "pixel_values":
         kept = longest_kept(model)
+        kept = kept if limit is None or kept < limit else None
         long = [n for n in LONG if limit is None or n <= limit] or [limit or 0]
         expected = tuple(Cost(n, np.nan, (of := needs(model, n)).total, of.checkpoint) for n in long)
     return Check(zero, uniform, recording.ways.replay, fused, tuple(costs), off, letter, kept, expected)
