@@ -9,7 +9,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import tiny
 from attattr import Attributor
+from attattr.data.encoding import as_inputs, encode
 from attattr.engine import recording as calls
+from attattr.engine.options import Options
 from families import FAMILIES
 
 
@@ -74,3 +76,20 @@ def test_no_square_of_all_heads_is_made(monkeypatch):
     with Largest() as seen:
         attributor.attribute(tiny.text(48), store="edges", n_steps=1)
     assert 0 < seen.elements <= 48  # the mask of one row; attention would have 2 × 48
+
+
+def test_what_can_only_be_computed_whole_is_whole_once_and_not_for_every_target(monkeypatch):
+    """Soft-caps: no fused attention says what blocks of queries have to give."""
+    attributor = Attributor(tiny.gemma2(), tiny.tokenizer(bert=False))
+    (encoded,) = encode(attributor.model, None, as_inputs([tiny.text(48)]))
+    options = Options(None, "gausslegendre", 1, 1e-3, "zero", 1, None, "edges")
+    targets = list(range(6))
+    whole = attributor.attributed([encoded] * 6, targets, options)
+    monkeypatch.setattr(calls, "BLOCK", 6 * 2 * 48 * 8 * 5)  # five queries of two heads for six targets
+    with Largest() as seen:
+        cut = attributor.attributed([encoded] * 6, targets, options)
+    assert 2 * 48 <= seen.elements < 6 * 2 * 48
+    for a, b in zip(cut, whole, strict=True):
+        for mine, theirs in zip(a.sites, b.sites, strict=True):
+            np.testing.assert_allclose(mine.head_sum, theirs.head_sum, rtol=1e-5, atol=1e-7)
+            np.testing.assert_allclose(mine.edges.score, theirs.edges.score, rtol=1e-5, atol=1e-7)

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from attattr.engine import recording as calls
 from attattr.engine.batch import Batch, floor_of
 from attattr.engine.precision import HALF, gradients, lifts, logit_gradient
 from attattr.engine.quadrature import Rule, accepted
@@ -55,8 +56,22 @@ class AttentionBlocks:
 
     def scores(self, mean: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """(queries, A, Attr) by the mean gradient Ḡ, (B, q, H, d); A of one input may be for all."""
-        for queries, attention, difference in self:
+        for queries, attention, difference in self.cut(mean):
             yield queries, attention, edge_scores(difference, mean[:, queries], self.call.values)
+
+    def cut(self, mean: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """The blocks, in smaller ones where Attr of all that `mean` has would be large: attention that can
+        only be computed whole is one block, however many targets stand on it."""
+        for queries, attention, difference in self:
+            start, count = queries.start or 0, attention.shape[2]
+            a_query = len(mean) * attention.shape[1] * attention.shape[3] * mean.dtype.itemsize
+            step = max(1, calls.BLOCK // max(a_query, 1))
+            if step >= count:
+                yield queries, attention, difference
+                continue
+            for i in range(0, count, step):
+                some = slice(i, min(count, i + step))
+                yield slice(start + i, start + some.stop), attention[:, :, some], difference[:, :, some]
 
 
 def edge_scores(difference: Tensor, mean: Tensor, values: Tensor) -> Tensor:
@@ -187,7 +202,7 @@ def _norms(
     every = attention.call.values
     one = len(every) == 1  # as it is: it meets all
     values = every if one else every[which]
-    for queries, _, difference in attention:
+    for queries, _, difference in attention.cut(mean):
         there = difference if one else difference[which]
         now = edge_scores(there, mean[:, queries], values)
         apart = edge_scores(there, (mean - embedded)[:, queries], values)
