@@ -106,9 +106,9 @@ def measure_effectiveness(
     encoded = encode(attributor.model, attributor.tokenizer, examples, pair=attributor.pair)
 
     def total() -> int:
-        attributed = per_input.shares(attributor, encoded)
+        attributed = per_input.shares(encoded)
         curves = len(RANKINGS) * len(ORDERS) * (sensitivity.head_grid(attributor, encoded)[1] + 1)
-        return 2 * len(attributed) + len(sensitivity.shares(attributor, encoded)) + curves
+        return 2 * len(attributed) + len(sensitivity.shares(encoded)) + curves
 
     with resumed(resume, "measure_effectiveness", attributor, examples, {}, total) as units:
         return _measured(attributor, encoded, gold, tell, units)

@@ -167,8 +167,8 @@ def rank_heads(
     encoded = encode(attributor.model, attributor.tokenizer, examples, pair=attributor.pair)
 
     def total() -> int:
-        found = len(of_inputs.shares(attributor, encoded)) if "attattr" in criteria else 0
-        found += len(sensitivity.shares(attributor, encoded)) if others else 0
+        found = len(of_inputs.shares(encoded)) if "attattr" in criteria else 0
+        found += len(sensitivity.shares(encoded)) if others else 0
         layers, heads = sensitivity.head_grid(attributor, encoded) if "accuracy_drop" in criteria else (0, 0)
         return found + layers * heads + bool(layers)
 

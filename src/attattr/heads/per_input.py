@@ -14,20 +14,20 @@ from attattr import asked
 from attattr.data.encoding import Encoded
 from attattr.disk.units import NOTHING_KEPT, Units, Value
 from attattr.engine.attributor import Attributor, warn
-from attattr.engine.batches import joined, plan
+from attattr.engine.batches import by_length
 from attattr.engine.options import Options
 from attattr.errors import ImpossibleError
 from attattr.measure.accuracy import answers_right
 from attattr.measure.masks import Mask
 from attattr.result.attribution import Attribution
 
-SHARE = 16  # inputs attributed between two writes, where a call can be resumed
+SHARE = 64  # inputs attributed between two writes, where a call can be resumed
 OPTIONS = Options(None, "gausslegendre", "auto", 1e-3, "zero", None, None, "heads")  # the defaults
 
 
-def shares(attributor: Attributor, encoded: list[Encoded]) -> list[list[list[int]]]:
-    """Numbers of the inputs in batches, and some batches at a time: what is kept together."""
-    return joined(plan(encoded, attributor.model, OPTIONS), SHARE)
+def shares(encoded: list[Encoded]) -> list[list[int]]:
+    """Numbers of the inputs that are kept together: the same on every device."""
+    return by_length(encoded, SHARE)
 
 
 def attributions(
@@ -60,8 +60,7 @@ def attributions(
         values = np.stack([each.per_head(reduce) for each in results[-len(rows) :]])
         return {"values": values.astype(float), "names": [site.name for site in results[-1].sites]}
 
-    for number, groups in enumerate(shares(attributor, encoded)):
-        rows = [i for group in groups for i in group]
+    for number, rows in enumerate(shares(encoded)):
         share = units.get(f"{part}-{number}", functools.partial(of_share, rows))
         found |= dict(zip(rows, share["values"], strict=True))
     warn(results)

@@ -15,7 +15,7 @@ from attattr.asked import Progress
 from attattr.data.encoding import Encoded, encode
 from attattr.data.examples import Example
 from attattr.disk.units import NOTHING_KEPT, Units, Value
-from attattr.engine.batches import by_length, collating, joined
+from attattr.engine.batches import by_length, collating
 from attattr.engine.capture import Capture
 from attattr.engine.precision import HALF, gradients, lifts
 from attattr.engine.room import length, room_for
@@ -38,10 +38,15 @@ class Sensitivities:
     sites: tuple[str, ...]
 
 
-def shares(attributor: Attributor, encoded: list[Encoded]) -> list[list[list[int]]]:
-    """Numbers of the inputs in batches, and some batches at a time: what is kept together."""
-    longest = max(encoded, key=length)
-    return joined(by_length(encoded, min(32, room_for(attributor.model, [longest]).rows)), SHARE)
+def shares(encoded: list[Encoded]) -> list[list[int]]:
+    """Numbers of the inputs that are kept together: the same on every device."""
+    return by_length(encoded, SHARE)
+
+
+def _batches(attributor: Attributor, encoded: list[Encoded], share: list[int]) -> list[list[int]]:
+    """A share as it is computed: on this device."""
+    rows = min(32, room_for(attributor.model, [max(encoded, key=length)]).rows)
+    return [share[i : i + rows] for i in range(0, len(share), rows)]
 
 
 def head_grid(attributor: Attributor, encoded: list[Encoded]) -> tuple[int, int]:
@@ -108,8 +113,9 @@ def sensitivities(
             weights_of = torch.stack([largest[s].cpu() for s in range(len(place))], 1).numpy()
             return of_group, weights_of
 
-        def of_share(groups: list[list[int]]) -> Value:
+        def of_share(share: list[int]) -> Value:
             found = []
+            groups = _batches(attributor, encoded, share)
             for number, group in enumerate(groups):
                 if number:
                     done = len(taylor) + sum(map(len, groups[:number]))
@@ -118,9 +124,8 @@ def sensitivities(
             by_taylor, by_weight = zip(*found, strict=True)
             return {"taylor": np.concatenate(by_taylor), "attention": np.concatenate(by_weight)}
 
-        for number, groups in enumerate(shares(attributor, encoded)):
-            found = units.get(str(number), functools.partial(of_share, groups))
-            rows = [i for group in groups for i in group]
+        for number, rows in enumerate(shares(encoded)):
+            found = units.get(str(number), functools.partial(of_share, rows))
             taylor |= dict(zip(rows, found["taylor"], strict=True))
             attention |= dict(zip(rows, found["attention"], strict=True))
             tell(len(taylor), len(encoded), "differentiating the loss")
