@@ -7,8 +7,7 @@
 4. `batch.opened`             one clean forward, every attention call recorded; F(A), the prediction
 5. `shortcuts.fewer_logits`   of a language model, those that F reads
    `shortcuts.proven`         once a model: does putting a site's own attention back change nothing?
-   `shortcuts.unmasked`       plain causal masks are not made again, where nothing changes without
-6. `shortcuts.taken`          what need not be computed again, each shortcut proven on the batch
+6. `shortcuts.unmasked`, `taken`  what need not be computed again, each shortcut proven on the batch
 7. `integral.integrate_site`  Attr(A) = (A − A⁰) ⊙ (Ḡ Vᵀ), one site after the other
 8. `collect.sites_of`         the scores without padding, as the store asks
 
