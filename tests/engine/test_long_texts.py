@@ -222,7 +222,7 @@ def test_a_window_is_no_plain_mask(window, monkeypatch):
 class Biased(LlamaAttention):
     """Adds a bias to the mask it is given, as models of others' code do; makes do without."""
 
-    def forward(self, hidden_states, position_embeddings=None, attention_mask=None, **rest):
+    def forward(self, hidden_states, position_embeddings=None, attention_mask=None, **rest):  # type: ignore[override]
         places = torch.arange(hidden_states.shape[1])
         mask = -0.5 * (places[:, None] - places).abs().to(hidden_states)[None, None]
         if attention_mask is not None:
