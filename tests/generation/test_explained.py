@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -153,6 +156,21 @@ def test_a_contrast_is_the_difference_of_two_replies():
     assert both.worst_gap == max(first.worst_gap, second.worst_gap)
     with pytest.raises(InputError, match="a contrast is another whole reply"):
         lm.attribute_generation(chats.TEXT, continuation=REPLY_TEXT, contrast=other, spans="token")
+
+
+def test_with_a_contrast_the_logits_of_one_recording_are_held_at_a_time(monkeypatch):
+    lm, held, record = writer("llama"), [], Capture.record
+
+    def watched(*args):
+        gc.collect()
+        assert not any(each() is not None for each in held)
+        recording = record(*args)
+        held.append(weakref.ref(recording.outputs.logits))
+        return recording
+
+    monkeypatch.setattr(Capture, "record", watched)
+    lm.attribute_generation(chats.TEXT, continuation=REPLY_TEXT, contrast="bad woman not", n_steps=1)
+    assert len(held) == 4
 
 
 def test_of_many_sources_the_strongest_of_each_span_are_measured(monkeypatch):

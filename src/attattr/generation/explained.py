@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -114,7 +114,10 @@ def attribute_generation(
                 stacklevel=3,
             )
     mine = _scored(attributor, read, reply, spans, found, options, tell)
-    against = None if other is None else _scored(attributor, read, other, "whole", found, options, tell)
+    against = None
+    if other is not None:  # logits of all tokens of two replies are not held together: recorded again
+        mine = replace(mine, recording=None)
+        against = replace(_scored(attributor, read, other, "whole", found, options, tell), recording=None)
     score = mine.score if against is None else mine.score - against.score
     measured = [_worth_measuring(each) for each in score]  # in both replies the same
     logs, effect = _effects(attributor, mine, measured, options, tell)
