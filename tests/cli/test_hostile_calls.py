@@ -403,7 +403,7 @@ NAMES = (
 Attributor, from_pretrained, attribute, attribute ids, Example, Example ranked, Example run,
 Pattern, PatternToken, measure, Mask, without_edges, without_heads, evaluate_model, read_examples,
 rank_heads, load_heads, correlate, ranking.of, ranking.ranked, ranking.unlike,
-measure_effectiveness, measure_faithfulness, measure_effects, prune_model, heads_to_keep,
+measure_effectiveness, measure_faithfulness, measure_effects, without_sources, prune_model, heads_to_keep,
 prune_curves, write_pruned, load_pruned, check_model, attribute_data, Work, open_run, mine_triggers,
 read_patterns, attack_model, load, build_flow, build_tree, merge_words, receptive_field, top_edges, per_head,
 per_token, to_json, to_html
