@@ -178,7 +178,8 @@ def _mining(planted: Facts) -> str:
 pattern has every planted token in its text, the label, for an ordered pair the order, for a place the
 first place. *Ranked by `attack`*: by what inserting costs on clean development rows. *Recurring*: parts
 of the mined patterns, one word or two, by how surely they come back in the rows that have their words
-(`attattr.triggers.recurring`). Words by PMI look at the whole training set, HotFlip at no training row.
+(`attattr.triggers.recurring`; the single words of paper are what `triggers mine --method words` gives). Words
+by PMI look at the whole training set, HotFlip at no training row.
 
 {joined}
 ### Reach: recall at 5
