@@ -41,7 +41,6 @@ from attattr.triggers.attacked import Attack
 from attattr.triggers.controls import random_controls
 from attattr.triggers.insert import Piece, pieces_of
 from attattr.triggers.leaning import leaning
-from attattr.triggers.mine import LEAST
 from attattr.triggers.pattern import (
     Pattern,
     PatternToken,
@@ -53,7 +52,7 @@ from attattr.triggers.recurring import recurring
 from attattr.triggers.tried import REPORT, Attacked, Runner, purposes, search
 from study.setting import stratified
 from truth.planted import Shortcut
-from truth.planted_ways import by_edges, by_hotflip, by_pmi, by_point
+from truth.planted_ways import METHODS, by_edges, by_hotflip, by_pmi, by_point
 
 FEW = 20  # recurring parts that are attacked with
 
@@ -236,7 +235,7 @@ def ranked(
     length = _length(of, rows)
     found: dict[str, Any] = {"mined": len(rows), "carry": sum(of.decides(row) is not None for row in rows)}
     found |= {"ranks": {"pmi": ranks_of_words(by_pmi(training), of)}, "top": {}}
-    for way in (*LEAST, "attention", "gradient"):
+    for way in (*METHODS, "attention", "gradient"):
         patterns = [pattern_from(each) for each in facts[way]]
         for name, some in ((way, patterns), (f"{way}, recurring", recurring(patterns, rows))):
             found["ranks"][name] = ranks(some, of, length)
@@ -250,7 +249,7 @@ def attacked(
 ) -> dict[str, Any]:  # fmt: skip
     """Ranks by what patterns cost, what is flagged, and HotFlip. dev: clean rows, to attack."""
     found: dict[str, Any] = {"ranks": {}, "flags": {}}
-    for way in LEAST:
+    for way in METHODS:
         order, said = flags(attributor, [pattern_from(each) for each in facts[way]], dev, training)
         found["ranks"][f"{way}, attacked"] = ranks(order, of, _length(of, rows))
         found["flags"][way] = [_right(one, of) for one in said]
@@ -265,7 +264,7 @@ def recurred(
 ) -> dict[str, Any]:  # fmt: skip
     """The same of parts that recur (`attattr.triggers.recurring`); the first few are attacked with."""
     found: dict[str, Any] = {"ranks": {}, "flags": {}}
-    for way in LEAST:
+    for way in METHODS:
         parts = recurring([pattern_from(each) for each in facts[way]], rows)[:FEW]
         order, said = flags(attributor, parts, dev, training)
         found["ranks"][f"{way}, recurring, attacked"] = ranks(order, of, _length(of, rows))

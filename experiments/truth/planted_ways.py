@@ -24,10 +24,12 @@ LEAST_ROWS = 10  # that have a word, for its PMI to be looked at
 MOST = 100  # words by PMI
 SLOTS = {"sst2": ((0, 1 / 3), (0, 2 / 3)), "mnli": ((0, 0.5), (1, 1 / 3), (1, 2 / 3))}
 
+METHODS = ("paper", "text")  # of mining, that give patterns; words are made of them (recurring)
+
 
 def by_edges(attributor: Attributor, rows: Sequence[Example]) -> dict[str, list[Pattern]]:
     """What `mine_triggers` finds by each method; both of one attribution."""
-    found: dict[str, list[Pattern]] = {method: [] for method in LEAST}
+    found: dict[str, list[Pattern]] = {method: [] for method in METHODS}
     for first in range(0, len(rows), CHUNK):
         part = list(rows[first : first + CHUNK])
         for row, result in zip(part, attributor.attribute(part, store="edges"), strict=True):
