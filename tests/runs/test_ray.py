@@ -12,6 +12,13 @@ pytest.importorskip("ray")
 
 from test_runs import ROWS, SHARD, finish, home, start, tables, wait_for, whole  # noqa: F401  (fixtures)
 
+from attattr import Attributor
+from attattr.data.examples import Example
+from attattr.errors import AttAttrError, InputError
+from attattr.runs import ray as of_ray
+from attattr.runs.run import versions
+from attattr.runs.shard import Work
+
 
 def same_rows(found: dict[str, list[dict]], expected: dict[str, list[dict]]) -> None:
     """Scores to 1e-6; edges by their place, near-tied ones at the end of a site's list excepted."""
@@ -78,3 +85,57 @@ def test_two_workers_give_the_rows_of_one_process_even_if_one_is_killed(home, wh
 def test_a_cluster_that_does_not_answer_is_a_clear_error(home, tmp_path):  # noqa: F811
     said = finish(start(home, tmp_path / "run", "--engine", "ray", "--ray-address", "127.0.0.1:1"), code=2)
     assert "no Ray cluster answers at 127.0.0.1:1" in said
+
+
+def test_a_worker_with_another_version_fails_and_says_so():
+    installed = versions() | {"torch": "1.0"}
+    with pytest.raises(InputError, match=r"torch .* and not 1\.0: install the same"):
+        of_ray._Worker("sst2", {}, {}, {}, installed)
+
+
+def test_a_worker_with_other_weights_or_precision_fails():
+    facts = Attributor.from_pretrained("sst2").facts
+    with pytest.raises(InputError, match="belongs to another model"):
+        of_ray._Worker("mnli", {}, {}, facts, versions())
+    with pytest.raises(InputError, match="opens the model in bfloat16, the run is in float32"):
+        of_ray._Worker("sst2", {"dtype": "bfloat16"}, {}, facts, versions())
+
+
+def test_workers_with_a_gpu_open_the_model_there_in_the_precision_it_has_here():
+    of, facts = of_ray._of_workers, {"dtype": "float16"}
+    assert of({"device": "cpu"}, facts, 0) == {"device": "cpu"}
+    assert of({"device": "cpu"}, facts, 0.5) == {"device": "cuda", "dtype": "float16"}
+    assert of({"dtype": "bfloat16"}, facts, 1) == {"device": "cuda", "dtype": "bfloat16"}
+    assert of({"device_map": "auto"}, facts, 1) == {"device_map": "auto"}
+    assert of({"quantize": "4bit"}, facts, 1)["dtype"] is None
+
+
+def test_too_few_gpus_are_told():
+    of_ray._check_gpus(1, 0.5)
+    with pytest.raises(InputError, match="the cluster has 0 GPUs, a worker asks for"):
+        of_ray._check_gpus(0, 0.5)
+
+
+@pytest.mark.slow
+def test_gpus_that_no_machine_has_are_a_clear_error(home, tmp_path):  # noqa: F811
+    words = ("--engine", "ray", "--worker-gpus", "100000", "--device", "cpu")
+    assert "GPUs, a worker asks for 100000" in finish(start(home, tmp_path / "run", *words), code=2)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_each_worker_asks_ray_for_its_gpus_and_computes_there():
+    """A cluster that says it has one: without CUDA the worker fails there, and not before."""
+    import ray
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU: docs/runs.md says how to use it")
+    attributor = Attributor.from_pretrained("sst2")
+    ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        engine = of_ray.ray_engine("sst2", {}, facts=attributor.facts, workers=1, num_gpus=1)
+        with pytest.raises(AttAttrError, match="the device 'cuda' is not there"):
+            list(engine([(0, 0, [Example("a fine film")])], Work()))
+    finally:
+        ray.shutdown()

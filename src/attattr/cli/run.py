@@ -41,6 +41,14 @@ def run(
         str | None, typer.Option(help="Address of a Ray cluster. [default: a local one]")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Ray workers, each with a model of its own.")] = 2,
+    worker_gpus: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="GPUs of each Ray worker; 0.5: two share one. [default: 1 where the model is on one here]",
+            metavar="X",
+        ),
+    ] = None,
     batch_size: options.Rows = None,
     memory_budget: options.Budget = None,
     generate: Annotated[
@@ -66,7 +74,7 @@ def run(
     if engine not in ("local", "ray"):
         raise InputError(f"unknown engine '{engine}': choose local or ray")
     if engine != "ray":
-        options.refuse("goes with --engine ray", "ray_address", "workers")
+        options.refuse("goes with --engine ray", "ray_address", "workers", "worker_gpus")
     n_nodes = options.steps(method, n_steps)
     options.tolerance(tol)
     if generate:
@@ -104,11 +112,15 @@ def run(
         raise InputError(f"{len(problems)} rows cannot be used (--strict)")
     compute = None
     if engine == "ray":
+        from attattr.models.place import input_device
         from attattr.runs.ray import ray_engine
 
+        if worker_gpus is None:
+            worker_gpus = float(input_device(attributor.model).type == "cuda")
         compute = ray_engine(
-            the_model.model, the_model.opening, facts=attributor.facts, address=ray_address, workers=workers
-        )
+            the_model.model, the_model.opening, facts=attributor.facts, address=ray_address, workers=workers,
+            num_gpus=worker_gpus,
+        )  # fmt: skip
     source = {
         "name": the_data.name, "split": the_data.split, "limit": the_data.limit,
         "seed": the_data.seed if the_data.limit else None,
@@ -133,7 +145,7 @@ def run(
 
 NOT_GENERATED = (
     "target", "store", "output", "refine", "shard_size", "strict", "engine", "ray_address", "workers",
-    "text_columns", "label_column",
+    "worker_gpus", "text_columns", "label_column",
 )  # fmt: skip
 
 

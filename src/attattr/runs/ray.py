@@ -18,6 +18,7 @@ from typing import Any
 from attattr.data.examples import Example, Problem
 from attattr.errors import AttAttrError, InputError
 from attattr.models.identity import belongs
+from attattr.runs.run import versions
 from attattr.runs.shard import Shard, Work, make_shard
 
 CPUS_EACH = 0.5  # of Ray's account: with whole ones the tasks that feed the workers may find none left
@@ -38,18 +39,23 @@ def ray_engine(
     facts: dict[str, Any],
     address: str | None = None,
     workers: int = 2,
+    num_gpus: float = 0,
 ) -> Callable[[list[tuple[int, int, Sequence[Example]]], Work], Iterator[tuple[int, Shard]]]:
     """An engine for `runs.attribute_data`.
 
     Args:
         model, opening: what `models.load` takes; every worker must find the same model under it.
-        facts: of that model (`Attributor.facts`): a worker that finds another one fails.
+        facts: of that model (`Attributor.facts`): a worker that finds another one, opens it in another
+            precision, or has other versions of the libraries that a run's manifest names, fails.
         address: of a running cluster ("auto", "ray://host:10001"); None: one is started here.
         workers: actors, each holding the model.
+        num_gpus: of each worker, in Ray's account; a part lets workers share one. With any, they compute
+            on CUDA, wherever the model is here.
 
     Raises:
-        InputError: Ray is not installed, or no cluster answers.
+        InputError: Ray is not installed, no cluster answers, or it has too few GPUs.
     """
+    opening = _of_workers(opening, facts, num_gpus)
     try:
         import ray
         import ray.data
@@ -63,6 +69,7 @@ def ray_engine(
         if started:
             _connect(ray, address, workers)
         try:
+            _check_gpus(ray.cluster_resources().get("GPU", 0), num_gpus)
             items = [
                 {"number": number, "first": first, "examples": [asdict(example) for example in rows]}
                 for number, first, rows in missing
@@ -70,10 +77,11 @@ def ray_engine(
             tasks = ray.data.from_items(items, override_num_blocks=len(items))
             done = tasks.map_batches(
                 _Worker,
-                fn_constructor_args=(model, opening, asdict(work), facts),
+                fn_constructor_args=(model, opening, asdict(work), facts, versions()),
                 batch_size=1,
                 compute=ray.data.ActorPoolStrategy(size=min(workers, len(items))),
                 num_cpus=CPUS_EACH,
+                num_gpus=num_gpus,
                 batch_format="numpy",
             )
             for batch in done.iter_batches(batch_size=1, batch_format="numpy", prefetch_batches=0):
@@ -94,11 +102,25 @@ def ray_engine(
 class _Worker:
     """One actor: the model, loaded once, and shard after shard."""
 
-    def __init__(self, model: str, opening: dict[str, Any], work: dict[str, Any], facts: dict[str, Any]):
+    def __init__(
+        self,
+        model: str,
+        opening: dict[str, Any],
+        work: dict[str, Any],
+        facts: dict[str, Any],
+        installed: dict[str, str],
+    ):
         from attattr.engine.attributor import Attributor
 
+        _check_versions(installed)
         self.attributor = Attributor.from_pretrained(model, **opening)
-        belongs(facts, self.attributor.facts, f"the run, of which {socket.gethostname()} is a worker,")
+        found = self.attributor.facts
+        belongs(facts, found, f"the run, of which {socket.gethostname()} is a worker,")
+        if found["dtype"] != facts["dtype"]:
+            raise InputError(
+                f"the worker on {socket.gethostname()} opens the model in {found['dtype']}, the run is in "
+                f"{facts['dtype']}: give the precision (--dtype)"
+            )
         self.work = Work(**work)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -108,6 +130,42 @@ class _Worker:
         facts = {"rows": [shard.rows], "worst_gap": [shard.worst_gap]}
         told = {"left_out": [json.dumps(shard.left_out)], "batches": [json.dumps(shard.batches)]}
         return {"number": batch["number"], **told, **facts, **files}
+
+
+def _of_workers(opening: dict[str, Any], facts: dict[str, Any], num_gpus: float) -> dict[str, Any]:
+    """How a worker opens the model: on the GPU that Ray shows it, in the precision that it has here.
+
+    >>> _of_workers({"device": "cuda:3", "dtype": None}, {"dtype": "bfloat16"}, 1)
+    {'device': 'cuda', 'dtype': 'bfloat16'}
+    """
+    if not num_gpus or opening.get("device_map") is not None:
+        return opening
+    kept = opening.get("dtype")
+    if kept is None and opening.get("quantize") is None:
+        kept = facts["dtype"]
+    return opening | {"device": "cuda", "dtype": kept}
+
+
+def _check_gpus(there: float, num_gpus: float) -> None:
+    if there < num_gpus:
+        raise InputError(
+            f"the cluster has {there:g} GPUs, a worker asks for {num_gpus:g}: start machines with GPUs "
+            "first, or ask for fewer (--worker-gpus)"
+        )
+
+
+def _check_versions(installed: dict[str, str]) -> None:
+    """Results depend on these libraries, so a run is of one version of each."""
+    here = versions()
+    differ = [
+        f"{name} {here[name]} and not {version}"
+        for name, version in installed.items()
+        if here[name] != version
+    ]
+    if differ:
+        raise InputError(
+            f"the worker on {socket.gethostname()} has {', '.join(differ)}: install the same there"
+        )
 
 
 def _connect(ray: Any, address: str | None, workers: int) -> None:

@@ -207,6 +207,11 @@ def _share(tell: Callable[[int], None], rows: int, done: int, total: int, name: 
     tell(rows * done // max(1, total))
 
 
+def versions() -> dict[str, str]:
+    """Of what decides the numbers."""
+    return {"attattr": __version__} | {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
 def _manifest(
     attributor: Attributor, examples: Sequence[Example], plan, work: Work, size: int, data: dict[str, Any]
 ) -> dict[str, Any]:
@@ -226,7 +231,7 @@ def _manifest(
         # without what was not asked for: runs from before know nothing of it
         "options": options,
         "shards": {"size": size, "count": len(plan)},
-        "versions": {"attattr": __version__} | {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "versions": versions(),
         "environment": {
             "python": platform.python_version(),
             "machine": platform.machine(),
