@@ -14,6 +14,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import oracle
 
+# without instructions for it bfloat16 is emulated, and a time in it says nothing of other machines
+HALF = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
 
 def literal_site(model, example: dict[str, torch.Tensor], steps: int, read: Callable, site: int) -> None:
     """`steps` steps of the literal algorithm at one site, in one batch. read(outputs): F, (rows,)."""

@@ -31,7 +31,7 @@ import literal
 import numpy as np
 import torch
 import transformers
-from opponents import at_both_ends, captum_site, clock, literal_site, turns
+from opponents import HALF, at_both_ends, captum_site, clock, literal_site, turns
 from speed_page import document, ratio
 from trained import equal, limit, trained
 
@@ -72,8 +72,6 @@ def beside(
         logits = outputs.logits if outputs.logits.ndim == 2 else outputs.logits[:, -1]
         return logits.softmax(-1)[:, target]
 
-    half = Attributor(copy.deepcopy(model).to(torch.bfloat16))
-
     def ours(attributor: Attributor) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -85,10 +83,12 @@ def beside(
 
     contestants: dict[str, tuple[Callable[[], object], float]] = {
         "attattr": (lambda: ours(attributor), 1.0),
-        "attattr, bfloat16": (lambda: ours(half), 1.0),
         "authors' rule (64 left)": theirs(literal_site, example, 64),
         "paper's rule (20 right)": theirs(literal_site, example, 20),
     }
+    if HALF:
+        half = Attributor(copy.deepcopy(model).to(torch.bfloat16))
+        contestants["attattr, bfloat16"] = (lambda: ours(half), 1.0)
     if captum:
         for count in (20, 50):
             contestants[f"Captum, {count} steps"] = theirs(captum_site, example, count)
@@ -153,10 +153,9 @@ def throughput(data: Path) -> dict:
 
     found = {}
     for name, file in (("sst2", "sst2_dev"), ("mnli", "mnli_dev_matched")):
-        ours = {
-            "attattr": Attributor.from_pretrained(name),
-            "attattr, bfloat16": Attributor.from_pretrained(name, dtype="bfloat16"),
-        }
+        ours = {"attattr": Attributor.from_pretrained(name)}
+        if HALF:
+            ours["attattr, bfloat16"] = Attributor.from_pretrained(name, dtype="bfloat16")
         exact = ours["attattr"]
         exact.model.requires_grad_(False)
         examples, _ = read_examples(data / f"{file}.tsv.gz", limit=TURNS * 128, seed=0)
@@ -276,6 +275,7 @@ def main() -> None:
     results = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
     results["machine"] = {
         "torch": torch.__version__, "machine": platform.machine(), "threads": torch.get_num_threads(),
+        "bfloat16": HALF,
     }  # fmt: skip
     for name in chosen:
         print(f"== {name}", flush=True)

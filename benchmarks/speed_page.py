@@ -28,13 +28,20 @@ def document(results: dict) -> str:
 Written by `make bench` from benchmarks/speed.json (one section: `OMP_NUM_THREADS=1 .venv/bin/python
 benchmarks/speed.py --only NAME`). Every figure is a ratio within one run, the contestants taking turns:
 median (lowest – highest). torch {machine["torch"]}, {machine["machine"]}, threads: {machine["threads"]};
-of one thread its own time is taken. float32 unless said otherwise. Compare within a section, not between.
+of one thread its own time is taken. float32 unless said otherwise{_without(machine)}.
+Compare within a section, not between.
 """
     ]
     for name, section in SECTIONS.items():
         if name in results:
             parts.append(section(results[name]) + _when(results["when"][name]))
     return "\n".join(parts)
+
+
+def _without(machine: dict) -> str:
+    if machine.get("bfloat16", True):
+        return ""
+    return "; this processor has no instructions for bfloat16, and is not timed in it"
 
 
 def _when(of: dict) -> str:
@@ -44,12 +51,16 @@ def _when(of: dict) -> str:
     return f"\nMeasured {of['date']}{busy}{of.get('how', '')}.\n"
 
 
+def _ours(row: dict) -> list[str]:
+    return [name for name in row["seconds"] if name.startswith("attattr")]
+
+
 def _trained(found: dict) -> str:
     others = [name for name in next(iter(found.values()))[0]["seconds"] if not name.startswith("attattr")]
     rows = []
     for model, inputs in found.items():
         lengths, nodes = [of["n"] for of in inputs], [n for of in inputs for n in of["nodes"]]
-        for ours in ("attattr", "attattr, bfloat16"):
+        for ours in _ours(inputs[0]):
             ratios = [spread([of["seconds"][name] / of["seconds"][ours] for of in inputs]) for name in others]
             rows.append(
                 [model, f"{min(lengths)} – {max(lengths)}", f"{statistics.mean(nodes):.1f}", ours]
@@ -121,7 +132,7 @@ def _single(found: list[dict]) -> str:
         [row["n"], ", ".join(map(str, row["nodes"])), ours]
         + [_span(ratio(row, name, ours)) if name in row["seconds"] else "" for name in others]
         for row in found
-        for ours in ("attattr", "attattr, bfloat16")
+        for ours in _ours(row)
     ]
     return f"""## One input, BERT-base size, random weights
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from opponents import at_both_ends, captum_site, clock, literal_site, turns
+from opponents import HALF, at_both_ends, captum_site, clock, literal_site, turns
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -74,14 +74,15 @@ def trained(data: Path) -> dict:
     found = {}
     for name in FILES:
         attributor, examples = opened(name, data)
-        half, _ = opened(name, data, dtype="bfloat16")
+        half = opened(name, data, dtype="bfloat16")[0] if HALF else None
         rows = []
         for example in examples:
             result = quietly(attributor, example)
             contestants: dict[str, tuple[Callable[[], object], float]] = {
                 "attattr": (partial(quietly, attributor, example), 1.0),
-                "attattr, bfloat16": (partial(quietly, half, example), 1.0),
             }
+            if half is not None:
+                contestants["attattr, bfloat16"] = (partial(quietly, half, example), 1.0)
             contestants |= theirs(attributor, result, tokens(attributor, example))
             times = turns(contestants, TURNS)["seconds"]
             rows.append(
