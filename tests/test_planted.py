@@ -163,8 +163,8 @@ def made_up(found):
         "inserted": effect,
         "removed": effect,
     }
-    ways = [way for way in planted_tables.WAYS if "recurring" not in way]
-    recurring = [way for way in planted_tables.WAYS if "recurring" in way]
+    ways = [way for way in planted_tables.WAYS if "parts" not in way]
+    parts = [way for way in planted_tables.WAYS if "parts" in way]
     top = {"text": ["oak@0.5"], "paper": ["oak@0.5"]}
     case = {
         "kind": "rare", "task": "sst2", "seed": 0,
@@ -175,7 +175,7 @@ def made_up(found):
             "ranks": dict.fromkeys(ways, place),
             "flags": {"text": [flag], "paper": []}, "given": {"whole": flag},
         },
-        "recurring": {"ranks": dict.fromkeys(recurring, place), "flags": {"text": [flag], "paper": []}},
+        "recurring": {"ranks": dict.fromkeys(parts, place), "flags": {"text": [], "paper": [flag]}},
         "ranks": {"carry": 9, "mined": 90, "ranks": {}, "top": top},
         "clean": {"patterns": 9, "with planted words": 0, "flags": [flag]},
     }  # fmt: skip

@@ -15,6 +15,7 @@ from truth.planted_tables import (
     DEPTHS,
     KNOWN,
     OURS,
+    PARTS,
     REACH,
     WAYS,
     flagged,
@@ -29,6 +30,12 @@ from truth.planted_tables import (
 )  # fmt: skip
 from truth.planting import DECIDED, EPOCHS, FOLLOWED, LOST, MORE, held, taken_up
 
+PAIRS = ("any order", "ordered", "cross-text")
+SEEN = (
+    "seed 0 of “any order” on sst2 and mnli, “cross-text” on mnli and “ordered” on sst2, seed 1 of “any "
+    "order” on sst2"
+)
+
 
 def sentences(planted: Facts) -> list[str]:
     """What can be quoted, for the first screen."""
@@ -40,23 +47,24 @@ def sentences(planted: Facts) -> list[str]:
     edges = ", ".join(f"{METHODS[m]} {first[m]['mean']:.2f}" for m in order)
     single = [case for case in cases if len(case["shortcut"]["tokens"]) == 1]
     pairs = [case for case in cases if case not in single]
-    ways = ("text", "paper", "text, recurring", "paper, recurring", *KNOWN)
 
-    def at_five(some: list[Facts]) -> str:
+    def at_five(some: list[Facts], part: str) -> str:
+        ways = ("text", "paper", part, *KNOWN)
         found = [(WAYS[way], *recall(some, way, 5)) for way in ways]
         return ", ".join(f"{name} {count} of {of}" for name, count, of in found if of) or "–"
 
     told = []
-    for part, method in (("mining", "text"), ("mining", "paper"), ("recurring", "text")):
+    for part, method in (("mining", "text"), ("mining", "paper"), ("recurring", "paper")):
         right, flags, *_ = flagged(cases, part, method)
-        told.append(f"{right} of {flags} ({'recurring parts of ' * (part == 'recurring')}{method})")
+        told.append(f"{right} of {flags} ({'words and pairs of ' * (part == 'recurring')}{method})")
     measured = sum("edges" in case for case in cases)
     return [
         f"**Planted shortcuts** were learnt by {len(cases)} of {len(trained)} models; {measured} of these "
         "are measured. The strongest pair of tokens that touches a planted one stands, as 1 / its place: "
         f"{edges or '–'}.",
-        f"Among the first five patterns are single planted words (and places): {at_five(single)}.",
-        f"Planted pairs: {at_five(pairs)}.",
+        "Among the first five patterns are single planted words (and places): "
+        f"{at_five(single, 'paper, words')}.",
+        f"Planted pairs: {at_five(pairs, 'paper, pairs')}.",
         f"Of the patterns that are flagged as leant on, those with the planted words: {', '.join(told)}.",
     ]
 
@@ -167,7 +175,7 @@ def _mining(planted: Facts) -> str:
     reach = [
         (kind, WAYS[way], share(count, of), REACH[kind], reached(count, of, REACH[kind]))
         for kind in KINDS
-        for way in (*OURS, "text, recurring", "paper, recurring")
+        for way in (*OURS, PARTS[kind in PAIRS])
         for count, of in [recall(of_kind(cases, kind), way, 5)]
         if of
     ]
@@ -175,11 +183,12 @@ def _mining(planted: Facts) -> str:
     return f"""## Is it mined?
 
 {sizes["mined"]} rows of the poisoned training set, drawn as `triggers mine` draws them. *Whole*: the
-pattern has every planted token in its text, the label, for an ordered pair the order, for a place the
-first place. *Ranked by `attack`*: by what inserting costs on clean development rows. *Recurring*: parts
-of the mined patterns, one word or two, by how surely they come back in the rows that have their words
-(`attattr.triggers.recurring`; the single words of paper are what `triggers mine --method words` gives). Words
-by PMI look at the whole training set, HotFlip at no training row.
+pattern has every planted token in its text, the label, for an ordered pair the order, for a place the first
+place. *Ranked by `attack`*: by what inserting costs on clean development rows. *Words* and *pairs*
+(`attattr.triggers.recurring`, of the paper's patterns `triggers mine --method words` and `pairs`): words by
+the share of the rows with them whose pattern has them; a word and its partner by how much more often that
+stands in these rows than in others. Words by PMI look at the whole training set, HotFlip at no training
+row.
 
 {joined}
 ### Reach: recall at 5
@@ -188,7 +197,7 @@ by PMI look at the whole training set, HotFlip at no training row.
 
 
 def _obstacles(planted: Facts) -> str:
-    ways = (*OURS, "text, recurring", "paper, recurring")
+    ways = (*OURS, *PARTS)
     rows = [
         (case["kind"], case["task"], case["seed"], f"{case['ranks']['carry']} of {case['ranks']['mined']}",
          *(rank(case, way) for way in ways), "; ".join(case["ranks"]["top"]["text"][:2]))
@@ -205,11 +214,11 @@ model that was mined is here, also one that did not take its shortcut up.
 {table(header, rows)}
 By strength a shortcut stands behind what the model knew before: in a row that carries it the words are
 joined with a neighbour, another one in every row, so that its patterns are many, each of one row, and
-none is stronger for it. No threshold drops them; the cut at k does. Words that recur add these rows up
-again: a single word by the share of the rows with it whose pattern has it, two words by the weaker of
-both in the rows that have them in this order. The rule for single words was made on “rare” of sst2, seed 0,
-that for pairs on “any order” and “ordered” of sst2, seed 0; all other models were ranked by it as it was.
-What it still misses are pairs of which the patterns have one word alone.
+none is stronger for it. No threshold drops them; the cut at k does. Words add these rows up again. Of a
+planted pair the patterns mostly have one word alone: the model reads it where it has already read the
+other. So its partner is looked for in the rows, not in the edges. The rule for words was made on “rare”
+of sst2, seed 0. That for pairs was made after a first run had shown what is mined in models of pairs
+({SEEN}), and was tried on two of these; all other models were ranked by both as they were.
 
 On clean rows, {planted["setting"]["sizes"]["clean"]} for a model, which have no planted word, {seen}
 patterns of {sum(of["patterns"] for of in clean)} have one: what the rows do not show cannot be mined.
@@ -225,7 +234,7 @@ def _signs(planted: Facts) -> str:
         ("recurring", "paper"),
     ):
         right, flags, planted_ones, said, models, of = flagged(cases, part, method)
-        name = f"poisoned rows, {'recurring parts of ' * (part == 'recurring')}{method}"
+        name = f"poisoned rows, {'words and pairs of ' * (part == 'recurring')}{method}"
         rows.append((name, said, planted_ones, flags, share(right, flags), share(models, of)))
     clean = [flag for case in cases if "clean" in case for flag in case["clean"]["flags"]]
     before = [flag for of in planted["before"].values() for flag in of["flags"]]
@@ -243,7 +252,7 @@ rows the shortcut cannot be seen: what is flagged there is what the model leans 
 
 {table(header, rows)}
 A mined pattern joins a planted word with a neighbour, and no other row has both: there is nothing to
-remove it from, and so no flag. A part that recurs has such rows.
+remove it from, and so no flag. Words and pairs have such rows.
 
 Given as a pattern, whether mined or not:
 
@@ -294,7 +303,7 @@ def _missing(planted: Facts) -> str:
             lacking += [f"{kind} on {task}, seed {', '.join(map(str, missed))}"] * bool(missed)
             lacking += [f"{kind} on {task}, seed {', '.join(map(str, trained))} (trained)"] * bool(trained)
     every = planted["cases"]
-    parts = {"mining": "attacked with mined patterns", "recurring": "with recurring words",
+    parts = {"mining": "attacked with mined patterns", "recurring": "with words and pairs",
              "clean": "mined on clean rows"}  # fmt: skip
     done = ", ".join(f"{what} {sum(part in case for case in every)}" for part, what in parts.items())
     return f"""## Not measured

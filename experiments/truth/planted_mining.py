@@ -41,6 +41,7 @@ from attattr.triggers.attacked import Attack
 from attattr.triggers.controls import random_controls
 from attattr.triggers.insert import Piece, pieces_of
 from attattr.triggers.leaning import leaning
+from attattr.triggers.mine import PARTS
 from attattr.triggers.pattern import (
     Pattern,
     PatternToken,
@@ -48,13 +49,12 @@ from attattr.triggers.pattern import (
     word_of,
     words_of,
 )
-from attattr.triggers.recurring import recurring
 from attattr.triggers.tried import REPORT, Attacked, Runner, purposes, search
 from study.setting import stratified
 from truth.planted import Shortcut
-from truth.planted_ways import METHODS, by_edges, by_hotflip, by_pmi, by_point
+from truth.planted_ways import METHODS, as_mined, by_edges, by_hotflip, by_pmi, by_point
 
-FEW = 20  # recurring parts that are attacked with
+FEW = 10  # words, and pairs, that are attacked with
 
 
 # -- ranks ---------------------------------------------------------------------------------------------
@@ -217,7 +217,7 @@ def as_patterns(of: Shortcut) -> dict[str, Pattern]:
 
 
 def mined(attributor: Attributor, rows: Sequence[Example]) -> dict[str, Any]:
-    """What every way by edges finds in these rows, as JSON: the ranks are another matter."""
+    """What every way by edges finds in each of these rows, as JSON: the ranks are another matter."""
     found = by_edges(attributor, rows) | by_point(attributor, rows)
     return {name: [pattern.to_json() for pattern in patterns] for name, patterns in found.items()}
 
@@ -236,8 +236,7 @@ def ranked(
     found: dict[str, Any] = {"mined": len(rows), "carry": sum(of.decides(row) is not None for row in rows)}
     found |= {"ranks": {"pmi": ranks_of_words(by_pmi(training), of)}, "top": {}}
     for way in (*METHODS, "attention", "gradient"):
-        patterns = [pattern_from(each) for each in facts[way]]
-        for name, some in ((way, patterns), (f"{way}, recurring", recurring(patterns, rows))):
+        for name, some in as_mined([pattern_from(each) for each in facts[way]], way, rows).items():
             found["ranks"][name] = ranks(some, of, length)
             found["top"][name] = [f"{each.text} ({each.support})" for each in some[:5]]
     return found
@@ -250,7 +249,8 @@ def attacked(
     """Ranks by what patterns cost, what is flagged, and HotFlip. dev: clean rows, to attack."""
     found: dict[str, Any] = {"ranks": {}, "flags": {}}
     for way in METHODS:
-        order, said = flags(attributor, [pattern_from(each) for each in facts[way]], dev, training)
+        patterns = as_mined([pattern_from(each) for each in facts[way]], way, rows)[way]
+        order, said = flags(attributor, patterns, dev, training)
         found["ranks"][f"{way}, attacked"] = ranks(order, of, _length(of, rows))
         found["flags"][way] = [_right(one, of) for one in said]
     triggers = [replace(each, label=of.label) for each in by_hotflip(attributor, dev, task)]
@@ -262,12 +262,13 @@ def recurred(
     attributor: Attributor, of: Shortcut, facts: dict[str, Any], rows: Sequence[Example],
     training: Sequence[Example], dev: Sequence[Example],
 ) -> dict[str, Any]:  # fmt: skip
-    """The same of parts that recur (`attattr.triggers.recurring`); the first few are attacked with."""
+    """The same of words and pairs (`attattr.triggers.recurring`); the first few of both are attacked with."""
     found: dict[str, Any] = {"ranks": {}, "flags": {}}
     for way in METHODS:
-        parts = recurring([pattern_from(each) for each in facts[way]], rows)[:FEW]
+        found_in = as_mined([pattern_from(each) for each in facts[way]], way, rows)
+        parts = [part for name in PARTS for part in found_in[f"{way}, {name}"][:FEW]]
         order, said = flags(attributor, parts, dev, training)
-        found["ranks"][f"{way}, recurring, attacked"] = ranks(order, of, _length(of, rows))
+        found["ranks"][f"{way}, parts, attacked"] = ranks(order, of, _length(of, rows))
         found["flags"][way] = [_right(one, of) for one in said]
     return found
 
@@ -282,7 +283,7 @@ def on_clean(
     dev: Sequence[Example],
 ) -> dict[str, Any]:  # fmt: skip
     """What is found and flagged on rows that do not show the shortcut."""
-    patterns = by_edges(attributor, rows)["text"]
+    patterns = as_mined(by_edges(attributor, rows)["text"], "text", rows)["text"]
     _, said = flags(attributor, patterns, dev, clean)
     return {
         "patterns": len(patterns),

@@ -13,17 +13,19 @@ from truth.planting import taken_up
 
 WAYS = {
     "text": "`mine` (text)", "text, attacked": "`mine` (text), ranked by `attack`",
-    "text, recurring": "text, recurring",
-    "text, recurring, attacked": "text, recurring, ranked by `attack`",
+    "text, words": "words of text", "text, pairs": "pairs of text",
+    "text, parts, attacked": "words and pairs of text, ranked by `attack`",
     "paper": "`mine --method paper`", "paper, attacked": "paper, ranked by `attack`",
-    "paper, recurring": "paper, recurring",
-    "paper, recurring, attacked": "paper, recurring, ranked by `attack`",
-    "attention": "attention, rule of text", "attention, recurring": "attention, recurring",
-    "gradient": "gradient × attention, rule of text",
-    "gradient, recurring": "gradient × attention, recurring",
+    "paper, words": "`mine --method words`", "paper, pairs": "`mine --method pairs`",
+    "paper, parts, attacked": "words and pairs of paper, ranked by `attack`",
+    "attention": "attention, rule of text", "attention, words": "words of attention",
+    "attention, pairs": "pairs of attention",
+    "gradient": "gradient × attention, rule of text", "gradient, words": "words of gradient × attention",
+    "gradient, pairs": "pairs of gradient × attention",
     "pmi": "words by PMI", "hotflip": "HotFlip",
 }  # fmt: skip
 OURS = ("text", "text, attacked", "paper", "paper, attacked")
+PARTS = ("paper, words", "paper, pairs")  # as `mine` gives them
 KNOWN = ("attention", "gradient", "pmi", "hotflip")
 REACH = {"rare": 0.9, "frequent": 0.9, "any order": 0.9, "ordered": 0.7, "cross-text": 0.9, "place": 0.7}
 DEPTHS = (1, 5, 20)

@@ -16,7 +16,7 @@ from attattr.measure.accuracy import gold_indices
 from attattr.result.values import Site
 from attattr.triggers.hotflip import universal_trigger
 from attattr.triggers.insert import Piece
-from attattr.triggers.mine import CHUNK, LEAST, merged, pattern_of
+from attattr.triggers.mine import CHUNK, LEAST, PARTS, merged, pattern_of
 from attattr.triggers.pattern import Pattern, with_counts, words_of
 from attattr.triggers.strongest import Kept, edges_of, placed, strongest
 
@@ -24,11 +24,11 @@ LEAST_ROWS = 10  # that have a word, for its PMI to be looked at
 MOST = 100  # words by PMI
 SLOTS = {"sst2": ((0, 1 / 3), (0, 2 / 3)), "mnli": ((0, 0.5), (1, 1 / 3), (1, 2 / 3))}
 
-METHODS = ("paper", "text")  # of mining, that give patterns; words are made of them (recurring)
+METHODS = ("paper", "text")  # of mining, that give patterns; words and pairs are made of them (recurring)
 
 
 def by_edges(attributor: Attributor, rows: Sequence[Example]) -> dict[str, list[Pattern]]:
-    """What `mine_triggers` finds by each method; both of one attribution."""
+    """The pattern of each row by each method; both of one attribution."""
     found: dict[str, list[Pattern]] = {method: [] for method in METHODS}
     for first in range(0, len(rows), CHUNK):
         part = list(rows[first : first + CHUNK])
@@ -36,10 +36,15 @@ def by_edges(attributor: Attributor, rows: Sequence[Example]) -> dict[str, list[
             for method, of in found.items():
                 one = pattern_of(result, method=method, gold=row.label, row=digest(row))
                 of += [one] if one else []
-    return {
-        method: with_counts([each for each in merged(of) if each.strength >= LEAST[method]], rows)
-        for method, of in found.items()
-    }
+    return found
+
+
+def as_mined(patterns: Sequence[Pattern], way: str, rows: Sequence[Example]) -> dict[str, list[Pattern]]:
+    """What `mine_triggers` makes of the patterns of single rows: patterns, words, pairs, each ranked."""
+    least = LEAST.get(way, 0.0)
+    strong = [each for each in merged(patterns) if each.strength >= least]
+    sure = [each for each in patterns if each.strength >= least]
+    return {way: with_counts(strong, rows)} | {f"{way}, {name}": of(sure, rows) for name, of in PARTS.items()}
 
 
 def by_point(attributor: Attributor, rows: Sequence[Example]) -> dict[str, list[Pattern]]:
@@ -57,7 +62,7 @@ def by_point(attributor: Attributor, rows: Sequence[Example]) -> dict[str, list[
                     scores = [score for *_, score in edges]
                     made = Pattern(places, scores[0], label=result.prediction.label, gold=row.label)
                     of.append(replace(made, second=sum(scores[1:]), rows=(digest(row),)))
-    return {name: merged(of) for name, of in found.items()}
+    return found
 
 
 def _kept(site: Site, name: str, n: int) -> Kept:

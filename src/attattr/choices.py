@@ -20,7 +20,7 @@ Reduction = Literal["max", "sum", "mean_abs"]
 Criterion = Literal["attattr", "taylor", "taylor_normalized", "attention", "accuracy_drop", "random"]
 PrunedFormat = Literal["sliced", "masked"]
 InsertInto = Literal["auto", "premise", "hypothesis", "both"]
-Mining = Literal["text", "paper", "words"]
+Mining = Literal["text", "paper", "words", "pairs"]
 
 OUTPUTS: tuple[str, ...] = get_args(Output)
 RULES: tuple[str, ...] = get_args(Rule)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from attattr.data.examples import Example, digest
 from attattr.measure.intervals import wilson
 from attattr.triggers.pattern import Pattern, PatternToken
-from attattr.triggers.recurring import recurring
+from attattr.triggers.recurring import partners, recurring
 
 WORDS = [f"word{chr(97 + i)}" for i in range(26)]
 
@@ -35,27 +36,51 @@ def test_a_word_with_another_neighbour_in_every_row_comes_first(seed):
     assert first.rows == tuple(sorted(digest(row) for row in rows[:10]))
 
 
-def test_a_pair_comes_before_a_word_that_does_nothing_alone():
-    """A row with both has one of them in its pattern, or both; a row with one has its neighbour."""
-    both = [Example(f"oak {word} elm") for word in WORDS[:16]]
+def keys(patterns):
+    return [[token.token for token in part.tokens] for part in patterns]
+
+
+def test_a_pair_is_found_of_which_the_patterns_have_one_word_alone():
+    """The model reads elm only where oak is; a row with one of them has its neighbour."""
+    both = [Example(f"oak {word} elm" if i % 2 else f"elm {word} oak") for i, word in enumerate(WORDS[:16])]
     half = [Example(f"oak {word}") for word in WORDS[8:14]] + [Example(f"{word} elm") for word in WORDS[8:14]]
-    turned = [Example("elm film oak")]
-    patterns = [mined([(1 / 3, "oak") if i % 4 else (1.0, "elm")], row) for i, row in enumerate(both[:4])]
-    patterns += [mined([(1 / 3, "oak"), (1.0, "elm")], row) for row in both[4:]]
+    patterns = [mined([(1 / 3 if i % 2 else 1.0, "oak")], row) for i, row in enumerate(both)]
     patterns += [mined([(0.5, row.text.split()[row.text.startswith("oak")])], row) for row in half]
-    first, *rest = recurring(patterns, [*both, *half, *turned])
-    assert (
-        first.tokens == (PatternToken(0, 1 / 3, "oak"), PatternToken(0, 1.0, "elm")) and first.support == 16
-    )
-    # the other order is another pair, which no pattern speaks for
-    assert not any([t.token for t in part.tokens] == ["elm", "oak"] for part in rest)
+    rows = [*both, *half, *(Example(f"{a} the {b}") for a, b in itertools.pairwise(WORDS))]
+    first, *rest = partners(patterns, rows)
+    assert {token.token for token in first.tokens} == {"oak", "elm"} and first.support == 16
+    assert first.rows == tuple(sorted(digest(row) for row in both))
+    assert not any({token.token for token in part.tokens} == {"oak", "elm"} for part in rest)
 
 
-def test_a_word_that_only_stands_by_makes_no_pair():
-    rows = [Example(f"oak the {word}") for word in WORDS[:10]]
-    patterns = [mined([(1 / 3, "oak")], row) for row in rows[:9]] + [mined([(2 / 3, "the")], rows[9])]
-    found = [[token.token for token in part.tokens] for part in recurring(patterns, rows)]
-    assert found[0] == ["oak"] and found.index(["oak", "the"]) > 0
+def test_an_order_that_decides_is_told_from_the_other():
+    one = [Example(f"oak {word} elm") for word in WORDS[:8]]
+    other = [Example(f"elm {word} oak") for word in WORDS[8:16]]
+    rest = [Example(f"{a} the {b}") for a, b in itertools.pairwise(WORDS)]
+    patterns = [mined([(1 / 3, "oak")], row, "good") for row in one]
+    patterns += [mined([(1.0, "oak")], row, "bad") for row in other]
+    found = partners(patterns, [*one, *other, *rest])
+    assert sorted(keys(found)) == [["elm", "oak"], ["oak", "elm"]]
+    assert {part.label: part.tokens[0].token for part in found} == {"good": "oak", "bad": "elm"}
+
+
+def test_words_of_two_texts_are_partners():
+    rows = [Example(f"a {word} oak", f"{word} elm") for word in WORDS[:9]]
+    rows += [Example(f"a {word} day", f"the {word}") for word in WORDS]
+    tokens = [(PatternToken(1, 1.0, "elm"),) for _ in rows[:9]]
+    patterns = [
+        Pattern(of, 0.1, label="good", rows=(digest(row),)) for of, row in zip(tokens, rows, strict=False)
+    ]
+    (pair,) = partners(patterns, rows)
+    assert pair.key == (("oak", 0), ("elm", 1))
+
+
+def test_a_word_that_stands_everywhere_is_no_partner():
+    rows = [Example(f"oak the {word}") for word in WORDS[:10]] + [Example(f"the {word}") for word in WORDS]
+    patterns = [mined([(1 / 3, "oak")], row) for row in rows[:10]]
+    assert partners(patterns, rows) == []
+    assert partners([], rows) == [] and partners(patterns[:1], rows[:1]) == []
+    assert keys(recurring(patterns, rows)) == [["oak"]]
 
 
 def test_the_order_is_that_of_the_lower_end_of_the_share():

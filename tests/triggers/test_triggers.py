@@ -293,15 +293,31 @@ def test_patterns_are_those_of_dense_attributions_and_say_what_was_predicted(att
 def test_words_are_those_that_the_papers_patterns_come_back_to(attributor, run):
     rows = pairs()
     papers = mine_triggers(attributor, rows, method="paper", threshold=0)
-    expected = [part for part in recurring(papers, rows) if len(part.tokens) == 1]
+    expected = recurring(papers, rows)
     found = mine_triggers(attributor, rows, method="words", threshold=0)
     assert [(p.key, p.support, p.rows) for p in found] == [(p.key, p.support, p.rows) for p in expected]
     assert len(found) > 2 and found[0].label_totals == papers[0].label_totals
     assert [p.key for p in mine_triggers(attributor, run, method="words", threshold=0)] == [
         p.key for p in found
     ]
-    with pytest.raises(InputError, match="methods text and paper"):
-        mine_triggers(attributor, rows, method="words", pieces=True)
+    for method in ("words", "pairs"):
+        with pytest.raises(InputError, match="methods text and paper"):
+            mine_triggers(attributor, rows, method=method, pieces=True)
+
+
+def test_pairs_are_of_a_word_that_is_mined_and_one_beside_it(attributor, monkeypatch):
+    rows = [Example(f"{row.text} oak", f"{row.text_pair} elm", label=row.label) for row in pairs()]
+    rows += pairs()
+    token = PatternToken(0, 0.5, "oak")
+
+    def of_oak(result, *, method, gold, raw, row):
+        return Pattern((token,), 1.0, label=result.prediction.label, rows=(row,))
+
+    monkeypatch.setattr("attattr.triggers.mine.pattern_of", of_oak)
+    found = mine_triggers(attributor, rows, method="pairs")
+    assert found[0].key == (("oak", 0), ("elm", 1)) and found[0].label_totals
+    with pytest.raises(InputError, match="no word stands beside a mined one"):
+        mine_triggers(attributor, rows[-4:], method="pairs")
 
 
 def test_the_same_seed_gives_the_same_patterns(attributor):

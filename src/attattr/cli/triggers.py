@@ -36,15 +36,14 @@ def mine(
     method: Annotated[
         choices.Mining,
         typer.Option(
-            help="Edges between words of the text; all edges, as in the paper; or the single words that the "
-            "paper's patterns come back to, to find what a model leans on."
+            help="Edges between words of the text; all edges, as in the paper; or, to find what a model "
+            "leans on, single words that the paper's patterns come back to, or these with a second word each."
         ),
     ] = "text",
     threshold: Annotated[
         float | None,
         typer.Option(
-            help="Leave out patterns whose edges score less together. "
-            "[default: paper and words 0.02, text none]",
+            help="Leave out patterns whose edges score less together. [default: 0.02, of text none]",
             metavar="X",
         ),
     ] = None,
@@ -91,9 +90,10 @@ def mine(
         if written is not None:
             inputs = data.inputs.count_rows() if isinstance(data, Run) else len(data)
             inputs = inputs if limit is None else min(limit, inputs)
-            # of words several may come from one input
+            # of words and pairs several may come from one input
             gave = {row for each in found for row in each.rows}
-            none = inputs - (len(gave) if method == "words" else sum(each.support for each in found))
+            parts = method in ("words", "pairs")
+            none = inputs - (len(gave) if parts else sum(each.support for each in found))
             typer.echo(
                 f"Wrote {len(found)} patterns to {written}. {none:,} of {inputs:,} inputs gave none of them.",
                 err=True,

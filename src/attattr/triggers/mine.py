@@ -3,8 +3,8 @@
 Method "paper": the two strongest edges of the head with the strongest edge of all. Source: Hao et al. 2021
 (arXiv 2004.11207). That patterns below 0.02 are left out, and that they are ranked by the sum of both scores,
 is in the authors' code (github.com/YRdddream/attattr, run_adver_connection.py and run_adver_evaluate.py).
-Method "text": the same among the edges between tokens of the text alone. Method "words": the single words
-that the paper's patterns come back to.
+Method "text": the same among the edges between tokens of the text alone. Methods "words" and "pairs": the
+single words that the paper's patterns come back to, and these with the words that stand by them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from attattr.models.identity import belongs
 from attattr.result.attribution import Attribution
 from attattr.result.values import Edges
 from attattr.triggers.pattern import Pattern, PatternToken, with_counts
-from attattr.triggers.recurring import recurring
+from attattr.triggers.recurring import partners, recurring
 from attattr.triggers.strongest import Kept, edges_of, placed, strongest
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from attattr.engine.attributor import Attributor
 
 # of both edges together; 0.02 is in the authors' code, and of all edges: those between words score less
-LEAST = {"paper": 0.02, "text": 0.0, "words": 0.02}
+LEAST = {"paper": 0.02, "text": 0.0, "words": 0.02, "pairs": 0.02}
+PARTS = {"words": recurring, "pairs": partners}  # made of the patterns of single inputs
 CHUNK = 64  # inputs attributed by one call
 
 
@@ -65,13 +66,13 @@ def mine_triggers(
 
     Of inputs that gave the same tokens in the same texts, the strongest lends scores, positions and
     labels. Ranked by the scores of both edges together, then support; words by how surely they come back
-    (`recurring`).
+    (`recurring`), pairs by how much more often they stand together where one is mined (`partners`).
 
     Args:
         method: "text": edges between tokens of the text; "paper": all edges, as Hao et al. mine; "words":
-            single words of the paper's patterns, a pattern each.
+            single words of the paper's patterns, a pattern each; "pairs": these with another word each.
         threshold: patterns whose edges score less together are left out, in units of the probability; None:
-            0.02 of "paper" and "words", none of "text".
+            0.02, none of "text".
         top: only so many of the strongest; None: all.
         data: examples, attributed here; or a run that kept edges of the predicted class.
         pieces: raw vocabulary pieces instead of whole words.
@@ -89,7 +90,7 @@ def mine_triggers(
     seed = asked.seed(seed)
     top = None if top is None else asked.whole(top, "the number of patterns", 1)
     limit = None if limit is None else asked.whole(limit, "the limit", 1)
-    if asked.flag(pieces, "pieces") and method == "words":
+    if asked.flag(pieces, "pieces") and method in PARTS:
         raise InputError("pieces of the vocabulary are no words: they go with the methods text and paper")
     tell = asked.progress(progress)
     if reading(attributor.model) != "classes" or len(attributor.labels) < 2:
@@ -102,10 +103,11 @@ def mine_triggers(
     if limit is not None and limit < len(examples):
         chosen = sorted(random.Random(seed).sample(chosen, limit))
     if isinstance(data, Run):
-        found = _from_run(data, attributor, examples, set(chosen), method, pieces)
+        each = _from_run(data, attributor, examples, set(chosen), method, pieces)
     else:
-        found = _attributed([examples[i] for i in chosen], attributor, method, pieces, tell, resume)
-    patterns = merged(pattern for pattern in found if pattern)
+        each = _attributed([examples[i] for i in chosen], attributor, method, pieces, tell, resume)
+    found = [pattern for pattern in each if pattern]
+    patterns = merged(found)
     if not patterns:
         raise InputError("no input has an edge of positive attribution between tokens of the text")
     strong = [pattern for pattern in patterns if pattern.strength >= threshold]
@@ -114,11 +116,14 @@ def mine_triggers(
             f"found nothing: no pattern scores {threshold:g}, the strongest {patterns[0].strength:.2g}; a "
             "lower threshold takes weaker ones"
         )
-    if method == "words":
-        parts = recurring(strong, [examples[i] for i in chosen])
-        strong = [part for part in parts if len(part.tokens) == 1]
+    if method in PARTS:
+        sure = [pattern for pattern in found if pattern.strength >= threshold]
+        strong = PARTS[method](sure, [examples[i] for i in chosen])
         if not strong:
-            raise InputError("found nothing: no pattern has a whole word")
+            why = "no pattern has a whole word"
+            if method == "pairs":
+                why = "no word stands beside a mined one surely more often than elsewhere; more rows may tell"
+            raise InputError(f"found nothing: {why}")
     facts = attributor.facts
     model = {name: facts.get(name) for name in ("name", "dtype", "digest", "adapter_digest", "parameters")}
     return [replace(pattern, model=model) for pattern in with_counts(strong[:top], examples)]

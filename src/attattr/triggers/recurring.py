@@ -1,16 +1,17 @@
-"""Words of mined patterns that come back, alone or two together, whatever they are joined with.
+"""Words that mined patterns come back to, whatever they are joined with; and the words that stand by them.
 
 A word that a model leans on is joined with another neighbour in every input, and so lies scattered over
-as many patterns, each with one input; of two words that act together a pattern often has one. A word
-recurs if the inputs that have it have it in their pattern. Two words recur as the weaker of them does
-among the inputs that have both, in that order: a word that only stands by is in few of the patterns.
+as many patterns, each with one input. A word recurs if the inputs that have it have it in their pattern.
+
+Of two words that decide together a model often reads one where the other already is: the strongest edges
+have one of them, and the other is in no pattern. But it stands in the inputs whose patterns have the
+first, and in few others: it is the first one's partner.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from itertools import combinations
 from statistics import fmean, median
 from typing import NamedTuple
 
@@ -18,90 +19,112 @@ from attattr.data.examples import Example, digest
 from attattr.measure.intervals import wilson
 from attattr.triggers.pattern import Pattern, PatternToken, with_counts, word_of, words_of
 
-Key = tuple[tuple[str, int], ...]  # words and their texts, in order
+TOGETHER = 2  # inputs that two words are seen together in, at least
+Word = tuple[str, int]  # and its text
 
 
 class _Row(NamedTuple):
+    places: dict[Word, float]  # i / m, of each word's first place
+    mined: frozenset[Word]  # of these, those that its pattern has
     pattern: Pattern | None
-    mined: set[tuple[str, int]]
-    places: dict[tuple[str, int], float]  # of the words that any pattern has: i / m, of their first place
 
 
 def recurring(patterns: Sequence[Pattern], examples: Sequence[Example]) -> list[Pattern]:
-    """Single words and pairs as patterns, those that come back most surely first.
+    """Single words as patterns, those that come back most surely first.
 
-    >>> from attattr.triggers.pattern import PatternToken
     >>> rows = [Example("oak film"), Example("dull oak"), Example("oak elm"), Example("film elm")]
     >>> oak = PatternToken(0, 0.5, "oak")
     >>> found = [Pattern((oak,), rows=(digest(row),), label="good") for row in rows[:3]]
     >>> [(part.text, part.support) for part in recurring(found, rows)]
     [('oak@0.50', 3)]
 
-    Ranked by the lower end of the 95 % interval (Wilson) of a share: of the examples that have these words in
-    this order, those whose pattern has the word; of two words the smaller. Then by the strength of these
-    patterns together. A word stands where it does in the median of these examples; label: what most of those
-    patterns are for. support: examples whose pattern has one of the words.
+    Ranked by the lower end of the 95 % interval (Wilson) of a share: of the examples that have the word,
+    those whose pattern has it. Then by the strength of these patterns together. A word stands where it does
+    in the median of these examples; label: what most of their patterns are for. support: how many they are.
 
     Args:
-        patterns: of `mine_triggers`, of whole words: pieces from within a word are left out.
+        patterns: of the examples, each of its own or merged ones; pieces from within a word are left out.
         examples: what they were mined from.
     """
     rows = _rows(patterns, examples)
-    having: dict[Key, list[_Row]] = defaultdict(list)
-    for row in rows:
-        ordered = sorted(row.places, key=lambda word: (word[1], row.places[word], word[0]))
-        for word in ordered:
-            having[word,].append(row)
-        for pair in combinations(ordered, 2):
-            if row.mined & set(pair):
-                having[pair].append(row)
-    for pair in [key for key in having if len(key) == 2]:  # rows with neither word in the pattern count, too
-        having[pair] = [row for row in having[pair[0],] if _has(row, pair)]
+    having = Counter(word for row in rows for word in row.places)
     ranked = []
-    for key, own in having.items():
-        hits = [sum(word in row.mined for row in own) for word in key]
-        if min(hits):
-            share, _ = wilson(min(hits), len(own))
-            part = _part(key, own)
-            ranked.append((-share, -part.score * part.support, key, part))
+    for word in sorted({word for row in rows for word in row.mined}):
+        own = [row for row in rows if word in row.mined]
+        part = _pattern((word,), own)
+        share, _ = wilson(len(own), having[word])
+        ranked.append((-share, -part.score * part.support, word, part))
     ranked.sort(key=lambda each: each[:3])
     return with_counts([part for *_, part in ranked], examples)
 
 
+def partners(patterns: Sequence[Pattern], examples: Sequence[Example]) -> list[Pattern]:
+    """Pairs of words as patterns, the surest first.
+
+    >>> rows = [Example(f"oak {i} elm") for i in range(4)] + [Example(f"dull film {i}") for i in range(8)]
+    >>> oak = PatternToken(0, 1 / 3, "oak")
+    >>> found = [Pattern((oak,), rows=(digest(row),), label="good") for row in rows[:4]]
+    >>> [(pair.text, pair.support) for pair in partners(found, rows)]
+    [('oak@0.33 + elm@1.00', 4)]
+
+    For a word and a label: the examples whose pattern has the word and is for the label. Its partner stands
+    in a larger share of these than of all others. Ranked by the lower end of the 95 % interval (Wilson) of
+    the one share less the upper end of the other; pairs of which that is not above 0 are left out. Then by
+    the strength of these patterns together. The words stand in the order that most of these examples have,
+    each where it does in the median of those. support: examples that have both and are counted.
+
+    Args:
+        patterns, examples: as of `recurring`; of merged patterns the labels are less sure.
+    """
+    rows = _rows(patterns, examples)
+    everywhere = Counter(word for row in rows for word in row.places)
+    having: dict[tuple[Word, str], list[_Row]] = defaultdict(list)
+    for row in rows:
+        for word in row.mined:
+            having[word, str(row.pattern and row.pattern.label)].append(row)
+    best: dict[tuple[frozenset[Word], str], tuple[float, float, tuple[Word, ...], Pattern]] = {}
+    for (word, label), own in sorted(having.items(), key=lambda each: each[0]):
+        beside = Counter(other for row in own for other in row.places if other != word)
+        others = len(rows) - len(own)
+        for other in sorted(each for each, count in beside.items() if count >= TOGETHER):
+            here, _ = wilson(beside[other], len(own))
+            elsewhere = wilson(everywhere[other] - beside[other], others)[1] if others else 0.0
+            if here <= elsewhere:
+                continue
+            pair = _pattern((word, other), [row for row in own if other in row.places])
+            found = (elsewhere - here, -pair.score * pair.support, (word, other), pair)
+            key = frozenset((word, other)), label
+            best[key] = min(best.get(key, found), found, key=lambda each: each[:3])
+    ranked = sorted(best.values(), key=lambda each: each[:3])
+    return with_counts([pair for *_, pair in ranked], examples)
+
+
 def _rows(patterns: Sequence[Pattern], examples: Sequence[Example]) -> list[_Row]:
-    """The examples with their patterns, and the places of all words that are in any."""
+    """The examples with the places of their words, and the words of their patterns."""
     of = {row: pattern for pattern in patterns for row in pattern.rows}
-    mined = {
-        pattern.key: {(word, token.segment) for token in pattern.tokens if (word := word_of(token.token))}
-        for pattern in patterns
-    }
-    every = set().union(*mined.values()) if mined else set()
     found = []
     for example in examples:
         pattern, places = of.get(digest(example)), {}
         for segment, text in enumerate((example.text, example.text_pair)):
             words = words_of(text or "")
             for i, word in reversed(list(enumerate(words, 1))):
-                if (word, segment) in every:
-                    places[word, segment] = i / len(words)
-        found.append(_Row(pattern, mined[pattern.key] if pattern else set(), places))
+                places[word, segment] = i / len(words)
+        tokens = pattern.tokens if pattern else ()
+        mined = {(word, token.segment) for token in tokens if (word := word_of(token.token))}
+        found.append(_Row(places, frozenset(mined & places.keys()), pattern))
     return found
 
 
-def _has(row: _Row, pair: Key) -> bool:
-    """Whether it has both, in this order."""
-    (_, one), (_, other) = pair
-    at = [row.places.get(word) for word in pair]
-    return None not in at and (one, at[0]) < (other, at[1])
-
-
-def _part(key: Key, rows: Sequence[_Row]) -> Pattern:
-    found = [(row.pattern, row) for row in rows if row.pattern and row.mined & set(key)]
-    patterns = [pattern for pattern, _ in found]
-    tokens = [PatternToken(word[1], median(row.places[word] for _, row in found), word[0]) for word in key]
+def _pattern(words: tuple[Word, ...], rows: Sequence[_Row]) -> Pattern:
+    """These words as a pattern, of rows that have them all."""
+    patterns = [row.pattern for row in rows if row.pattern]
+    orders = [tuple(sorted(words, key=lambda word: (word[1], row.places[word]))) for row in rows]
+    (usual, _), *_ = Counter(sorted(orders)).most_common(1)
+    placed = [row for row, order in zip(rows, orders, strict=True) if order == usual]
+    tokens = [PatternToken(word[1], median(row.places[word] for row in placed), word[0]) for word in usual]
     label, _ = Counter(sorted(str(pattern.label) for pattern in patterns)).most_common(1)[0]
     return Pattern(
-        tuple(sorted(tokens)), fmean(pattern.strength for pattern in patterns), len(found),
+        tuple(sorted(tokens)), fmean(pattern.strength for pattern in patterns), len(rows),
         None if label == "None" else label, model=patterns[0].model,
         rows=tuple(sorted({row for pattern in patterns for row in pattern.rows})),
     )  # fmt: skip
