@@ -80,8 +80,8 @@ def partners(patterns: Sequence[Pattern], examples: Sequence[Example]) -> list[P
     everywhere = Counter(word for row in rows for word in row.places)
     having: dict[tuple[Word, str], list[_Row]] = defaultdict(list)
     for row in rows:
-        for word in row.mined:
-            having[word, str(row.pattern and row.pattern.label)].append(row)
+        for mined in row.mined:
+            having[mined, str(row.pattern and row.pattern.label)].append(row)
     best: dict[tuple[frozenset[Word], str], tuple[float, float, tuple[Word, ...], Pattern]] = {}
     for (word, label), own in sorted(having.items(), key=lambda each: each[0]):
         beside = Counter(other for row in own for other in row.places if other != word)
@@ -110,7 +110,7 @@ def _rows(patterns: Sequence[Pattern], examples: Sequence[Example]) -> list[_Row
             for i, word in reversed(list(enumerate(words, 1))):
                 places[word, segment] = i / len(words)
         tokens = pattern.tokens if pattern else ()
-        mined = {(word, token.segment) for token in tokens if (word := word_of(token.token))}
+        mined = {(known, token.segment) for token in tokens if (known := word_of(token.token))}
         found.append(_Row(places, frozenset(mined & places.keys()), pattern))
     return found
 
@@ -122,7 +122,7 @@ def _pattern(words: tuple[Word, ...], rows: Sequence[_Row]) -> Pattern:
     (usual, _), *_ = Counter(sorted(orders)).most_common(1)
     placed = [row for row, order in zip(rows, orders, strict=True) if order == usual]
     tokens = [PatternToken(word[1], median(row.places[word] for row in placed), word[0]) for word in usual]
-    label, _ = Counter(sorted(str(pattern.label) for pattern in patterns)).most_common(1)[0]
+    (label, _), *_ = Counter(sorted(str(pattern.label) for pattern in patterns)).most_common(1)
     return Pattern(
         tuple(sorted(tokens)), fmean(pattern.strength for pattern in patterns), len(rows),
         None if label == "None" else label, model=patterns[0].model,
