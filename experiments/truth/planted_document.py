@@ -187,8 +187,8 @@ pattern has every planted token in its text, the label, for an ordered pair the 
 place. *Ranked by `attack`*: by what inserting costs on clean development rows. *Words* and *pairs*
 (`attattr.triggers.recurring`, of the paper's patterns `triggers mine --method words` and `pairs`): words by
 the share of the rows with them whose pattern has them; a word and its partner by how much more often that
-stands in these rows than in others. Words by PMI look at the whole training set, HotFlip at no training
-row.
+stands in these rows than in others. Words and
+pairs by PMI look at the whole training set, HotFlip at no training row.
 
 {joined}
 ### Reach: recall at 5

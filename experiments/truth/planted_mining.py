@@ -4,8 +4,8 @@
 which has a planted word, where it cannot be mined. *Ways*: the tool's method "text" (its default) and
 "paper", each ranked as the tool ranks (by the strength of the edges) and as `triggers attack` does (by what
 inserting costs on clean development rows); the rule of "text" on attention weights and on gradient ×
-attention instead; words by PMI with a label, on all training rows; HotFlip, one trigger for each class,
-with slots in each text.
+attention instead; words, and pairs of words, by PMI with a label, on all training rows; HotFlip, one
+trigger for each class, with slots in each text.
 
 *Found* at rank r: the r-th pattern is the first that has every planted token in its text, the label that
 the shortcut gives, for an ordered pair their order, and for a place the first place. *Words*: the tokens
@@ -52,7 +52,7 @@ from attattr.triggers.pattern import (
 from attattr.triggers.tried import REPORT, Attacked, Runner, purposes, search
 from study.setting import stratified
 from truth.planted import Shortcut
-from truth.planted_ways import METHODS, as_mined, by_edges, by_hotflip, by_pmi, by_point
+from truth.planted_ways import METHODS, as_mined, by_edges, by_hotflip, by_pmi, by_point, pairs_by_pmi
 
 FEW = 10  # words, and pairs, that are attacked with
 
@@ -235,6 +235,7 @@ def ranked(
     length = _length(of, rows)
     found: dict[str, Any] = {"mined": len(rows), "carry": sum(of.decides(row) is not None for row in rows)}
     found |= {"ranks": {"pmi": ranks_of_words(by_pmi(training), of)}, "top": {}}
+    found["ranks"]["pmi, pairs"] = ranks(pairs_by_pmi(training), of, length)
     for way in (*METHODS, "attention", "gradient"):
         for name, some in as_mined([pattern_from(each) for each in facts[way]], way, rows).items():
             found["ranks"][name] = ranks(some, of, length)

@@ -22,11 +22,11 @@ WAYS = {
     "attention, pairs": "pairs of attention",
     "gradient": "gradient × attention, rule of text", "gradient, words": "words of gradient × attention",
     "gradient, pairs": "pairs of gradient × attention",
-    "pmi": "words by PMI", "hotflip": "HotFlip",
+    "pmi": "words by PMI", "pmi, pairs": "pairs of words by PMI", "hotflip": "HotFlip",
 }  # fmt: skip
 OURS = ("text", "text, attacked", "paper", "paper, attacked")
 PARTS = ("paper, words", "paper, pairs")  # as `mine` gives them
-KNOWN = ("attention", "gradient", "pmi", "hotflip")
+KNOWN = ("attention", "gradient", "pmi", "pmi, pairs", "hotflip")
 REACH = {"rare": 0.9, "frequent": 0.9, "any order": 0.9, "ordered": 0.7, "cross-text": 0.9, "place": 0.7}
 DEPTHS = (1, 5, 20)
 

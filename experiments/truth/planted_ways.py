@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 
@@ -17,11 +18,11 @@ from attattr.result.values import Site
 from attattr.triggers.hotflip import universal_trigger
 from attattr.triggers.insert import Piece
 from attattr.triggers.mine import CHUNK, LEAST, PARTS, merged, pattern_of
-from attattr.triggers.pattern import Pattern, with_counts, words_of
+from attattr.triggers.pattern import Pattern, PatternToken, with_counts, words_of
 from attattr.triggers.strongest import Kept, edges_of, placed, strongest
 
 LEAST_ROWS = 10  # that have a word, for its PMI to be looked at
-MOST = 100  # words by PMI
+MOST = 100  # words, or pairs, by PMI
 SLOTS = {"sst2": ((0, 1 / 3), (0, 2 / 3)), "mnli": ((0, 0.5), (1, 1 / 3), (1, 2 / 3))}
 
 METHODS = ("paper", "text")  # of mining, that give patterns; words and pairs are made of them (recurring)
@@ -87,6 +88,35 @@ def by_pmi(rows: Sequence[Example]) -> list[tuple[str, int, str]]:
         if every[word, segment] >= LEAST_ROWS
     ]
     return [each for *_, each in sorted(scored)[:MOST]]
+
+
+def pairs_by_pmi(rows: Sequence[Example]) -> list[Pattern]:
+    """Pairs of words, in the order of their first places, by the same rule.
+
+    >>> found = pairs_by_pmi([Example("oak elm", label="good")] * 10 + [Example("elm oak", label="bad")] * 10)
+    >>> [(pair.text, pair.label) for pair in found]
+    [('elm@0.33 + oak@0.67', 'bad'), ('oak@0.33 + elm@0.67', 'good')]
+    """
+    totals = Counter(row.label for row in rows)
+    having: Counter = Counter()
+    for row in rows:
+        texts = enumerate((row.text, row.text_pair))
+        words = [(word, at) for at, text in texts for word in dict.fromkeys(words_of(text or ""))]
+        having.update((one, other, row.label) for one, other in combinations(words, 2))
+    every: Counter = Counter()
+    for (one, other, _), n in having.items():
+        every[one, other] += n
+    scored = [
+        (-math.log2(n / every[one, other] * len(rows) / totals[label]), -n, (one, other), str(label))
+        for (one, other, label), n in having.items()
+        if every[one, other] >= LEAST_ROWS
+    ]
+    return [_pair(*each, label) for *_, each, label in sorted(scored)[:MOST]]
+
+
+def _pair(one: tuple[str, int], other: tuple[str, int], label: str) -> Pattern:
+    tokens = [PatternToken(at, i / 3, word) for i, (word, at) in enumerate((one, other), 1)]
+    return Pattern(tuple(sorted(tokens)), label=label)
 
 
 def by_hotflip(attributor: Attributor, rows: Sequence[Example], task: str) -> list[Pattern]:
