@@ -177,7 +177,7 @@ def made_up(found):
         },
         "recurring": {"ranks": dict.fromkeys(parts, place), "flags": {"text": [], "paper": [flag]}},
         "ranks": {"carry": 9, "mined": 90, "ranks": {}, "top": top},
-        "clean": {"patterns": 9, "with planted words": 0, "flags": [flag]},
+        "clean": {"patterns": 9, "with planted words": 0, "flags": [flag], "flags of parts": []},
     }  # fmt: skip
     other = {key: case[key] for key in ("kind", "shortcut", "learnt")} | {"task": "mnli", "seed": 0}
     sizes = asdict(planted_run.Sizes())

@@ -236,10 +236,11 @@ def _signs(planted: Facts) -> str:
         right, flags, planted_ones, said, models, of = flagged(cases, part, method)
         name = f"poisoned rows, {'words and pairs of ' * (part == 'recurring')}{method}"
         rows.append((name, said, planted_ones, flags, share(right, flags), share(models, of)))
-    clean = [flag for case in cases if "clean" in case for flag in case["clean"]["flags"]]
-    before = [flag for of in planted["before"].values() for flag in of["flags"]]
-    for name, asked in (("clean rows, text", clean), ("before, clean rows, text", before)):
-        rows.append((name, len(asked), 0, sum(flag["leans"] for flag in asked), "–", "–"))
+    clean = [case["clean"] for case in cases if "clean" in case]
+    for when, some in (("clean rows", clean), ("before, clean rows", list(planted["before"].values()))):
+        for name, what in (("text", "flags"), ("words and pairs of paper", "flags of parts")):
+            asked = [flag for of in some for flag in of[what]]
+            rows.append((f"{when}, {name}", len(asked), 0, sum(flag["leans"] for flag in asked), "–", "–"))
     header = ("rows mined", "patterns asked about", "of them planted", "flagged", "flagged that are planted",
               "models with a planted one flagged")  # fmt: skip
     form = ("kind", "form", "flagged", "inserted, mean", "removed, mean")

@@ -266,12 +266,16 @@ def recurred(
     """The same of words and pairs (`attattr.triggers.recurring`); the first few of both are attacked with."""
     found: dict[str, Any] = {"ranks": {}, "flags": {}}
     for way in METHODS:
-        found_in = as_mined([pattern_from(each) for each in facts[way]], way, rows)
-        parts = [part for name in PARTS for part in found_in[f"{way}, {name}"][:FEW]]
+        parts = first_parts(as_mined([pattern_from(each) for each in facts[way]], way, rows), way)
         order, said = flags(attributor, parts, dev, training)
         found["ranks"][f"{way}, parts, attacked"] = ranks(order, of, _length(of, rows))
         found["flags"][way] = [_right(one, of) for one in said]
     return found
+
+
+def first_parts(found: dict[str, list[Pattern]], way: str) -> list[Pattern]:
+    """The first words and pairs of what `as_mined` gives."""
+    return [part for name in PARTS for part in found[f"{way}, {name}"][:FEW]]
 
 
 def _right(one: dict[str, Any], of: Shortcut) -> dict[str, Any]:
@@ -284,12 +288,16 @@ def on_clean(
     dev: Sequence[Example],
 ) -> dict[str, Any]:  # fmt: skip
     """What is found and flagged on rows that do not show the shortcut."""
-    patterns = as_mined(by_edges(attributor, rows)["text"], "text", rows)["text"]
-    _, said = flags(attributor, patterns, dev, clean)
+    found = by_edges(attributor, rows)
+    patterns = as_mined(found["text"], "text", rows)["text"]
+    parts = first_parts(as_mined(found["paper"], "paper", rows), "paper")
+    said = {"flags": patterns, "flags of parts": parts}
     return {
-        "patterns": len(patterns),
-        "with planted words": sum(has_words(each, of) for each in patterns) if of else 0,
-        "flags": [{"text": one.pop("pattern").text, **one} for one in said],
+        "patterns": len(patterns) + len(parts),
+        "with planted words": sum(has_words(each, of) for each in (*patterns, *parts)) if of else 0,
+    } | {
+        name: [{"text": one.pop("pattern").text, **one} for one in flags(attributor, some, dev, clean)[1]]
+        for name, some in said.items()
     }
 
 
