@@ -48,9 +48,12 @@ def recurring(patterns: Sequence[Pattern], examples: Sequence[Example]) -> list[
     """
     rows = _rows(patterns, examples)
     having = Counter(word for row in rows for word in row.places)
+    mined: dict[Word, list[_Row]] = defaultdict(list)
+    for row in rows:
+        for word in row.mined:
+            mined[word].append(row)
     ranked = []
-    for word in sorted({word for row in rows for word in row.mined}):
-        own = [row for row in rows if word in row.mined]
+    for word, own in mined.items():
         part = _pattern((word,), own)
         share, _ = wilson(len(own), having[word])
         ranked.append((-share, -part.score * part.support, word, part))
