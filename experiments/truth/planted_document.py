@@ -187,8 +187,8 @@ pattern has every planted token in its text, the label, for an ordered pair the 
 place. *Ranked by `attack`*: by what inserting costs on clean development rows. *Words* and *pairs*
 (`attattr.triggers.recurring`, of the paper's patterns `triggers mine --method words` and `pairs`): words by
 the share of the rows with them whose pattern has them; a word and its partner by how much more often that
-stands in these rows than in others. Words and
-pairs by PMI look at the whole training set, HotFlip at no training row.
+stands in these rows than in others. Words and pairs by PMI look at the whole training set, HotFlip at no
+training row.
 
 {joined}
 ### Reach: recall at 5
@@ -218,7 +218,10 @@ none is stronger for it. No threshold drops them; the cut at k does. Words add t
 planted pair the patterns mostly have one word alone: the model reads it where it has already read the
 other. So its partner is looked for in the rows, not in the edges. The rule for words was made on “rare”
 of sst2, seed 0. That for pairs was made after a first run had shown what is mined in models of pairs
-({SEEN}), and was tried on two of these; all other models were ranked by both as they were.
+({SEEN}), and was tried on two of these; all other models were ranked by both as they were but for one
+thing: the threshold was at first asked of each row's own pattern, which left the pairs where they are and
+lost the word of “rare” on mnli, seed 0, whose rows score little, as the model is sure of them; now it is
+asked of merged patterns, as for words before.
 
 On clean rows, {planted["setting"]["sizes"]["clean"]} for a model, which have no planted word, {seen}
 patterns of {sum(of["patterns"] for of in clean)} have one: what the rows do not show cannot be mined.

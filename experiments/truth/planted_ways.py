@@ -17,7 +17,7 @@ from attattr.measure.accuracy import gold_indices
 from attattr.result.values import Site
 from attattr.triggers.hotflip import universal_trigger
 from attattr.triggers.insert import Piece
-from attattr.triggers.mine import CHUNK, LEAST, PARTS, merged, pattern_of
+from attattr.triggers.mine import CHUNK, LEAST, PARTS, merged, pattern_of, single
 from attattr.triggers.pattern import Pattern, PatternToken, with_counts, words_of
 from attattr.triggers.strongest import Kept, edges_of, placed, strongest
 
@@ -44,8 +44,8 @@ def as_mined(patterns: Sequence[Pattern], way: str, rows: Sequence[Example]) -> 
     """What `mine_triggers` makes of the patterns of single rows: patterns, words, pairs, each ranked."""
     least = LEAST.get(way, 0.0)
     strong = [each for each in merged(patterns) if each.strength >= least]
-    sure = [each for each in patterns if each.strength >= least]
-    return {way: with_counts(strong, rows)} | {f"{way}, {name}": of(sure, rows) for name, of in PARTS.items()}
+    own = single(patterns, strong)
+    return {way: with_counts(strong, rows)} | {f"{way}, {name}": of(own, rows) for name, of in PARTS.items()}
 
 
 def by_point(attributor: Attributor, rows: Sequence[Example]) -> dict[str, list[Pattern]]:

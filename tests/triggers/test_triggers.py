@@ -16,6 +16,7 @@ import handmade
 import tiny
 from attattr import Attributor, Example, FileFormatError, InputError, Pattern, PatternToken, Work
 from attattr.cli import options
+from attattr.data.examples import digest
 from attattr.result.values import strongest
 from attattr.triggers.mine import merged, mine_triggers, pattern_of
 from attattr.triggers.pattern import pattern_from, read_patterns, word_of, words_of
@@ -318,6 +319,18 @@ def test_pairs_are_of_a_word_that_is_mined_and_one_beside_it(attributor, monkeyp
     assert found[0].key == (("oak", 0), ("elm", 1)) and found[0].label_totals
     with pytest.raises(InputError, match="no word stands beside a mined one"):
         mine_triggers(attributor, rows[-4:], method="pairs")
+
+
+def test_inputs_that_score_little_count_for_a_word_that_scored_enough_in_another(attributor, monkeypatch):
+    rows = [Example(f"oak {row.text}", row.text_pair, label=row.label) for row in pairs()]
+
+    def of_oak(result, *, method, gold, raw, row):
+        score = 1.0 if row == digest(rows[0]) else 0.001  # the model is sure: its gradients are small
+        return Pattern((PatternToken(0, 0.1, "oak"),), score, label="LABEL_0", rows=(row,))
+
+    monkeypatch.setattr("attattr.triggers.mine.pattern_of", of_oak)
+    (oak,) = mine_triggers(attributor, rows, method="words")
+    assert oak.support == len(rows)
 
 
 def test_the_same_seed_gives_the_same_patterns(attributor):

@@ -117,8 +117,7 @@ def mine_triggers(
             "lower threshold takes weaker ones"
         )
     if method in PARTS:
-        sure = [pattern for pattern in found if pattern.strength >= threshold]
-        strong = PARTS[method](sure, [examples[i] for i in chosen])
+        strong = PARTS[method](single(found, strong), [examples[i] for i in chosen])
         if not strong:
             why = "no pattern has a whole word"
             if method == "pairs":
@@ -186,6 +185,15 @@ def merged(patterns: Iterable[Pattern]) -> list[Pattern]:
         rows = tuple(sorted({*old.rows, *pattern.rows}))
         best[pattern.key] = replace(stronger, support=old.support + pattern.support, rows=rows)
     return sorted(best.values(), key=lambda p: (-p.strength, -p.support, p.key))
+
+
+def single(found: Iterable[Pattern], strong: Iterable[Pattern]) -> list[Pattern]:
+    """The patterns of single inputs that are among the merged ones that are strong.
+
+    An input for which the model is very sure scores little, so it is not asked of each.
+    """
+    keys = {pattern.key for pattern in strong}
+    return [pattern for pattern in found if pattern.key in keys]
 
 
 def _attributed(
