@@ -40,7 +40,7 @@ from attattr.data.examples import read_examples
 
 OUT = Path(__file__).with_suffix(".json")
 DOCUMENT = OUT.parents[1] / "docs" / "benchmarks.md"
-TURNS = 5
+TURNS = 3
 LIMIT = 10 << 30  # bytes of memory that a process may ask for in `memory`
 
 
@@ -66,7 +66,7 @@ def beside(
         result = attributor.attribute(example, store="edges")
     sites, n = len(result.sites), len(result.tokens)
     (target,) = result.target.index
-    steps = 16 if n < 512 else 4 if n < 1024 else 2
+    steps = 16 if n < 256 else 4 if n < 1024 else 2
 
     def read(outputs) -> torch.Tensor:
         logits = outputs.logits if outputs.logits.ndim == 2 else outputs.logits[:, -1]
