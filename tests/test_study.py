@@ -32,7 +32,6 @@ from study import (
     sentences,
     setting,
     trees,
-    trigger_readings,
     universality,
     verdicts,
 )  # fmt: skip
@@ -169,20 +168,6 @@ def units():
     }  # fmt: skip
     made["attack-mnli"] = attack(("entailment", "neutral", "contradiction"), worst=0.01)
     made["attack-sst2"] = attack(("negative", "positive"))
-    ways = {
-        trigger_readings.BASE: {"negative": 0.2, "positive": 0.4},
-        "logit, predicted class": {"negative": 0.3, "positive": 0.35},
-    }
-    made["mining-sst2"] = {
-        "seconds": 1.0,
-        "ways": {
-            name: {
-                "rows": 9, "patterns": 5, "lost": lost, "lost_overall": 0.3,
-                "words": [["dull"], ["so", "flat"]],
-            }
-            for name, lost in ways.items()
-        },
-    }  # fmt: skip
     spread = {
         "median": 0.001, "low": 0.0005, "high": 0.002, "p95": 0.01, "p95_low": 0.005, "p95_high": 0.02,
         "max": 0.1,
@@ -533,13 +518,6 @@ def test_labels_of_another_case_and_models_of_another_grid(units):
     assert claim.about == "snli, rte, mrpc, sst2"
     assert "Left out, as of another number of layers or heads: mnli" in claim.facts
     assert "Of another grid of heads, and left out: mnli" in universality.section(units)
-
-
-def test_other_ways_to_mine_are_told(units):
-    why = next(c.facts for c in claims.every(units) if c.key == "forty" and c.about == "sst2")
-    assert "loses 20 points by patterns mined as above, and 30 by the best of the others, “logit" in why
-    assert "none beyond the 70 of the whole run" in why
-    assert "| logit, predicted class | 9 | 5 | 30.0 | 35.0 | 30.0 | dull; so + flat |" in text_of(units)
 
 
 def test_the_document_is_the_same_from_the_same_numbers(units, tmp_path):

@@ -126,7 +126,6 @@ def _measured(results: Facts) -> str:
   drawn once, each class with its share; tables say how many.
 - What is chosen is reported on other rows: heads are ranked on some and pruned on others, patterns are mined
   in the training set, all screened on some development rows, the worst chosen on more and reported on others.
-  The table of other ways to mine, in part 5, picks none, and says so where one of it is named as the best.
 - Intervals: bootstrap over inputs for means, Wilson for accuracies, Student over groups of rows for areas
   between curves of the same rows. They tell what other inputs would change, not other models.
 - {"; ".join(sorted(machines))}; {hours:.1f} hours on a shared machine.

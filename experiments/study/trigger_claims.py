@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from study import trigger_readings, triggers
+from study import triggers
 from study.setting import Facts
 from study.verdicts import (
     FEW,
@@ -129,7 +129,6 @@ def forty(units: Facts) -> list[Case]:
             f" Over all rows the three worst cost {points(_estimate(found['lost']['overall']))} in their "
             f"mean, and {points(any_of)} where an attacker may choose among the three."
         )
-        why += trigger_readings.tried(units, task, min(of["mean"] for of in fallen.values()))
         made.append(Case("forty", task, ours, verdict, why))
     return made
 

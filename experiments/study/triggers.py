@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from study import trigger_readings
 from study.paper import WORDS
 from study.setting import SEED, Facts, Setting, write_text
 from study.words import table
@@ -105,7 +104,7 @@ def papers(setting: Setting, task: str, rows: list[Any]) -> Facts:
 
 
 SIZES = ("pool", "mined", "screen", "choose", "attack")  # that the units depend on
-UNITS = {f"attack-{task}": (attack, task) for task in TASKS} | trigger_readings.UNITS
+UNITS = {f"attack-{task}": (attack, task) for task in TASKS}
 
 
 def section(units: Facts) -> str:
@@ -156,7 +155,7 @@ the worst is chosen on. *Worst of … random*: as many patterns as were mined, a
 words as frequent; screened, chosen and reported on the same rows. The rule was fixed before these figures:
 [triggers](triggers.md#the-attack). How little a pattern's score says of what it costs, and what other ways to
 mine cost on other rows: [which way to mine](triggers.md#which-way-to-mine).
-{made}{trigger_readings.section(units)}"""
+{made}"""
     )
 
 
