@@ -151,8 +151,10 @@ def limit(data: Path) -> dict:
         attributor, examples = opened(name, data)
         ours_flop = theirs_flop = ours_seconds = their_seconds = 0.0
         times: dict[str, float] = {}
+        lengths = []
         for example in examples:
             result = quietly(attributor, example)
+            lengths.append(len(result.tokens))
             work, factor = theirs(attributor, result, tokens(attributor, example))[AUTHORS]
             with Flops() as counter:
                 quietly(attributor, example)
@@ -176,6 +178,7 @@ def limit(data: Path) -> dict:
         found[name] = {
             "flop": ours_flop, "their_flop": theirs_flop, "seconds": ours_seconds,
             "their_seconds": their_seconds,
+            "tokens": sum(lengths) / len(lengths),
             "profile": {key.removeprefix("aten::"): times[key] / sum(times.values()) for key in largest},
         }  # fmt: skip
     return found
