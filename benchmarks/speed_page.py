@@ -41,7 +41,7 @@ Compare within a section, not between.
 def _without(machine: dict) -> str:
     if machine.get("bfloat16", True):
         return ""
-    return "; this processor has no instructions for bfloat16, and is not timed in it"
+    return "; the processor of the latest sections has no instructions for bfloat16, and is not timed in it"
 
 
 def _when(of: dict) -> str:
