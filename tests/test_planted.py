@@ -195,6 +195,14 @@ def test_the_part_of_the_document_follows_from_the_numbers():
     assert "learnt by 2 of 2 models; 1 of these are measured" in planted_document.sentences(made_up(True))[0]
 
 
+def test_what_was_not_measured_is_no_nought_in_the_figure(tmp_path):
+    made = made_up(True)
+    del made["cases"][0]["edges"]["ap"]["removal"]
+    planted_document.draw(made, tmp_path / "planted.svg")
+    told = (tmp_path / "planted.svg").read_text(encoding="utf-8")
+    assert "–" in told and "0.00" not in told
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not (DATA / "sst2_train.tsv.gz").exists(), reason="SST-2 and MNLI are not there")
 def test_all_of_it_runs_and_goes_on_where_it_was(tmp_path):

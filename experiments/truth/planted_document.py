@@ -323,13 +323,16 @@ def draw(planted: Facts, path: Path) -> None:
     kinds = [kind for kind in KINDS if of_kind(cases, kind)]
     if not kinds:
         return
-    means = [[precision(of_kind(cases, kind), m, "first")["mean"] or 0.0 for m in METHODS] for kind in kinds]
+    found = [[precision(of_kind(cases, kind), m, "first") for m in METHODS] for kind in kinds]
+    means = [[each["mean"] if each["n"] else np.nan for each in row] for row in found]
     with figure(path, 5.6, 2.0 + 0.34 * len(kinds)) as drawn:
         axes = drawn.subplots()
         image = heat(axes, np.array(means), most=1.0, signs=False)
         for (row, column), value in np.ndenumerate(np.array(means)):
-            ink = "white" if np.mean(image.to_rgba(value)[:3]) < 0.55 else INK
-            axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=6)
+            known = not np.isnan(value)
+            ink = "white" if known and np.mean(image.to_rgba(value)[:3]) < 0.55 else INK
+            told = f"{value:.2f}" if known else "–"  # not measured
+            axes.text(column, row, told, ha="center", va="center", color=ink, fontsize=6)
         axes.set_xticks(
             range(len(METHODS)), METHODS.values(), rotation=40, ha="right", rotation_mode="anchor"
         )

@@ -15,7 +15,7 @@ from attattr import Attributor, Example, InputError, measure_effects, prune_curv
 from attattr.cli import app
 from attattr.models.identity import belongs, of_parameters
 from attattr.runs.ray import _Worker
-from attattr.runs.run import attribute_data
+from attattr.runs.run import attribute_data, versions
 from attattr.runs.shard import Work
 
 ROWS = [Example(f"{word} film", label=label) for word in ("fine", "good") for label in ("good", "bad")]
@@ -180,9 +180,9 @@ def test_planned_batches_are_those_that_are_computed(tmp_path, monkeypatch):
 
 def test_a_worker_that_finds_another_model_fails(home):
     facts = Attributor.from_pretrained(str(home / "one")).facts
-    _Worker(str(home / "one"), {}, {}, facts)
+    _Worker(str(home / "one"), {}, {}, facts, versions())
     with pytest.raises(InputError, match="belongs to another model"):
-        _Worker(str(home / "other"), {}, {}, facts)
+        _Worker(str(home / "other"), {}, {}, facts, versions())
 
 
 def test_a_ranking_prunes_its_own_model_alone(tmp_path):
