@@ -83,6 +83,12 @@ def test_a_word_that_stands_everywhere_is_no_partner():
     assert keys(recurring(patterns, rows)) == [["oak"]]
 
 
+def test_without_other_rows_there_is_nothing_to_tell_a_partner_by():
+    rows = [Example(f"oak {word} elm") for word in WORDS[:9]]
+    patterns = [mined([(1 / 3, "oak")], row) for row in rows]
+    assert partners(patterns, rows) == []
+
+
 def test_the_order_is_that_of_the_lower_end_of_the_share():
     rows = [Example("oak a")] * 1 + [Example(f"elm {w}") for w in WORDS[:9]] + [Example("elm film")]
     patterns = [mined([(0.5, "oak")], rows[0])] + [mined([(0.5, "elm")], row) for row in rows[1:10]]

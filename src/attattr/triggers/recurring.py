@@ -91,7 +91,8 @@ def partners(patterns: Sequence[Pattern], examples: Sequence[Example]) -> list[P
         others = len(rows) - len(own)
         for other in sorted(each for each, count in beside.items() if count >= TOGETHER):
             here, _ = wilson(beside[other], len(own))
-            elsewhere = wilson(everywhere[other] - beside[other], others)[1] if others else 0.0
+            # where there are no others nothing is known of them
+            elsewhere = wilson(everywhere[other] - beside[other], others)[1] if others else 1.0
             if here <= elsewhere:
                 continue
             pair = _pattern((word, other), [row for row in own if other in row.places])
