@@ -30,6 +30,7 @@ from attattr.data.examples import read_examples
 from attattr.engine import job, quadrature
 from attattr.engine.integral import AttentionBlocks, edge_scores, integrate_site
 from attattr.engine.quadrature import MAX_ERROR, accepted, auto, fixed
+from attattr.engine.resumed import Part
 
 CLOSE, TOL = 1e-3, 1e-3
 STAGES = {4: auto()[0].nodes}
@@ -75,7 +76,9 @@ def at_nodes(
     for node in nodes:
         context = (float(node) * path).requires_grad_()
         with torch.enable_grad():
-            logits = batch.capture.resume(batch.recording, batch.inputs, every, number, context).logits
+            logits = batch.capture.resume(
+                batch.recording, batch.inputs, [Part(number, every, context)]
+            ).logits
             own = torch.nn.functional.one_hot(index, logits.shape[1]).bool()
             log_odds = logits[own] - logits.masked_fill(own, -torch.inf).logsumexp(1)
         (gradient,) = torch.autograd.grad(log_odds.sum(), context)

@@ -28,6 +28,7 @@ import transformers
 from attattr import Attributor, UnsupportedModelError
 from attattr.disk import files
 from attattr.engine.capture import Capture
+from attattr.engine.resumed import Part
 from attattr.measure.check import made_up_batch  # noqa: F401  # loads what the children would each load again
 from every_model import HEADS, SweepError, make, pairs, plain, sentence
 
@@ -89,7 +90,8 @@ def examine(model: Any, example: dict[str, torch.Tensor]) -> dict[str, Any]:
         recording = capture.record(full)
         row = torch.zeros(1, dtype=torch.long)
         for number in recording.sites:
-            again = capture.resume(recording, full, row, number, recording.calls[number].context).logits
+            context = recording.calls[number].context
+            again = capture.resume(recording, full, [Part(number, row, context)]).logits
             off = float((again - clean).abs().max() / clean.abs().max().clamp(min=1))
             small = 1e-6 if model.dtype == torch.float64 else 1e-4
             assert off <= small, f"alpha = 1 is not the plain forward: off by {off:.0e}"

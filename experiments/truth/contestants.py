@@ -17,6 +17,7 @@ from attattr.data.examples import as_examples
 from attattr.engine.batch import Batch, opened
 from attattr.engine.batches import collating
 from attattr.engine.capture import Capture
+from attattr.engine.resumed import Part
 from attattr.engine.shortcuts import proven, taken
 from attattr.targets import kinds
 
@@ -126,5 +127,5 @@ def _without(batch: Batch, site: int, places: np.ndarray) -> np.ndarray:
     context = call.context.repeat(len(places), 1, 1, 1)
     context[rows, query, head] -= call.weights()[0, head, query, key, None] * call.values[0, head, key]
     only = torch.zeros(len(places), dtype=torch.long)
-    outputs = batch.capture.resume(batch.recording, batch.inputs, only, number, context)
+    outputs = batch.capture.resume(batch.recording, batch.inputs, [Part(number, only, context)])
     return batch.objective(outputs, only).numpy()

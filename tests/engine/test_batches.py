@@ -22,11 +22,12 @@ def crowded(monkeypatch):
     def limit(most: int, error: BaseException) -> list[int]:
         tried, resume = [], Capture.resume
 
-        def limited(self, recording, inputs, rows, number, context):
-            tried.append(len(rows))
-            if len(rows) > most:
+        def limited(self, recording, inputs, parts):
+            rows = sum(len(part.rows) for part in parts)
+            tried.append(rows)
+            if rows > most:
                 raise error
-            return resume(self, recording, inputs, rows, number, context)
+            return resume(self, recording, inputs, parts)
 
         monkeypatch.setattr(Capture, "resume", limited)
         return tried

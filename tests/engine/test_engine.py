@@ -170,7 +170,8 @@ def test_some_layers_only():
     every = Attributor(model).attribute(example)
     some = Attributor(model).attribute(example, layers=[2, -3])
     assert [site.name for site in some.sites] == [every.sites[2].name, every.sites[0].name]
-    np.testing.assert_array_equal(some.sites[0].scores, every.sites[2].scores)
+    close(some.sites[0].scores, every.sites[2].scores)  # rows in other groups round otherwise
+    close(some.sites[1].scores, every.sites[0].scores)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -20,7 +20,7 @@ from attattr.errors import ImpossibleError
 from attattr.runs.run import attribute_data
 from attattr.runs.shard import Work
 
-PROVEN = Ways(softmax=False, proven=True)
+PROVEN = Ways(softmax=False, together=True, proven=True)
 TEXTS = ["a fine film", "the man eats and eats and eats", "nobody sleeps", "not good"]
 ROWS = [
     Example(text, label=label, line=i + 2) for i, (text, label) in enumerate(zip(TEXTS, "abab", strict=True))
@@ -39,10 +39,10 @@ def too_long(monkeypatch):
     """Inputs of more than 6 tokens find no memory, at whatever number of rows."""
     resume = Capture.resume
 
-    def limited(self, recording, inputs, rows, number, context):
-        if context.shape[1] > 6:
+    def limited(self, recording, inputs, parts):
+        if parts[0].context.shape[1] > 6:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return resume(self, recording, inputs, rows, number, context)
+        return resume(self, recording, inputs, parts)
 
     monkeypatch.setattr(Capture, "resume", limited)
 

@@ -18,7 +18,7 @@ from transformers.models.llama.modeling_llama import LlamaAttention
 import tiny
 from attattr import Attributor
 from attattr.data.encoding import as_inputs, encode
-from attattr.engine import causal, integral, room, shortcuts
+from attattr.engine import causal, nodes, room, shortcuts
 from attattr.engine import recording as calls
 from attattr.engine.capture import Capture
 from attattr.engine.collect import strongest
@@ -287,27 +287,21 @@ def test_nothing_is_asked_of_the_device_between_the_nodes_of_a_site(target, half
     attributor = Attributor(model.bfloat16() if half else model, tiny.tokenizer(bert=False))
     seen, resume, check = Asked(), Capture.resume, []
 
-    def watched(self, recording, inputs, rows, number, context):
-        outputs = resume(self, recording, inputs, rows, number, context)
-        check.append(context.requires_grad)
+    def watched(self, recording, inputs, parts):
+        outputs = resume(self, recording, inputs, parts)
+        check.extend(part.context.requires_grad for part in parts)
         return outputs
 
-    weighted = integral._weighted_gradients
+    once = nodes._answered
 
-    def summed(*args, **options):
-        chunks = integral._chunks
-
-        def ordered(*of):
-            seen.on = True
-            yield from chunks(*of)
-            seen.on = False
-
-        with monkeypatch.context() as patch:
-            patch.setattr(integral, "_chunks", ordered)
-            return weighted(*args, **options)
+    def watching(*args, **options):
+        seen.on = True
+        answers = once(*args, **options)
+        seen.on = False
+        return answers
 
     monkeypatch.setattr(Capture, "resume", watched)
-    monkeypatch.setattr(integral, "_weighted_gradients", summed)
+    monkeypatch.setattr(nodes, "_answered", watching)
     seen.what = []
     with seen:
         attributor.attribute("the film is very good", target=target, n_steps=5)
@@ -340,7 +334,7 @@ def test_of_long_texts_the_beginning_says_how_the_model_computes():
         model = deep(2)
         before = [(module, dict(vars(module))) for module in model.modules()]
         Attributor(model).attribute(tiny.text(300), store="heads", n_steps=1, layers=[0])
-    assert rows[:2] == [256, 256] and set(rows[2:]) == {300}
+    assert rows[0] == 256 and rows[1:] and set(rows[1:]) == {300}
     assert all(vars(module) == facts for module, facts in before)
 
 

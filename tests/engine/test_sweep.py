@@ -41,13 +41,12 @@ def test_a_model_without_attention_is_refused_with_a_reason():
 def test_a_wrong_integral_is_found(monkeypatch):
     import attattr.engine.integral
 
-    original = attattr.engine.integral._weighted_gradients
+    original = attattr.engine.integral.answered
 
     def wrong(*given):
-        sums, *rest = original(*given)
-        return 1.01 * sums, *rest
+        return [answer._replace(sums=1.01 * answer.sums) for answer in original(*given)]
 
-    monkeypatch.setattr(attattr.engine.integral, "_weighted_gradients", wrong)
+    monkeypatch.setattr(attattr.engine.integral, "answered", wrong)
     assert sweep.judge("sequence classification", "bert")["outcome"] == "rough"  # and it said so itself
 
 
@@ -56,8 +55,9 @@ def test_a_wrong_resume_is_found(monkeypatch):
     Attributor(model).attribute(example)  # its own check comes before
     original = Capture.resume
 
-    def off(self, recording, inputs, rows, number, context):
-        return original(self, recording, inputs, rows, number, context * 1.0001)
+    def off(self, recording, inputs, parts):
+        parts = [part._replace(context=part.context * 1.0001) for part in parts]
+        return original(self, recording, inputs, parts)
 
     monkeypatch.setattr(Capture, "resume", off)
     monkeypatch.setattr("attattr.engine.shortcuts.proven", lambda batch: batch)

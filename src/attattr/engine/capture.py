@@ -12,21 +12,22 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.integrations.sdpa_attention import repeat_kv
 
 from attattr.engine.causal import Masks
 from attattr.engine.checkpoint import checkpointed
 from attattr.engine.dispatch import IMPLEMENTATION, NONE, Handlers, handling, now
 from attattr.engine.last_block import run_rows
 from attattr.engine.precision import as_given
-from attattr.engine.recording import Call, Recording, causal_attention, clean_context
+from attattr.engine.recording import Call, Recording, clean_context
+from attattr.engine.resumed import Count, Part, Resumed
 from attattr.engine.softmax import Softmaxes, head_counts, why_not
 from attattr.engine.structure import (
     blocks_without,
@@ -34,6 +35,7 @@ from attattr.engine.structure import (
     by_row,
     configs,
     kind_of,
+    lengths,
     lists_without,
     lock_of,
     taken_over,
@@ -41,14 +43,6 @@ from attattr.engine.structure import (
 from attattr.engine.ways import Ways, known, remember
 from attattr.errors import UnsupportedModelError
 from attattr.models.place import input_device
-
-
-@dataclass
-class _Count:
-    """How far a forward is."""
-
-    blocks: int = 0
-    calls: int = 0
 
 
 class Capture:
@@ -138,11 +132,12 @@ class Capture:
         names = {module: name for name, module in self.model.named_modules()}
         times: dict[nn.Module, int] = {}
         calls: list[Call | None] = []
-        blocks, calls_by_then, left_out = [], [], []
+        blocks, calls_by_then, given, left_out = [], [], [], []
         masks, maskless = Masks(), []
 
         def run(forward, args, kwargs):
             output = forward(*args, **kwargs)
+            given.append(lengths((args, kwargs)))
             blocks.append(output)
             calls_by_then.append(len(calls))
             return output
@@ -174,54 +169,29 @@ class Capture:
         left_out += [*(names[module] for module in unread), *blocks_without(self.model, set(times))]
         ways = replace(ways, replay=ways.replay and all(by_input(output, size) for output in blocks))
         recording = Recording(
-            outputs, tuple(calls), tuple(blocks), tuple(calls_by_then), tuple(left_out), ways,
+            outputs, tuple(calls), tuple(blocks), tuple(calls_by_then), tuple(given), tuple(left_out), ways,
             maskless=bool(masks.plain) and not masks.padded and all(maskless),
         )  # fmt: skip
         return recording.without(softmaxes.several if softmaxes is not None else ()), softmaxes
 
-    def resume(
-        self, recording: Recording, inputs: Mapping[str, Tensor], rows: Tensor, number: int, context: Tensor
-    ) -> Any:
-        """The outputs, (R, …), with the context of attention call `number` replaced by (R, q, H, d).
+    def resume(self, recording: Recording, inputs: Mapping[str, Tensor], parts: Sequence[Part]) -> Any:
+        """The outputs, (R, …), of rows that each have the context of one attention call replaced.
 
-        Row r stands on input `rows[r]` of the recording. Blocks below the call are not run, they hand
-        on what they gave in the clean forward. Gradients flow from the outputs to `context`.
+        parts: in the order of their calls; more than one where `Ways.together` says that the model can do it.
+        Gradients flow from the outputs to the contexts.
         """
-        site = recording.site(number)
-        size, count = len(site.query), _Count()
-        differentiated = torch.is_grad_enabled()
-
-        def run(forward, args, kwargs):
-            count.blocks += 1
-            if recording.ways.replay and count.blocks <= site.blocks_below:
-                count.calls = recording.calls_by_then[count.blocks - 1]
-                return by_row(recording.blocks[count.blocks - 1], rows, size)
-            if recording.read is not None and count.blocks == len(recording.blocks):
-                count.calls = len(recording.calls)
-                own = context if number == count.calls - 1 else None
-                read = recording.read[rows.to(recording.read.device)]
-                return self.few(recording, forward, args, kwargs, read, rows, own)
-            return self._block(recording, forward, args, kwargs, attend, count)
-
-        def attend(eager, module, query, key, value, attention_mask, *args, **kwargs):
-            count.calls += 1
-            if differentiated:
-                self._check_gradients()
-            if count.calls - 1 == number:
-                return context, None
-            attention = _attention_of(recording, count.calls - 1, eager)
-            return attention(module, query, key, value, attention_mask, *args, **kwargs)
-
-        of_rows = by_row(dict(inputs), rows, size)
-        outputs, _ = self._forward(recording.ways, of_rows, attend, run, recording.kept, _masks(recording))
-        if count.calls != len(recording.calls):
+        rows = Resumed(self, recording, _size(inputs), parts)
+        outputs, _ = self._forward(
+            recording.ways, rows.inputs(inputs), rows.attend, rows.run, recording.kept, _masks(recording)
+        )
+        if (made := rows.count.calls) != len(recording.calls):
             raise UnsupportedModelError(
-                f"{type(self.model).__name__} made {count.calls} attention calls where its clean forward "
-                f"made {len(recording.calls)}: it cannot be resumed at {site.name}"
+                f"{type(self.model).__name__} made {made} attention calls where its clean forward made "
+                f"{len(recording.calls)}: it cannot be resumed at {recording.site(parts[0].number).name}"
             )
         return outputs
 
-    def _check_gradients(self) -> None:
+    def check_gradients(self) -> None:
         if not torch.is_grad_enabled():
             name = type(self.model).__name__
             raise UnsupportedModelError(f"{name} runs some of its layers without gradients")
@@ -231,13 +201,13 @@ class Capture:
     ) -> tuple[Any, dict[int, Tensor]]:
         """The clean forward with its graph: the outputs, and every site's context in it, by call."""
         contexts: dict[int, Tensor] = {}
-        count = _Count()
+        count = Count()
 
         def attend(eager, module, query, key, value, attention_mask, *args, **kwargs):
             count.calls += 1
-            self._check_gradients()
+            self.check_gradients()
             number = count.calls - 1
-            attention = _attention_of(recording, number, eager)
+            attention = recording.attention(number, eager)
             context, weights = attention(module, query, key, value, attention_mask, *args, **kwargs)
             if number < len(recording.calls) and recording.calls[number] is not None:
                 # what comes first on its way starts the graph: no parameter asks for a gradient
@@ -246,15 +216,15 @@ class Capture:
             return context, weights
 
         def run(forward, args, kwargs):
-            return self._block(recording, forward, args, kwargs, attend, count)
+            return self.block(recording, forward, args, kwargs, attend, count)
 
         of_rows = by_row(dict(inputs), rows, _size(inputs))
         outputs, _ = self._forward(recording.ways, of_rows, attend, run, recording.kept, _masks(recording))
         return outputs, contexts
 
-    def _block(
+    def block(
         self, recording: Recording, forward: Callable, args: tuple, kwargs: dict, attend: Callable,
-        count: _Count,
+        count: Count,
     ) -> Any:  # fmt: skip
         """One block of a forward that is differentiated: kept, or computed again on the way back."""
         # softmaxes are seen in a forward of the whole model only
@@ -294,7 +264,7 @@ class Capture:
         return run_rows(
             forward, args, kwargs,
             positions=positions, clean=by_row(recording.blocks[-1], rows, len(call.query)), context=context,
-            attention=_attention_of(recording, len(recording.calls) - 1, call.eager),
+            attention=recording.attention(len(recording.calls) - 1, call.eager),
             attending=lambda attend: handling(Handlers(attend, now().run, by=self)),
             causal=recording.unmasked and call.causal,
         )  # fmt: skip
@@ -319,7 +289,7 @@ class Capture:
             nonlocal calls
             calls += 1
             if passed is not None and values is not None:
-                attention = _attention_of(passed, calls - 1, eager)
+                attention = passed.attention(calls - 1, eager)
                 value = values(calls - 1, value)
                 context, _ = attention(module, query, key, value, attention_mask, *args, **kwargs)
                 return change(calls - 1, context, None, None), None
@@ -340,10 +310,3 @@ def _size(inputs: Mapping[str, Tensor]) -> int:
 
 def _masks(recording: Recording) -> Masks | None:
     return Masks(needless=True) if recording.unmasked else None
-
-
-def _attention_of(recording: Recording, number: int, eager: Callable) -> Callable:
-    clean = recording.calls[number] if number < len(recording.calls) else None
-    if not (recording.ways.fuse and clean and clean.fused):
-        return eager
-    return causal_attention if clean.causal and recording.unmasked else sdpa_attention_forward

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from attattr.engine.batch import Batch
-from attattr.engine.integral import AttentionBlocks, Integral, integrate_site
+from attattr.engine.integral import AttentionBlocks, Integral, Steps, integrate_site
 from attattr.engine.options import Options
 from attattr.engine.quadrature import fixed
 from attattr.engine.recording import Call
@@ -47,16 +47,16 @@ def _sum(batch: Batch, number: int, baseline: str | Call) -> Tensor:
     return torch.stack([scores.sum((1, 2, 3)) for _, _, scores in blocks]).sum(0).cpu()
 
 
-def looked_at(batch: Batch, number: int, which: Tensor, options: Options, baseline: str | Call) -> Integral:
+def looked_at(batch: Batch, number: int, which: Tensor, options: Options, baseline: str | Call) -> Steps:
     """One site: the integral for the inputs in `which`, gradient × attention for the others."""
     integrate = partial(integrate_site, batch, number, tol=options.tol, baseline=baseline)
     if len(which) == len(batch.value):
-        return integrate(stages=options.stages)
-    quick = integrate(stages=(fixed("riemann_right", 1),))
+        return (yield from integrate(stages=options.stages))
+    quick = yield from integrate(stages=(fixed("riemann_right", 1),))
     quick = replace(quick, integrated=torch.zeros_like(quick.integrated))
     if not len(which):
         return quick
-    deep = integrate(stages=options.stages, which=which)
+    deep = yield from integrate(stages=options.stages, which=which)
     merged: dict[str, Any] = {}
     for field in fields(Integral):
         one, other = getattr(quick, field.name), getattr(deep, field.name)

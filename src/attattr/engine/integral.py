@@ -10,27 +10,20 @@ and only a gradient of the size of C is integrated. Shapes as in capture.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from attattr.engine import recording as calls
-from attattr.engine.batch import Batch, floor_of
-from attattr.engine.precision import HALF, gradients, lifts, logit_gradient
+from attattr.engine.batch import Batch
+from attattr.engine.nodes import Answer, Ask, Start, answered
+from attattr.engine.precision import HALF
 from attattr.engine.quadrature import Rule, accepted
 from attattr.engine.recording import Call, rounding
 from attattr.errors import AttAttrError
-
-
-class Start(NamedTuple):
-    """F at a site's baseline, and what the arithmetic leaves open of it, (B,) each."""
-
-    value: Tensor
-    floor: Tensor
 
 
 class AttentionBlocks:
@@ -93,11 +86,30 @@ class Integral:
     integrated: Tensor  # (B,) boolean: not gradient × attention (first_look.py)
 
 
+Steps = Generator[Ask, Answer, Integral]
+
+
+def together(batch: Batch, sites: Sequence[Steps]) -> list[Integral]:
+    """The integrals of several sites, what each asks for computed with what the others do."""
+    done: dict[int, Integral] = {}
+    answers: dict[int, Answer | None] = dict.fromkeys(range(len(sites)))
+    while answers:
+        asks = {}
+        for i, answer in answers.items():
+            try:
+                asks[i] = next(sites[i]) if answer is None else sites[i].send(answer)
+            except StopIteration as end:
+                done[i] = end.value
+        answers = dict(zip(asks, answered(batch, list(asks.values())), strict=True))
+    return [done[i] for i in range(len(sites))]
+
+
 def integrate_site(
     batch: Batch, number: int, *, stages: Sequence[Rule], tol: float, baseline: str | Call,
     which: Tensor | None = None,
-) -> Integral:  # fmt: skip
-    """Attribution of attention call `number` for every input of the batch.
+) -> Steps:  # fmt: skip
+    """Attribution of attention call `number` for every input of the batch, by asking for gradients at nodes:
+    `together` answers.
 
     stages: rules in turn; inputs that a stage's acceptance rule turns down go on to the next, and
     what the last stage gives is kept whatever it is (`converged` says so). Those that reuse nodes of
@@ -117,15 +129,17 @@ def integrate_site(
     size, device = len(batch.value), path.device
     clean = Start(batch.value.to(device), batch.floor.to(device))  # a site's may be another than the outputs'
     start = Start(torch.zeros_like(clean.value), torch.zeros_like(clean.value))
+    every = torch.arange(size, device=device)
     if stages[0].nodes[0] != 0:
-        start = _start_at(batch, number, origin)
+        nothing = torch.zeros(1, 0)
+        start = (yield Ask(number, every, origin, path, np.zeros(1), nothing)).first
 
     mean = path.new_zeros(size, *path.shape[1:], dtype=clean.value.dtype)
     gap, error = torch.zeros_like(clean.value), torch.zeros_like(clean.value)
     n_steps = torch.zeros(size, dtype=torch.long, device=device)
     converged = torch.zeros(size, dtype=torch.bool, device=device)
     reached = False  # whether F comes from this site at all
-    which = torch.arange(size, device=device) if which is None else which.to(device)
+    which = every if which is None else which.to(device)
     pending = which
     carried: Tensor | None = None
     behind = 0  # nodes of the stages so far
@@ -135,7 +149,7 @@ def integrate_site(
         reused = [weights[behind : behind + len(rule.nodes)] for weights in later]
         columns = torch.as_tensor(np.concatenate([rule.columns, *reused], axis=1))
         behind += len(rule.nodes)
-        sums, first, found = _weighted_gradients(batch, number, pending, origin, path, rule.nodes, columns)
+        sums, first, found = yield Ask(number, pending, origin, path, rule.nodes, columns)
         reached |= found
         if stage == 0 and rule.nodes[0] == 0:
             start = Start(*(all_.index_copy(0, which, of) for all_, of in zip(start, first, strict=True)))
@@ -209,75 +223,3 @@ def _norms(
         sums += torch.stack([each.sum((1, 2, 3)) for each in (now.abs(), apart.abs(), now)])
     total, off, whole = sums
     return total, off, whole
-
-
-def _start_at(batch: Batch, number: int, context: Tensor) -> Start:
-    """F with the site's context replaced, one row an input."""
-    values, floors = [], []
-    with torch.no_grad():
-        for rows in torch.arange(len(batch.value), device=context.device).split(batch.rows_at_once):
-            on = batch.on(rows)
-            outputs = batch.capture.resume(batch.recording, batch.inputs, on, number, context[on])
-            values.append(batch.objective(outputs, rows))
-            slope = logit_gradient(batch.objective, outputs, rows) if context.dtype in HALF else None
-            floors.append(floor_of(batch.objective, slope, outputs, values[-1], context.dtype))
-    return Start(torch.cat(values).to(context.device), torch.cat(floors).to(context.device))
-
-
-def _weighted_gradients(
-    batch: Batch, number: int, which: Tensor, origin: Tensor, path: Tensor, nodes, columns: Tensor,
-    once: bool = True,
-) -> tuple[Tensor, Start, bool]:  # fmt: skip
-    """Σ_k columns[k, c] ∂F/∂C at node k for each input in `which`, (c, P, q, H, d); F at node 0; and whether
-    any gradient leads there.
-
-    The last node is not computed where it is 1: there the clean forward's gradient is known. Nothing is asked
-    of the device before the end; in half precision, what overflowed is then computed again (`once`).
-    """
-    device, dtype, half = path.device, batch.value.dtype, path.dtype in HALF
-    asked = nodes
-    sums = torch.zeros(columns.shape[1], len(which), *path.shape[1:], dtype=dtype, device=device)
-    columns = columns.to(device, dtype)
-    reached = False
-    if nodes[-1] == 1:
-        if number in batch.clean_gradients:
-            reached = True
-            sums += columns[-1][:, None, None, None, None] * batch.clean_gradients[number][which]
-        nodes = nodes[:-1]
-    first = Start(*torch.zeros(2, len(which), dtype=dtype, device=device))
-    alphas = torch.as_tensor(nodes, dtype=torch.float64).to(device, path.dtype)
-    for inputs, some in _chunks(len(which), len(nodes), batch.rows_at_once):
-        alpha = alphas[some].repeat(inputs.stop - inputs.start)  # the nodes of an input side by side
-        rows = which[inputs].repeat_interleave(some.stop - some.start)
-        on = batch.on(rows)
-        context = torch.addcmul(origin[on], alpha[:, None, None, None], path[on]).requires_grad_()
-        with torch.enable_grad():
-            outputs = batch.capture.resume(batch.recording, batch.inputs, on, number, context)
-            values = batch.objective(outputs, rows)
-        slope = logit_gradient(batch.objective, outputs, rows) if half else None
-        if some.start == 0:
-            each = slice(None, None, some.stop)
-            first.value[inputs] = values.detach()[each]
-            first.floor[inputs] = floor_of(batch.objective, slope, outputs, values.detach(), path.dtype)[each]
-        scale = lifts(slope, values.detach()) if half else None
-        (gradient,) = gradients(values, [context], scale, once=once)
-        if gradient is None:
-            continue
-        reached = True
-        # an input's nodes are summed by themselves: one that is not finite spoils no other
-        by_input = gradient.reshape(inputs.stop - inputs.start, some.stop - some.start, -1)
-        summed = (columns[some].T @ by_input).transpose(0, 1)  # (c, inputs, q·H·d)
-        sums[:, inputs] += summed.reshape(len(sums), -1, *path.shape[1:])
-    if half and once and not bool(sums.isfinite().all()):
-        return _weighted_gradients(batch, number, which, origin, path, asked, columns, once=False)
-    return sums, first, reached
-
-
-def _chunks(inputs: int, nodes: int, rows: int) -> Iterator[tuple[slice, slice]]:
-    """(inputs, nodes) computed together, at most `rows`: whole inputs, or an input's nodes in turn."""
-    if not nodes:
-        return
-    together, some = max(1, rows // nodes), min(rows, nodes)
-    for i in range(0, inputs, together):
-        for k in range(0, nodes, some):
-            yield slice(i, min(inputs, i + together)), slice(k, min(nodes, k + some))

@@ -15,7 +15,7 @@ from attattr.engine.batch import Batch, Collate, beside, opened
 from attattr.engine.capture import Capture
 from attattr.engine.collect import sites_of
 from attattr.engine.first_look import chosen, looked_at
-from attattr.engine.integral import Integral
+from attattr.engine.integral import Integral, together
 from attattr.engine.memory import out_of_memory
 from attattr.engine.options import Options
 from attattr.engine.recording import Call, Recording
@@ -103,15 +103,24 @@ class Job:
             widths["output"] = widths["input"]  # a decoder that is fed the input, shifted
         sites: list[list[Site]] = [[] for _ in encoded]
         axes = [dict(e.axes) for e in encoded]
-        for done, (number, which) in enumerate(chosen(batch, asked, self.options, start).items()):
-            call = recording.site(number)
-            self.progress(done, len(asked), call.name)
-            integral = looked_at(batch, number, which, self.options, start(number))
-            self.seen(call, integral, numbers)
-            for of, site in zip(
-                sites, sites_of(call, integral, axes, widths, self.options.store), strict=True
-            ):
-                of.append(site)
+        which = chosen(batch, asked, self.options, start)
+        asked = list(which)
+        several = _sites_together(batch, self.options)
+        for done in range(0, len(asked), several):
+            group = asked[done : done + several]
+            self.progress(done, len(asked), recording.site(group[0]).name)
+            wanted = [
+                looked_at(batch, number, which[number], self.options, start(number)) for number in group
+            ]
+            for i, (number, integral) in enumerate(zip(group, together(batch, wanted), strict=True)):
+                call = recording.site(number)
+                if i:
+                    self.progress(done + i, len(asked), call.name)
+                self.seen(call, integral, numbers)
+                for of, site in zip(
+                    sites, sites_of(call, integral, axes, widths, self.options.store), strict=True
+                ):
+                    of.append(site)
         self.progress(len(asked), len(asked), "")
         made = []
         for i, (e, prediction) in enumerate(zip(encoded, predictions, strict=True)):
@@ -135,6 +144,13 @@ class Job:
 
 
 _TEXT_AXES = {"input": "input_ids", "output": "decoder_input_ids"}
+
+
+def _sites_together(batch: Batch, options: Options) -> int:
+    """How many sites are integrated side by side: those whose first nodes fit the room."""
+    if not batch.recording.ways.together or batch.recording.checkpoint:
+        return 1
+    return max(1, batch.rows_at_once // (len(batch.value) * max(1, options.stages[0].passes)))
 
 
 def _plain(options: Options) -> dict[str, Any]:

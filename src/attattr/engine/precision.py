@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -122,10 +122,12 @@ def lifts(gradient: Tensor | None, value: Tensor) -> Tensor:
 
 
 def gradients(
-    values: Tensor, leaves: list[Tensor], scale: Tensor | None = None, *, once: bool = False
-) -> list[Tensor | None]:
+    values: Tensor, leaves: list[Tensor], scale: Tensor | None = None, *, once: bool = False,
+    rows: Sequence[slice] | None = None,
+) -> list[Tensor | None]:  # fmt: skip
     """∂F/∂leaf of each row of each leaf, in F's precision; None where F does not come from it.
 
+    rows: those of F that each leaf has; None: all have all.
     scale: (R,) what F is multiplied by before the way back, row by row (`lifts`), and what comes out divided
     by in float32: in half precision the gradients of a saturated probability would underflow. Rows that
     overflow are tried again with less, or are left so (`once`: a device need not be waited for).
@@ -135,18 +137,27 @@ def gradients(
     if scale is None:
         found = torch.autograd.grad(values.sum(), leaves, allow_unused=True)
         return [None if of is None else of.to(values.dtype) for of in found]
+    places = [slice(None)] * len(leaves) if rows is None else rows
     while True:
         total = (values * scale).sum()
         found = torch.autograd.grad(total, leaves, allow_unused=True, retain_graph=not once)
         wide = [None if of is None else of.to(values.dtype) for of in found]
         if once:
-            return [None if of is None else of / _beside(scale, of) for of in wide]
+            return _lowered(wide, scale, places)
         fine = torch.ones_like(scale, dtype=torch.bool)
-        for of in wide:
-            fine &= fine if of is None else of.flatten(1).isfinite().all(1).to(fine.device)
+        for of, place in zip(wide, places, strict=True):
+            if of is not None:
+                fine[place] &= of.flatten(1).isfinite().all(1).to(fine.device)
         if bool((fine | ~(scale > LEAST)).all()):
-            return [None if of is None else of / _beside(scale, of) for of in wide]
+            return _lowered(wide, scale, places)
         scale = torch.where(fine, scale, scale / 2.0**6)
+
+
+def _lowered(found: Sequence[Tensor | None], scale: Tensor, rows: Sequence[slice]) -> list[Tensor | None]:
+    """Gradients without the scale that F had."""
+    return [
+        None if of is None else of / _beside(scale[place], of) for of, place in zip(found, rows, strict=True)
+    ]
 
 
 def _beside(scale: Tensor, of: Tensor) -> Tensor:

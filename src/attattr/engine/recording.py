@@ -67,6 +67,7 @@ class Recording:
     calls: tuple[Call | None, ...]  # None: intercepted, yet not attributable
     blocks: tuple[Any, ...]  # output of each block call, in order
     calls_by_then: tuple[int, ...]  # attention calls made when a block ended
+    given: tuple[Any, ...]  # of each block call's arguments: structure.lengths
     left_out: tuple[str, ...]  # attention layers that are not attributed
     ways: Ways
     read: Tensor | None = None  # (B, m) rows of the last block that F reads; None: all are computed
@@ -85,6 +86,13 @@ class Recording:
         call = self.calls[number]
         assert call is not None
         return call
+
+    def attention(self, number: int, eager: Callable) -> Callable:
+        """What computes an attention call that is only passed through: fused where it gave the same."""
+        clean = self.calls[number] if number < len(self.calls) else None
+        if not (self.ways.fuse and clean and clean.fused):
+            return eager
+        return causal_attention if clean.causal and self.unmasked else sdpa_attention_forward
 
     @property
     def reach(self) -> tuple[int, int]:

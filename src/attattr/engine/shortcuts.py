@@ -8,6 +8,7 @@ forward gave is not taken.
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,7 @@ from attattr.engine.batch import Batch
 from attattr.engine.last_block import hidden, with_hidden
 from attattr.engine.memory import out_of_memory
 from attattr.engine.recording import Recording, rounding
+from attattr.engine.resumed import Part
 from attattr.engine.structure import as_it_was
 from attattr.engine.ways import Ways, remember
 from attattr.errors import UnsupportedModelError
@@ -34,8 +36,9 @@ def proven(batch: Batch) -> Batch:
     """The batch with ways in which putting a site's own context back gives the clean outputs, for two of its
     rows: tried once a model.
 
-    Where it does not, lower blocks are run again instead of replayed (some models carry state past
-    their blocks) and fused attention is given up, in this order.
+    Where it does not for rows of several sites together, they go up site by site; then lower blocks are run
+    again instead of replayed (some models carry state past their blocks) and fused attention is given up, in
+    this order.
 
     Raises:
         UnsupportedModelError: it fails all the same; or quantised layers hand on no gradient.
@@ -45,8 +48,11 @@ def proven(batch: Batch) -> Batch:
         return batch
     check_gradients(model)
     recording, inputs = _shortened(batch)
-    for replay, fuse in ((ways.replay, ways.fuse), (False, ways.fuse), (False, False)):
-        tried = Ways(ways.softmax, replay, fuse, proven=True)
+    separate = [(ways.replay, ways.fuse), (False, ways.fuse), (False, False)]
+    attempts = [Ways(ways.softmax, replay, fuse, proven=True) for replay, fuse in separate]
+    if ways.replay and not ways.softmax:
+        attempts.insert(0, replace(attempts[0], together=True))
+    for tried in attempts:
         if not (worst := _not_resumed(batch, replace(recording, ways=tried), inputs)):
             remember(model, tried)
             return replace(batch, recording=replace(batch.recording, ways=tried))
@@ -81,21 +87,31 @@ def _shortened(batch: Batch) -> tuple[Recording, Mapping[str, Tensor]]:
 
 def _not_resumed(batch: Batch, recording: Recording, inputs: Mapping[str, Tensor]) -> str:
     """Name of the first site whose own context, put back, does not give the clean outputs; else ""."""
-    # two rows in another order: a model may keep its inputs in another dimension than the first
-    rows = torch.tensor([batch.recorded - 1, 0], device=batch.value.device)
-    clean = _kept_of(recording)[rows]
-    for number in recording.sites:
-        site = recording.site(number)
-        of_rows = site.context[rows.to(site.context.device)]
+    # two rows in another order: a model may keep its inputs in another dimension than the first; from site
+    # to site in turn, so that those of one are not taken for another's
+    orders = [
+        torch.tensor(of, device=batch.value.device)
+        for of in ([batch.recorded - 1, 0], [0, batch.recorded - 1])
+    ]
+    clean, numbers, together = _kept_of(recording), recording.sites, recording.ways.together
+    failures = (*CANNOT, UnsupportedModelError) if together else (RuntimeError, AssertionError)
+    several = max(2, batch.rows_at_once // 2) if together else 1
+    for i in range(0, len(numbers), several):
+        sites = [recording.site(number) for number in numbers[i : i + several]]
+        parts = [
+            Part(number, rows, site.context[rows.to(site.context.device)])
+            for number, site, rows in zip(numbers[i:], sites, itertools.cycle(orders))
+        ]
+        worst = ", ".join(site.name for site in sites)
         try:
             with torch.no_grad():
-                outputs = batch.capture.resume(recording, inputs, rows, number, of_rows)
-        except (RuntimeError, AssertionError) as error:
+                outputs = batch.capture.resume(recording, inputs, parts)
+        except failures as error:
             if not recording.ways.replay or out_of_memory(error):
                 raise
-            return site.name
-        if not _same(told(outputs), clean):
-            return site.name
+            return worst
+        if not _same(told(outputs), torch.cat([clean[part.rows.to(clean.device)] for part in parts])):
+            return worst
     return ""
 
 

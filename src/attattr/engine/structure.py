@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
@@ -121,6 +122,48 @@ def by_row(value: Any, rows: Tensor, size: int) -> Any:
         return items if type(value) is dict else type(value)(**items)
     if isinstance(value, tuple | list):
         return type(value)(by_row(item, rows, size) for item in value)
+    return value
+
+
+def lengths(value: Any) -> Any:
+    """A nest with the first size of every tensor in its place."""
+    if isinstance(value, Tensor):
+        return len(value) if value.ndim else None
+    if isinstance(value, dict):
+        return {key: lengths(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [lengths(item) for item in value]
+    return None
+
+
+def some_rows(value: Any, clean: Any, rows: slice, total: int, size: int) -> Any:
+    """Every tensor in a nest that has one entry a row, of `total`, with these rows' entries alone.
+
+    clean: `lengths` of the nest in the clean forward: what has one a row had one of `size` inputs there.
+    """
+    if isinstance(value, Tensor):
+        return value[rows] if value.ndim and len(value) == total and clean == size else value
+    if isinstance(value, dict) and isinstance(clean, dict):
+        items = {key: some_rows(item, clean.get(key), rows, total, size) for key, item in value.items()}
+        return items if type(value) is dict else type(value)(**items)
+    if isinstance(value, tuple | list) and isinstance(clean, list):
+        pairs = zip(value, clean, strict=True)
+        return type(value)(some_rows(item, other, rows, total, size) for item, other in pairs)
+    return value
+
+
+def with_rows(value: Any, more: Any, count: int, others: int) -> Any:
+    """A block's output for `count` rows, and after them that for others. Shared by all: as it is."""
+    if isinstance(value, Tensor):
+        several = isinstance(more, Tensor) and value.ndim and (len(value), len(more)) == (count, others)
+        return torch.cat([value, more]) if several else value
+    if isinstance(value, dict):
+        items = {key: with_rows(item, more[key], count, others) for key, item in value.items()}
+        return items if type(value) is dict else type(value)(**items)
+    if isinstance(value, tuple | list):
+        return type(value)(
+            with_rows(item, other, count, others) for item, other in zip(value, more, strict=True)
+        )
     return value
 
 

@@ -17,6 +17,7 @@ from attattr.engine import quadrature
 from attattr.engine.attributor import Attributor
 from attattr.engine.capture import Capture
 from attattr.engine.literal import literal_scores
+from attattr.engine.resumed import Part
 from attattr.engine.room import longest_kept, needs
 from attattr.errors import InputError
 from attattr.measure.effects import again
@@ -236,7 +237,7 @@ def _bytes(attributor: Attributor, example: dict[str, torch.Tensor]) -> int:
         rows = torch.zeros(quadrature.auto()[0].passes, dtype=torch.long, device=input_device(model))
         context = call.context[rows].requires_grad_()
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            outputs = capture.resume(recording, inputs, rows, number, context)
+            outputs = capture.resume(recording, inputs, [Part(number, rows, context)])
         square = call.weights().nbytes
         del outputs
     held = {pointer: size for pointer, size in held.items() if pointer not in weights}
