@@ -23,6 +23,7 @@ from attattr.engine import recording as calls
 from attattr.engine.capture import Capture
 from attattr.engine.collect import strongest
 from attattr.engine.room import needs, room_for
+from attattr.engine.ways import known
 from attattr.measure import masks
 from attattr.measure.check import check_model
 from attattr.result import values
@@ -75,6 +76,34 @@ def test_a_cache_that_only_a_config_asks_for_is_off(made):
     kept = attributor.attribute(inputs, target=1, n_steps=3)
     assert apart(attributor.attribute(inputs, target=1, n_steps=3, memory_budget=LITTLE), kept) < 1e-5
     assert model.config.use_cache and model.config.to_dict()["use_cache"]
+
+
+def test_a_block_that_does_something_else_the_second_time_is_kept():
+    """It would give a gradient of another function, silently."""
+    model = deep(3)
+    layer, times = model.model.layers[1], []
+    forward, begin = layer.forward, model.model.forward
+
+    def counting(*args, **kwargs):
+        times.append(1)
+        output = forward(*args, **kwargs)
+        return output * torch.full_like(output, 0.9 + 0.1 * len(times))  # a tensor: numbers are not made anew
+
+    def beginning(*args, **kwargs):
+        times.clear()
+        return begin(*args, **kwargs)
+
+    layer.forward, model.model.forward = counting, beginning
+    attributor, inputs = Attributor(model), tiny.text(12)
+    kept = attributor.attribute(inputs, target=1, n_steps=3, memory_budget=1 << 40)
+    found = attributor.attribute(inputs, target=1, n_steps=3, memory_budget=LITTLE)
+    assert apart(found, kept) < 1e-5
+    ways = known(model)
+    assert ways is not None and ways.again is False
+    plain = deep(3)
+    Attributor(plain).attribute(inputs, target=1, n_steps=3, memory_budget=LITTLE)
+    ways = known(plain)
+    assert ways is not None and ways.again is True
 
 
 class Widest(TorchDispatchMode):

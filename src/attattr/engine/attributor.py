@@ -8,7 +8,7 @@
 5. `shortcuts.fewer_logits`   of a language model, those that F reads
    `shortcuts.proven`         once a model: does putting a site's own attention back change nothing?
 6. `shortcuts.unmasked`, `taken`  what need not be computed again, each shortcut proven on the batch
-7. `integral.integrate_site`  Attr(A) = (A − A⁰) ⊙ (Ḡ Vᵀ), one site after the other
+7. `integral.integrate_site`  Attr(A) = (A − A⁰) ⊙ (Ḡ Vᵀ), as many sites side by side as there is room for
 8. `collect.sites_of`         the scores without padding, as the store asks
 
 The paper's algorithm as it reads, on one screen: `literal.py`.

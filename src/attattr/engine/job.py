@@ -87,7 +87,7 @@ class Job:
         )
         if one in self.known:
             self.known[one] = whole.recording
-        fewer = shortcuts.unmasked(shortcuts.proven(shortcuts.fewer_logits(whole)))
+        fewer = shortcuts.unmasked(shortcuts.again(shortcuts.proven(shortcuts.fewer_logits(whole))))
         fewer = replace(fewer, recording=replace(fewer.recording, outputs=None))  # the logits of every token
         del whole
         batch = shortcuts.taken(fewer)

@@ -28,6 +28,7 @@ from attattr.models.quantised import check_gradients
 from attattr.targets.objective import told
 
 LONG = 256  # tokens of a text that are enough to see how a model computes
+SHORT = 16  # that are enough to see whether a block does the same twice, where little fits
 WORTH = 0.5  # share of the rows above which dropping the others saves too little
 CANNOT = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, AssertionError)
 
@@ -47,7 +48,7 @@ def proven(batch: Batch) -> Batch:
     if ways.proven:
         return batch
     check_gradients(model)
-    recording, inputs = _shortened(batch)
+    recording, inputs = _shortened(batch, LONG)
     separate = [(ways.replay, ways.fuse), (False, ways.fuse), (False, False)]
     attempts = [Ways(ways.softmax, replay, fuse, proven=True) for replay, fuse in separate]
     if ways.replay and not ways.softmax:
@@ -62,10 +63,10 @@ def proven(batch: Batch) -> Batch:
     )
 
 
-def _shortened(batch: Batch) -> tuple[Recording, Mapping[str, Tensor]]:
+def _shortened(batch: Batch, length: int) -> tuple[Recording, Mapping[str, Tensor]]:
     """The beginnings of long texts, which say of the model what the whole would; where it takes them."""
     shorter = {
-        name: value[:, :LONG] if value.ndim > 1 and value.shape[1] > LONG else value
+        name: value[:, :length] if value.ndim > 1 and value.shape[1] > length else value
         for name, value in batch.inputs.items()
     }
     if all(value.shape == batch.inputs[name].shape for name, value in shorter.items()):
@@ -121,10 +122,40 @@ def _kept_of(recording: Recording) -> Tensor:
     return clean if recording.kept is None else clean.index_select(1, recording.kept.to(clean.device))
 
 
-def _same(again: Tensor, clean: Tensor) -> bool:
+def _same(again: Tensor, clean: Tensor, least: float = 1.0) -> bool:
     # at least 1e-6: some float64 models compute parts in float32, and rows in other groups round otherwise
-    tolerance = max(4 * rounding(clean.dtype, 250), 1e-6) * clean.abs().max().clamp(min=1)
+    tolerance = max(4 * rounding(clean.dtype, 250), 1e-6) * clean.abs().max().clamp(min=least)
     return again.shape == clean.shape and bool((again - clean).abs().max() <= tolerance)
+
+
+def again(batch: Batch) -> Batch:
+    """The batch with its blocks computed again on the way back, if it wants that, where one of its rows gets
+    the gradients it gets without: tried once a model. A block may do something else when it is run twice.
+    """
+    wanted, ways = batch.recording, batch.recording.ways
+    if not wanted.checkpoint or ways.softmax:
+        return batch
+    if ways.again is None:
+        recording, inputs = _shortened(batch, SHORT)
+        kept, computed = (
+            _gradients_of_all(batch, replace(recording, ways=ways, checkpoint=checkpoint), inputs)
+            for checkpoint in (False, True)
+        )
+        agree = kept.keys() == computed.keys() and all(_same(computed[i], kept[i], 0) for i in kept)
+        ways = replace(ways, again=agree)
+        remember(batch.capture.model, ways)
+    return replace(batch, recording=replace(wanted, ways=ways, checkpoint=bool(ways.again)))
+
+
+def _gradients_of_all(batch: Batch, recording: Recording, inputs: Mapping[str, Tensor]) -> dict[int, Tensor]:
+    """Of one row's outputs, each with a weight of its own, at the contexts of all sites they come from."""
+    with torch.enable_grad():
+        outputs, contexts = batch.capture.trace(recording, inputs, torch.tensor([0]))
+        read = told(outputs)
+        weights = torch.linspace(-1, 1, read.numel(), dtype=read.dtype, device=read.device)
+        total = (read.flatten() * weights).sum()
+    found = torch.autograd.grad(total, [*contexts.values()], allow_unused=True)
+    return {i: of for i, of in zip(contexts, found, strict=True) if of is not None}
 
 
 def unmasked(batch: Batch) -> Batch:

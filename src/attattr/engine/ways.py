@@ -18,13 +18,14 @@ class Ways:
     """What was found out about a model.
 
     >>> Ways(softmax=False)
-    Ways(softmax=False, replay=True, fuse=True, together=False, proven=False)
+    Ways(softmax=False, replay=True, fuse=True, together=False, again=None, proven=False)
     """
 
     softmax: bool  # its attention is seen at its softmaxes, not where it asks transformers for it
     replay: bool = True  # blocks below a site hand on what they gave, instead of being run again
     fuse: bool = True  # calls that are only passed through may use torch's fused attention
     together: bool = False  # rows of several sites go up in one forward
+    again: bool | None = None  # blocks may be computed again on the way back; None: not tried
     proven: bool = False  # so taken over, it gives what it gave: shortcuts.proven_ways
 
 
