@@ -22,6 +22,7 @@ from attattr.generation import explained
 from attattr.generation import reply as replies
 from attattr.generation.prompt import read_prompt
 from attattr.measure.masks import Mask, measure
+from attattr.report.generation import _exactness
 from attattr.result.generation import REPLY
 from attattr.targets.objective import Wish
 
@@ -249,6 +250,14 @@ def test_scores_of_sources_do_not_depend_on_the_store(store):
     )
     np.testing.assert_allclose(made.score, dense.score, rtol=1e-9)
     assert (made.spans[0].attribution.sites[0].edges is not None) == (store == "edges")
+
+
+def test_a_first_look_is_not_said_to_be_an_integral_that_failed():
+    lm = writer("gpt2")
+    quick = {"continuation": REPLY_TEXT, "spans": CUTS, "method": "gradient", "n_steps": "auto"}
+    made = lm.attribute_generation(chats.TEXT, **quick)
+    assert str(_exactness(made)).startswith("Completeness: gradient × attention, no integral, from the zero")
+    assert "not converged in some span" not in made.to_html()
 
 
 def test_out_of_memory_halves_the_spans_and_changes_nothing(monkeypatch):

@@ -3,6 +3,12 @@ import type { Data } from "./data";
 import { siteName } from "./data";
 import { h } from "./dom";
 import { plain, quantity, share, signed, tiny } from "./format";
+import type { SiteFacts } from "./types";
+
+/** Whether an integral did not converge: a first look is none. */
+export function unsure(site: SiteFacts): boolean {
+  return site.method === "integral" && !site.converged;
+}
 
 export function completenessView({ report }: Data): HTMLElement {
   const columns = ["layer", "module", `${quantity(report)} without its attention`, "change by it", "sum of scores", "gap", "error estimate", "nodes", ""];
@@ -16,7 +22,7 @@ export function completenessView({ report }: Data): HTMLElement {
       ...report.sites.map((site, number) =>
         h(
           "tr",
-          { class: site.converged ? "" : "unsure" },
+          { class: unsure(site) ? "unsure" : "" },
           h("td", {}, siteName(report, number)),
           h("td", {}, h("bdi", {}, site.name)),
           h("td", { class: "number" }, plain(site.baseline_output)),
@@ -25,7 +31,7 @@ export function completenessView({ report }: Data): HTMLElement {
           h("td", { class: "number" }, tiny(site.gap)),
           h("td", { class: "number" }, share(site.error)),
           h("td", { class: "number" }, String(site.n_steps)),
-          h("td", {}, site.converged ? "converged" : "not converged"),
+          h("td", {}, unsure(site) ? "not converged" : site.method === "gradient" ? "first look" : "converged"),
         ),
       ),
     ),

@@ -1,4 +1,5 @@
 // Beside the tree: the edge that is pointed at or pinned; else how to read the page.
+import { unsure } from "./completeness";
 import type { Data } from "./data";
 import { siteName } from "./data";
 import { h } from "./dom";
@@ -101,7 +102,7 @@ export function detailsView(data: Data, store: Store, open: (site: number, head:
 
 function guideView({ report }: Data): HTMLElement {
   const worst = Math.max(0, ...report.sites.map((site) => Math.abs(site.gap ?? 0)));
-  const unsure = report.sites.filter((site) => !site.converged).length;
+  const bad = report.sites.filter(unsure).length;
   const unit = report.picture ? "patch" : "token";
   const swatch = (kind: string) => h("span", { class: `swatch ${kind}`, "aria-hidden": "true" });
   return h(
@@ -121,6 +122,6 @@ function guideView({ report }: Data): HTMLElement {
       {},
       `The flow graph draws the strongest edges of all layers, from the ${report.picture ? "patches" : "words"} below up to the prediction; what they do not link to it is pale. The bar at a layer’s name runs from the ${quantity(report)} without its attention to the real one.`,
     ),
-    h("p", {}, `No layer’s sum is off by more than ${plain(worst)}${unsure ? `; ${count(unsure, "layer")} did not converge` : ""}.`),
+    h("p", {}, `No layer’s sum is off by more than ${plain(worst)}${bad ? `; ${count(bad, "layer")} did not converge` : ""}.`),
   );
 }

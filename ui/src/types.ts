@@ -186,6 +186,7 @@ export interface SiteFacts {
   error: number | null;
   n_steps: number;
   converged: boolean;
+  method: string;
 }
 
 /** A part of a reply. value: log p. score, effect: by column; None: no such source, or not measured.

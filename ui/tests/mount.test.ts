@@ -29,3 +29,13 @@ test("two reports stand beside each other with views of their own", () => {
   expect(one.querySelectorAll("[id]").length + other.querySelectorAll("[id]").length).toBe(0);
   expect(other.textContent).toContain("made without edges");
 });
+
+test("a first look is no integral that did not converge", () => {
+  const root = document.createElement("div");
+  const sites = report.sites.map((site, n) => ({ ...site, converged: false, method: n ? "gradient" : "integral" }));
+  mount(root, { ...report, sites });
+  const rows = [...root.querySelectorAll(".completeness tbody tr")];
+  expect(rows.map((row) => row.lastElementChild!.textContent)).toEqual(["not converged", ...sites.slice(1).map(() => "first look")]);
+  expect(rows.filter((row) => row.classList.contains("unsure")).length).toBe(1);
+  expect(root.textContent).toContain("1 layer did not converge");
+});

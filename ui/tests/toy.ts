@@ -9,7 +9,7 @@ function site(number: number): SiteFacts {
   return {
     name: `layer.${number}`, kind: "encoder self", query_axis: 0, key_axis: 0, n_heads: 2, head_sum: [0.5, -0.25],
     head_max: [0.5, 0], key_sum: null, queries: null, head_attention: [0.5, 0.5], scores: null, attention: null, baseline_output: 0.5, change: 0.25,
-    total: 0.25, gap: 0, error: 0, n_steps: 4, converged: true,
+    total: 0.25, gap: 0, error: 0, n_steps: 4, converged: true, method: "integral",
   };
 }
 

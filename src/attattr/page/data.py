@@ -166,6 +166,7 @@ class SiteFacts(Part):
     error: float | None
     n_steps: int
     converged: bool
+    method: str  # integral, or gradient: a first look
 
 
 class EdgeColumns(Part):

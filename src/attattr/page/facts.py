@@ -183,6 +183,7 @@ def _site(site: Site, axes: list[str], room: int) -> data.SiteFacts:
         error=data.number(site.error_estimate),
         n_steps=site.n_steps,
         converged=site.converged,
+        method=site.method,
     )
 
 

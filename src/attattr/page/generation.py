@@ -181,7 +181,8 @@ def _notes(made: Generation, left_out: int) -> list[str]:
             f"For want of room the edges of {counted(left_out, 'span')} of {len(made.explained)} are left "
             "out of this page; the numbers of their sources are all here."
         )
-    unsure = {site.name for span in made.explained for site in span.attribution.sites if not site.converged}
-    if unsure and made.options.get("method") != "gradient":
+    sites = [site for span in made.explained for site in span.attribution.sites]
+    unsure = {site.name for site in sites if site.method == "integral" and not site.converged}
+    if unsure:
         notes.append(f"Read with care, not converged in some span: {', '.join(sorted(unsure))}.")
     return [printable(note) for note in notes]

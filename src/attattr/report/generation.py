@@ -98,8 +98,10 @@ def _table(made: Generation, columns: range) -> Group:
 
 def _exactness(made: Generation) -> Text:
     sites = [site for span in made.explained for site in span.attribution.sites]
-    bad = sum(not site.converged for site in sites)
+    bad = sum(site.method == "integral" and not site.converged for site in sites)
     verdict = f"{bad} of {len(sites)} integrals did NOT converge" if bad else "every integral converged"
+    if any(site.method == "gradient" for site in sites):
+        verdict = "gradient × attention, no integral"
     baseline = made.options.get("baseline", "zero")
     text = f"Completeness: {verdict}, from the {baseline} baseline; worst gap {made.worst_gap:.1e}."
     return Text(text, style="bold red" if bad else "")
