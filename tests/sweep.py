@@ -104,7 +104,8 @@ def examine(model: Any, example: dict[str, torch.Tensor]) -> dict[str, Any]:
         "sites": len(dense.sites), "left_out": list(dense.left_out), "baseline": baseline,
         "n_steps": int(max(site.n_steps for site in dense.sites)), "gap": gap,
         "replay": recording.ways.replay, "together": recording.ways.together,
-        "dtype": str(model.dtype).removeprefix("torch."), "way": "softmax" if recording.ways.softmax else "interface",
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "way": "softmax" if recording.ways.softmax else "interface",
     }  # fmt: skip
 
 
