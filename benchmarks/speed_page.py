@@ -121,10 +121,10 @@ def _limit(found: dict) -> str:
     return f"""## What stands in the way of more
 
 The time of the authors' rule over attattr's, one input at a time, is the work that is left out, times how
-much faster the rest is done. One input alone makes small products (two nodes at a site at first), the
-literal algorithm's 16 steps large ones. In a data set inputs make them large, too; the authors' algorithm
-pads to 128 tokens, and *FLOP, padded* is what that adds to the work that is left out: data sets cannot be
-much faster than that.
+much faster the rest is done. One input makes smaller products than the literal algorithm's 16 steps, though
+the nodes of all its sites go up together: at the lower layers there are few rows. In a data set inputs make
+them large, too; the authors' algorithm pads to 128 tokens, and *FLOP, padded* is what that adds to the work
+that is left out: data sets cannot be much faster than that.
 
 {_table(["model", "time", "= FLOP", "× FLOP/s", "FLOP, padded", "attattr", "where its time goes"], rows)}"""
 

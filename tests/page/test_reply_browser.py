@@ -150,7 +150,33 @@ def test_views_can_be_saved(at, saved):
         assert "rests most on" in text and "Tisa" in text
 
 
-def test_at_the_server_a_source_is_taken_out(browser, facts):
+def test_a_printed_reply_has_all_of_it(at, saved, made):
+    page = at(saved, **PHONE, color_scheme="dark")
+    page.emulate_media(media="print")
+    page.locator(".attattr.printing").wait_for()
+    ground = "getComputedStyle(document.querySelector('.attattr')).backgroundColor"
+    assert page.evaluate(ground) == "rgb(255, 255, 255)"
+    page.set_viewport_size({"width": 720, "height": 844})
+    for part in (".prompt", ".sources .scrolls"):
+        assert page.locator(part).evaluate(
+            "e => e.scrollHeight <= e.clientHeight + 1 && e.scrollWidth <= e.clientWidth + 1"
+        ), part
+    right = page.locator("[data-view]").evaluate_all(
+        "all => all.flatMap(e => [e, ...e.querySelectorAll('svg, canvas, table')])"
+        ".map(e => e.getBoundingClientRect().right)"
+    )
+    assert max(right) <= 681
+    assert not any(each.is_visible() for each in page.get_by_role("button", name="Save").all())
+    assert page.locator("h1").inner_text() == f"“{made.spans[0].text}” rests most on {strongest(made, 0)}"
+    assert page.locator(".source .said").all_inner_texts() == [*DOCUMENTS.values()]
+    assert len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4"))) > 1
+    page.emulate_media(media="screen")
+    page.locator(".attattr:not(.printing)").wait_for()
+
+
+@pytest.fixture
+def served(browser):
+    """A page of the local server; at the end it has said nothing."""
     import uvicorn
 
     serving = uvicorn.Server(uvicorn.Config(server.make_app(), log_level="error", ws="none"))
@@ -166,34 +192,63 @@ def test_at_the_server_a_source_is_taken_out(browser, facts):
         page.goto(address)
         page.get_by_label("Model", exact=True).select_option("facts")
         page.get_by_label("What is said").fill(CHAT[0]["content"])
-        page.get_by_text("Sources, reply, length").click()
-        for name, text in DOCUMENTS.items():
-            page.get_by_role("button", name="Name a source").click()
-            page.get_by_label("Name of the source").last.fill(name)
-            page.get_by_label("Its text, as it stands").last.fill(text)
-        page.get_by_role("button", name="Ask", exact=True).click()
-        frame = page.frame_locator("iframe")
-        frame.locator(".part .graph g.edge").first.wait_for(state="attached")
-        made = facts.attribute_generation(CHAT, sources=DOCUMENTS, max_new_tokens=64)
-        assert frame.locator("h1").inner_text() == f"“{made.reply}” rests most on two"
-        out = attattr.without_sources(facts, made, ["two"], max_new_tokens=64)
-        frame.locator(".source").nth(1).get_by_role("button", name="Take out").click()
-        page.locator(".instead q").wait_for()
-        assert page.locator(".instead q").inner_text() == out.reply != made.reply
-        assert f"log p {out.without[0]:.3f}".replace("-", "−") in page.locator(".instead table").inner_text()
-        assert frame.locator(".source.out").count() == 1 and "out=source.1" in page.url
-        page.reload()  # the result is held still
-        page.locator(".instead q").wait_for()
-        assert page.locator(".instead q").inner_text() == out.reply
-        page.get_by_role("button", name="Put back two").click()
-        page.locator(".instead:empty").wait_for(state="attached")
-        assert page.frame_locator("iframe").locator(".source.out").count() == 0
-        page.get_by_role("button", name="Change").click()
-        page.get_by_label("Its text, as it stands").last.fill("what is not there")
-        page.get_by_role("button", name="Ask", exact=True).click()
-        page.locator(".status .error").wait_for()
-        assert "is not in the prompt" in page.locator(".status .error").inner_text()
+        yield page
         context.close()
         serving.should_exit = True
         thread.join(10)
     assert said == []
+
+
+def test_at_the_server_a_source_is_taken_out(served, facts):
+    page = served
+    page.get_by_text("Sources, reply, length").click()
+    for name, text in DOCUMENTS.items():
+        page.get_by_role("button", name="Name a source").click()
+        page.get_by_label("Name of the source").last.fill(name)
+        page.get_by_label("Its text, as it stands").last.fill(text)
+    page.get_by_role("button", name="Ask", exact=True).click()
+    frame = page.frame_locator("iframe")
+    frame.locator(".part .graph g.edge").first.wait_for(state="attached")
+    made = facts.attribute_generation(CHAT, sources=DOCUMENTS, max_new_tokens=64)
+    assert frame.locator("h1").inner_text() == f"“{made.reply}” rests most on two"
+    out = attattr.without_sources(facts, made, ["two"], max_new_tokens=64)
+    frame.locator(".source").nth(1).get_by_role("button", name="Take out").click()
+    page.locator(".instead q").wait_for()
+    assert page.locator(".instead q").inner_text() == out.reply != made.reply
+    assert f"log p {out.without[0]:.3f}".replace("-", "−") in page.locator(".instead table").inner_text()
+    assert frame.locator(".source.out").count() == 1 and "out=source.1" in page.url
+    page.reload()  # the result is held still
+    page.locator(".instead q").wait_for()
+    assert page.locator(".instead q").inner_text() == out.reply
+    page.get_by_role("button", name="Put back two").click()
+    page.locator(".instead:empty").wait_for(state="attached")
+    assert page.frame_locator("iframe").locator(".source.out").count() == 0
+    page.get_by_role("button", name="Change").click()
+    page.get_by_label("Its text, as it stands").last.fill("what is not there")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    page.locator(".status .error").wait_for()
+    assert "is not in the prompt" in page.locator(".status .error").inner_text()
+
+
+def test_cancelling_ends_the_writing_and_another_reply_is_written(served, monkeypatch):
+    began, ended = threading.Event(), threading.Event()
+
+    def endless(*_, progress, **__):
+        began.set()
+        try:
+            while not ended.wait(0.02):
+                progress(1, 3, "writing")
+        finally:
+            ended.set()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(attattr.Attributor, "attribute_generation", endless)
+        served.get_by_role("button", name="Ask", exact=True).click()
+        served.get_by_text("writing, 1 of 3").wait_for()
+        served.get_by_role("button", name="Cancel").click()
+        served.get_by_text("Cancelled.").wait_for()
+        assert ended.wait(10)
+    served.get_by_role("button", name="Ask", exact=True).click()
+    frame = served.frame_locator("iframe")
+    frame.locator(".part .graph g.edge").first.wait_for(state="attached")
+    assert frame.locator("h1").inner_text().startswith("“Tisa owns the large lamp")
