@@ -103,6 +103,9 @@ export function detailsView(data: Data, store: Store, open: (site: number, head:
 function guideView({ report }: Data): HTMLElement {
   const worst = Math.max(0, ...report.sites.map((site) => Math.abs(site.gap ?? 0)));
   const bad = report.sites.filter(unsure).length;
+  const sums = report.sites.some((site) => site.method === "gradient")
+    ? "A first look, gradient × attention, need not add up to anything."
+    : "In every layer the scores add up to what its attention, as a whole, did.";
   const unit = report.picture ? "patch" : "token";
   const swatch = (kind: string) => h("span", { class: `swatch ${kind}`, "aria-hidden": "true" });
   return h(
@@ -114,7 +117,7 @@ function guideView({ report }: Data): HTMLElement {
       {},
       `A score is how much of the ${quantity(report)} of “`,
       h("bdi", {}, report.target.label),
-      `” one ${unit}’s attention to another carries. In every layer the scores add up to what its attention, as a whole, did.`,
+      `” one ${unit}’s attention to another carries. ${sums}`,
     ),
     h("p", { class: "hues" }, swatch("plus"), "for it ", swatch("minus"), "against it; width is the score."),
     h(

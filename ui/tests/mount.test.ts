@@ -38,4 +38,5 @@ test("a first look is no integral that did not converge", () => {
   expect(rows.map((row) => row.lastElementChild!.textContent)).toEqual(["not converged", ...sites.slice(1).map(() => "first look")]);
   expect(rows.filter((row) => row.classList.contains("unsure")).length).toBe(1);
   expect(root.textContent).toContain("1 layer did not converge");
+  expect(root.textContent).not.toContain("In every layer the scores add up");
 });
