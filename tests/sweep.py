@@ -103,7 +103,7 @@ def examine(model: Any, example: dict[str, torch.Tensor]) -> dict[str, Any]:
     return {
         "sites": len(dense.sites), "left_out": list(dense.left_out), "baseline": baseline,
         "n_steps": int(max(site.n_steps for site in dense.sites)), "gap": gap,
-        "replay": recording.ways.replay, "together": recording.ways.together,
+        "replay": recording.ways.replay, "together": bool(recording.ways.together or recording.ways.ending),
         "dtype": str(model.dtype).removeprefix("torch."),
         "way": "softmax" if recording.ways.softmax else "interface",
     }  # fmt: skip

@@ -20,7 +20,7 @@ from attattr.errors import ImpossibleError
 from attattr.runs.run import attribute_data
 from attattr.runs.shard import Work
 
-PROVEN = Ways(softmax=False, together=True, proven=True)
+PROVEN = Ways(softmax=False, ending=True, proven=True)
 TEXTS = ["a fine film", "the man eats and eats and eats", "nobody sleeps", "not good"]
 ROWS = [
     Example(text, label=label, line=i + 2) for i, (text, label) in enumerate(zip(TEXTS, "abab", strict=True))

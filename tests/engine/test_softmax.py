@@ -264,7 +264,7 @@ def test_layers_that_the_first_input_left_out_are_seen_when_they_are_used():
 def test_what_was_found_out_is_of_the_model_as_it_is():
     model = tiny.bert()
     Attributor(model).attribute(tiny.text(6), n_steps=2)
-    assert known(model) == Ways(softmax=False, together=True, proven=True)
+    assert known(model) == Ways(softmax=False, ending=True, proven=True)
     model.bert.encoder.layer[1].output = nn.Sequential(*[model.bert.encoder.layer[1].output])
     assert known(model) is None
     model.bert.encoder.layer[1].output = model.bert.encoder.layer[1].output[0]

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 import tiny
 from attattr import AttAttrError, Attributor
-from attattr.engine import nodes, resumed
+from attattr.data.encoding import as_inputs, encode
+from attattr.engine import nodes, resumed, shortcuts, trials
 from attattr.engine.capture import Capture
 from attattr.engine.nodes import _Piece
+from attattr.engine.options import Options
 from attattr.engine.structure import lengths, some_rows, with_rows
 from attattr.engine.ways import known, remember
 from families import FAMILIES
@@ -36,8 +38,8 @@ def parts(monkeypatch):
 def alone(attributor: Attributor) -> None:
     """From now on site by site."""
     ways = known(attributor.model)
-    assert ways is not None and ways.together
-    remember(attributor.model, replace(ways, together=False))
+    assert ways is not None and (ways.together or ways.ending)
+    remember(attributor.model, replace(ways, together=False, ending=False))
 
 
 def the_same(found, other) -> None:
@@ -103,39 +105,140 @@ def test_never_as_many_rows_as_inputs():
         recorded, rows_at_once = 4, 8
 
         class recording:  # noqa: N801
-            ways = replace(known_ways(), together=True)
+            together = True
 
     pieces = [_Piece(i, slice(0, 2), slice(0, 1)) for i in range(5)]
     sizes = [sum(piece.size for piece in pack) for pack in nodes._packs(Of, pieces)]
     assert sizes == [2] * 5
 
 
-def known_ways():
-    model = tiny.bert()
-    Attributor(model).attribute(tiny.text(4), n_steps=1)
-    return known(model)
+ONE, TWO = [tiny.text(7)], [tiny.text(7), tiny.text(7, seed=1)]
 
 
-@pytest.mark.parametrize("error", [None, ValueError("no rows"), KeyError("rows")])
-def test_a_model_that_cannot_is_taken_site_by_site(error, parts, monkeypatch):
+@pytest.mark.parametrize("inputs", [ONE, TWO], ids=["one", "two"])
+@pytest.mark.parametrize("how", ["other rows", "other rows at the end", ValueError("none"), KeyError("rows")])
+def test_a_model_that_cannot_is_taken_site_by_site(how, inputs, parts, monkeypatch):
     """The proof finds out: rows of one site would get what is of another's, or the block fails."""
 
     def wrong(value, clean, rows, total, size):
-        if error is not None:
-            raise error
-        return some_rows(value, clean, slice(total - rows.stop, total), total, size)
+        if isinstance(how, Exception):
+            raise how
+        if how == "other rows" or rows.start:
+            rows = slice(0, rows.stop - rows.start) if rows.start else slice(total - rows.stop, total)
+        return some_rows(value, clean, rows, total, size)
 
     with monkeypatch.context() as patch:
         patch.setattr(resumed, "some_rows", wrong)
         attributor = Attributor(tiny.bert())
-        found = attributor.attribute([tiny.text(7), tiny.text(7, seed=1)], n_steps=3)
-    assert len(parts[0]) == 3 and all(len(each) == 1 for each in parts[1:])
+        found = attributor.attribute(inputs, n_steps=3)
+    assert [len(each) for each in parts if len(each) > 1] == [3]  # the proof
     ways = known(attributor.model)
-    assert ways is not None and ways.replay and not ways.together
-    for a, b in zip(
-        found, Attributor(tiny.bert()).attribute([tiny.text(7), tiny.text(7, seed=1)], n_steps=3), strict=True
-    ):
+    assert ways is not None and ways.replay and ways.ending is False
+    for a, b in zip(found, Attributor(tiny.bert()).attribute(inputs, n_steps=3), strict=True):
         the_same(a, b)
+
+
+def test_a_model_that_fails_after_the_proof_goes_on_site_by_site(monkeypatch):
+    attributor = Attributor(tiny.bert())
+    expected = attributor.attribute(tiny.text(7), n_steps=3)
+    resume = Capture.resume
+
+    def failing(self, recording, inputs, parts):
+        if len(parts) > 1:
+            raise RuntimeError("the size of tensor a (2) must match the size of tensor b (3)")
+        return resume(self, recording, inputs, parts)
+
+    monkeypatch.setattr(Capture, "resume", failing)
+    the_same(attributor.attribute(tiny.text(7), n_steps=3), expected)
+    ways = known(attributor.model)
+    assert ways is not None and ways.ending is False
+
+
+def test_what_finds_no_memory_for_the_proof_goes_site_by_site_and_is_tried_again(monkeypatch):
+    attributor = Attributor(tiny.bert())
+    resume = Capture.resume
+
+    def crowded(self, recording, inputs, parts):
+        if sum(len(part.rows) for part in parts) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return resume(self, recording, inputs, parts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Capture, "resume", crowded)
+        found = attributor.attribute(tiny.text(7), n_steps=2)
+        ways = known(attributor.model)
+        assert ways is not None and ways.ending is None
+    the_same(found, attributor.attribute(tiny.text(7), n_steps=2))
+    ways = known(attributor.model)
+    assert ways is not None and ways.ending is True
+
+
+def test_it_is_tried_anew_where_all_rows_of_the_last_block_are_computed():
+    attributor = Attributor(tiny.gpt2())
+    attributor.attribute(tiny.text(7), target=1, n_steps=2)
+    ways = known(attributor.model)
+    assert ways is not None and (ways.together, ways.ending) == (None, True)
+    attributor.attribute(tiny.text(7), target=lambda outputs: outputs.logits[:, :, 1].mean(1), n_steps=2)
+    ways = known(attributor.model)
+    assert ways is not None and (ways.together, ways.ending) == (True, True)
+
+
+def test_what_is_found_out_is_kept_with_the_recording_of_an_input(monkeypatch):
+    """Long replies are attributed in many batches on one."""
+    model = tiny.gpt2()
+    (encoded,) = encode(model, None, as_inputs([tiny.text(9)]))
+    options = Options(None, "gausslegendre", 2, 1e-3, "zero", None, None, "dense", memory_budget=1)
+    tried = []
+    for where, name in ((shortcuts, "_not_resumed"), (trials, "_same_gradients")):
+        found = getattr(where, name)
+        watched = lambda *given, name=name, found=found: tried.append(name) or found(*given)  # noqa: E731
+        monkeypatch.setattr(where, name, watched)
+    known_: dict = {id(encoded): None}
+    for _ in range(3):
+        Attributor(model).attributed([encoded, encoded], [0, 1], options, known=known_)
+    assert tried == ["_not_resumed", "_same_gradients"]
+
+
+class Mixed(torch.nn.Module):
+    """Attention in float32 inside of a model in half precision."""
+
+    def __init__(self, attention):
+        super().__init__()
+        self.attention = attention.float()
+
+    def forward(self, states, *args, **kwargs):
+        def wide(value):
+            whole = isinstance(value, torch.Tensor) and value.is_floating_point()
+            return value.float() if whole else value
+
+        kwargs = {name: wide(value) for name, value in kwargs.items()}
+        output, *rest = self.attention(wide(states), *map(wide, args), **kwargs)
+        return (output.to(states.dtype), *rest)
+
+
+def test_of_mixed_precisions_the_half_one_decides_what_is_lifted():
+    """A sure "no": its probability's gradient is lost in float16 on its way down, if it is not lifted."""
+
+    def made(dtype):
+        model = tiny.bert()
+        model.classifier.weight.data.mul_(20)
+        return model.to(dtype)
+
+    model = made(torch.float16)
+    for layer in model.bert.encoder.layer[:1]:
+        layer.attention.self = Mixed(layer.attention.self)
+    attributor, exact = Attributor(model), Attributor(made(torch.float64))
+    tried = 0
+    for seed in range(12):
+        for target in range(3):
+            expected = exact.attribute(tiny.text(7, seed=seed), target=target, n_steps=3)
+            if not 1e-12 < expected.target.value < 1e-4:
+                continue
+            tried += 1
+            found = attributor.attribute(tiny.text(7, seed=seed), target=target, n_steps=3)
+            for site, other in zip(found.sites[1:], expected.sites[1:], strict=True):
+                assert np.abs(site.scores - other.scores).sum() < 0.1 * np.abs(other.scores).sum()
+    assert tried
 
 
 def test_a_site_that_is_cut_off_is_still_an_error():
@@ -168,6 +271,6 @@ def test_which_rows_a_block_is_given(size, total, data):
 def test_a_block_s_output_for_all_rows():
     shared = torch.rand(1, 2)
     computed, clean = (torch.zeros(2, 3), {"a": shared}), (torch.ones(3, 3), {"a": torch.rand(3, 2)})
-    state, named = with_rows(computed, clean, 2, 3)
+    state, named = with_rows(computed, clean, lengths((torch.rand(4, 3), {"a": torch.rand(1, 2)})), 4)
     assert state.tolist() == [[0.0] * 3] * 2 + [[1.0] * 3] * 3
     assert named["a"] is shared

@@ -57,6 +57,12 @@ class Batch:
         return _values(self.objective, outputs, len(self.value), self.recorded)
 
     @cached_property
+    def dtype(self) -> torch.dtype:
+        """What its contexts are in: where some are in half precision, that."""
+        found = [self.recording.site(number).context.dtype for number in self.recording.sites]
+        return next((each for each in found if each in HALF), found[0])
+
+    @cached_property
     def clean_gradients(self) -> dict[int, Tensor]:
         """∂F/∂C at the clean contexts, (B, q, H, d) by call: one backward for all sites together.
 
@@ -68,7 +74,7 @@ class Batch:
                 outputs, contexts = self.capture.trace(self.recording, self.inputs, self.on(rows))
                 values = self.objective(outputs, rows)
             scale = None
-            if any(context.dtype in HALF for context in contexts.values()):
+            if self.dtype in HALF:
                 scale = lifts(logit_gradient(self.objective, outputs, rows), values.detach())
             known = gradients(values, list(contexts.values()), scale)
             for number, gradient in zip(contexts, known, strict=True):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
 
 from attattr.asked import Progress
 from attattr.data import counterfactual
 from attattr.data.encoding import Encoded
 from attattr.data.images import seen
-from attattr.engine import shortcuts
+from attattr.engine import shortcuts, trials
 from attattr.engine.batch import Batch, Collate, beside, opened
 from attattr.engine.capture import Capture
 from attattr.engine.collect import sites_of
@@ -85,13 +87,14 @@ class Job:
         whole, predictions = opened(
             self.capture, self.attributor.tokenizer, self.collate, encoded, wishes, room, self.known.get(one)
         )
-        if one in self.known:
-            self.known[one] = whole.recording
-        fewer = shortcuts.unmasked(shortcuts.again(shortcuts.proven(shortcuts.fewer_logits(whole))))
+        kept = whole.recording if one in self.known else None
+        fewer = shortcuts.unmasked(trials.again(shortcuts.proven(shortcuts.fewer_logits(whole))))
         fewer = replace(fewer, recording=replace(fewer.recording, outputs=None))  # the logits of every token
         del whole
-        batch = shortcuts.taken(fewer)
+        batch = trials.joint(shortcuts.taken(fewer))
         recording = batch.recording
+        if kept is not None:  # with what was found out
+            self.known[one] = replace(kept, ways=recording.ways)
         other = beside(self.capture, self.collate, encoded, recording)
 
         def start(number: int) -> str | Call:  # A⁰ of a site
@@ -104,24 +107,14 @@ class Job:
         sites: list[list[Site]] = [[] for _ in encoded]
         axes = [dict(e.axes) for e in encoded]
         which = chosen(batch, asked, self.options, start)
-        asked = list(which)
-        several = _sites_together(batch, self.options)
-        for done in range(0, len(asked), several):
-            group = asked[done : done + several]
-            self.progress(done, len(asked), recording.site(group[0]).name)
-            wanted = [
-                looked_at(batch, number, which[number], self.options, start(number)) for number in group
-            ]
-            for i, (number, integral) in enumerate(zip(group, together(batch, wanted), strict=True)):
-                call = recording.site(number)
-                if i:
-                    self.progress(done + i, len(asked), call.name)
-                self.seen(call, integral, numbers)
-                for of, site in zip(
-                    sites, sites_of(call, integral, axes, widths, self.options.store), strict=True
-                ):
-                    of.append(site)
-        self.progress(len(asked), len(asked), "")
+        for number, integral in self._integrals(batch, which, start):
+            call = recording.site(number)
+            self.seen(call, integral, numbers)
+            found = sites_of(call, integral, axes, widths, self.options.store)
+            for of, site in zip(sites, found, strict=True):
+                of.append(site)
+            del integral  # not held while the next are computed
+        self.progress(len(which), len(which), "")
         made = []
         for i, (e, prediction) in enumerate(zip(encoded, predictions, strict=True)):
             made.append(
@@ -142,13 +135,31 @@ class Job:
         self.then(fewer, made)
         return made
 
+    def _integrals(
+        self, batch: Batch, which: dict[int, Tensor], start: Callable[[int], str | Call]
+    ) -> Iterator[tuple[int, Integral]]:
+        """Each site's, as many computed side by side as there is room for.
+
+        which: by site, the inputs that are integrated. start: its baseline.
+        """
+        numbers, several = list(which), _sites_together(batch, self.options)
+        for done in range(0, len(numbers), several):
+            group = numbers[done : done + several]
+            self.progress(done, len(numbers), batch.recording.site(group[0]).name)
+            steps = [looked_at(batch, each, which[each], self.options, start(each)) for each in group]
+            found = together(batch, steps)
+            for i, number in enumerate(group):
+                if i:
+                    self.progress(done + i, len(numbers), batch.recording.site(number).name)
+                yield number, found.pop(0)
+
 
 _TEXT_AXES = {"input": "input_ids", "output": "decoder_input_ids"}
 
 
 def _sites_together(batch: Batch, options: Options) -> int:
     """How many sites are integrated side by side: those whose first nodes fit the room."""
-    if not batch.recording.ways.together or batch.recording.checkpoint:
+    if not batch.recording.together or batch.recording.checkpoint:
         return 1
     return max(1, batch.rows_at_once // (len(batch.value) * max(1, options.stages[0].passes)))
 

@@ -7,6 +7,7 @@ site alone would make small ones.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +15,10 @@ import torch
 from torch import Tensor
 
 from attattr.engine.batch import Batch, floor_of
+from attattr.engine.memory import out_of_memory
 from attattr.engine.precision import HALF, gradients, lifts, logit_gradient
 from attattr.engine.resumed import Part
+from attattr.engine.ways import CANNOT, remember
 
 
 class Start(NamedTuple):
@@ -65,7 +68,7 @@ def answered(batch: Batch, asks: Sequence[Ask]) -> list[Answer]:
     """
     found = _answered(batch, asks, once=True)
     for i, ask in enumerate(asks):
-        if ask.path.dtype in HALF and not bool(found[i].sums.isfinite().all()):
+        if batch.dtype in HALF and not bool(found[i].sums.isfinite().all()):
             found[i] = _answered(batch, [ask], once=False)[0]
     return found
 
@@ -79,8 +82,24 @@ def _answered(batch: Batch, asks: Sequence[Ask], once: bool) -> list[Answer]:
     for wanted in (True, False):
         some = [piece for piece in pieces if (asks[piece.ask].columns.shape[1] > 0) is wanted]
         for pack in _packs(batch, sorted(some, key=lambda piece: asks[piece.ask].number)):
-            _run(batch, asks, pack, found, once)
+            _run_or_each(batch, asks, pack, found, once)
     return found
+
+
+def _run_or_each(
+    batch: Batch, asks: Sequence[Ask], pack: list[_Piece], found: list[Answer], once: bool
+) -> None:
+    """Of a model that cannot, though it was proven on other inputs, each piece alone from now on."""
+    try:
+        _run(batch, asks, pack, found, once)
+    except CANNOT as error:
+        if len(pack) == 1 or out_of_memory(error):
+            raise
+    else:
+        return
+    for piece in pack:
+        _run(batch, asks, [piece], found, once)
+    remember(batch.capture.model, replace(batch.recording.ways, together=False, ending=False))
 
 
 def _known(batch: Batch, ask: Ask) -> tuple[Answer, int]:
@@ -109,7 +128,7 @@ def _run(batch: Batch, asks: Sequence[Ask], pack: list[_Piece], found: list[Answ
         context = torch.addcmul(ask.origin[on], alpha[:, None, None, None], ask.path[on])
         parts.append(Part(ask.number, on, context.requires_grad_(wanted)))
         wishes.append(rows.to(batch.value.device))
-    every, dtype = torch.cat(wishes), parts[0].context.dtype
+    every, dtype = torch.cat(wishes), batch.dtype
     with torch.set_grad_enabled(wanted):
         outputs = batch.capture.resume(batch.recording, batch.inputs, parts)
         values = batch.objective(outputs, every)
@@ -156,9 +175,7 @@ def _packs(batch: Batch, pieces: Sequence[_Piece]) -> Iterator[list[_Piece]]:
     pack: list[_Piece] = []
     for piece in pieces:
         rows = sum(each.size for each in pack) + piece.size
-        if pack and not (
-            batch.recording.ways.together and rows <= batch.rows_at_once and rows != batch.recorded
-        ):
+        if pack and not (batch.recording.together and rows <= batch.rows_at_once and rows != batch.recorded):
             yield pack
             pack = []
         pack.append(piece)

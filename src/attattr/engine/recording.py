@@ -87,6 +87,11 @@ class Recording:
         assert call is not None
         return call
 
+    @property
+    def together(self) -> bool:
+        """Whether rows of several sites go up in one forward: tried, and so."""
+        return bool(self.ways.together if self.read is None else self.ways.ending)
+
     def attention(self, number: int, eager: Callable) -> Callable:
         """What computes an attention call that is only passed through: fused where it gave the same."""
         clean = self.calls[number] if number < len(self.calls) else None

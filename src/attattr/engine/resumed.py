@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from attattr.engine.recording import Recording
-from attattr.engine.structure import by_row, some_rows, with_rows
+from attattr.engine.structure import by_row, lengths, some_rows, with_rows
 
 if TYPE_CHECKING:
     from attattr.engine.capture import Capture
@@ -76,8 +76,8 @@ class Resumed:
         if begun == self.total:
             return self._block(forward, args, kwargs)
         output = self._block(forward, *self._some(args, kwargs, slice(0, begun)))
-        clean = by_row(recording.blocks[this], self.rows[begun:], self.size)
-        return with_rows(output, clean, begun, self.total - begun)
+        clean = recording.blocks[this]
+        return with_rows(output, by_row(clean, self.rows[begun:], self.size), lengths(clean), self.size)
 
     def attend(self, eager, module, query, key, value, attention_mask, *args, **kwargs):
         """One attention call: the context that is given, for the rows that begin here."""
@@ -110,7 +110,7 @@ class Resumed:
                 found.append(self.capture.few(recording, forward, *given, positions[of], self.rows[of], its))
         if len(found) == 1:
             return found[0]
-        return with_rows(found[0], found[1], own.start, self.total - own.start)
+        return with_rows(found[0], found[1], lengths(recording.blocks[-1]), self.size)
 
     def _some(self, args: tuple, kwargs: dict, of: slice) -> tuple[tuple, dict]:
         """A block's arguments for some of the rows."""

@@ -8,7 +8,6 @@ forward gave is not taken.
 from __future__ import annotations
 
 import inspect
-import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -22,24 +21,21 @@ from attattr.engine.memory import out_of_memory
 from attattr.engine.recording import Recording, rounding
 from attattr.engine.resumed import Part
 from attattr.engine.structure import as_it_was
-from attattr.engine.ways import Ways, remember
+from attattr.engine.ways import CANNOT, Ways, remember
 from attattr.errors import UnsupportedModelError
 from attattr.models.quantised import check_gradients
 from attattr.targets.objective import told
 
 LONG = 256  # tokens of a text that are enough to see how a model computes
-SHORT = 16  # that are enough to see whether a block does the same twice, where little fits
 WORTH = 0.5  # share of the rows above which dropping the others saves too little
-CANNOT = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, AssertionError)
 
 
 def proven(batch: Batch) -> Batch:
     """The batch with ways in which putting a site's own context back gives the clean outputs, for two of its
     rows: tried once a model.
 
-    Where it does not for rows of several sites together, they go up site by site; then lower blocks are run
-    again instead of replayed (some models carry state past their blocks) and fused attention is given up, in
-    this order.
+    Where it does not, lower blocks are run again instead of replayed (some models carry state past
+    their blocks) and fused attention is given up, in this order.
 
     Raises:
         UnsupportedModelError: it fails all the same; or quantised layers hand on no gradient.
@@ -48,12 +44,9 @@ def proven(batch: Batch) -> Batch:
     if ways.proven:
         return batch
     check_gradients(model)
-    recording, inputs = _shortened(batch, LONG)
-    separate = [(ways.replay, ways.fuse), (False, ways.fuse), (False, False)]
-    attempts = [Ways(ways.softmax, replay, fuse, proven=True) for replay, fuse in separate]
-    if ways.replay and not ways.softmax:
-        attempts.insert(0, replace(attempts[0], together=True))
-    for tried in attempts:
+    recording, inputs = shortened(batch, LONG)
+    for replay, fuse in ((ways.replay, ways.fuse), (False, ways.fuse), (False, False)):
+        tried = Ways(ways.softmax, replay, fuse, proven=True)
         if not (worst := _not_resumed(batch, replace(recording, ways=tried), inputs)):
             remember(model, tried)
             return replace(batch, recording=replace(batch.recording, ways=tried))
@@ -63,7 +56,7 @@ def proven(batch: Batch) -> Batch:
     )
 
 
-def _shortened(batch: Batch, length: int) -> tuple[Recording, Mapping[str, Tensor]]:
+def shortened(batch: Batch, length: int) -> tuple[Recording, Mapping[str, Tensor]]:
     """The beginnings of long texts, which say of the model what the whole would; where it takes them."""
     shorter = {
         name: value[:, :length] if value.ndim > 1 and value.shape[1] > length else value
@@ -88,31 +81,21 @@ def _shortened(batch: Batch, length: int) -> tuple[Recording, Mapping[str, Tenso
 
 def _not_resumed(batch: Batch, recording: Recording, inputs: Mapping[str, Tensor]) -> str:
     """Name of the first site whose own context, put back, does not give the clean outputs; else ""."""
-    # two rows in another order: a model may keep its inputs in another dimension than the first; from site
-    # to site in turn, so that those of one are not taken for another's
-    orders = [
-        torch.tensor(of, device=batch.value.device)
-        for of in ([batch.recorded - 1, 0], [0, batch.recorded - 1])
-    ]
-    clean, numbers, together = _kept_of(recording), recording.sites, recording.ways.together
-    failures = (*CANNOT, UnsupportedModelError) if together else (RuntimeError, AssertionError)
-    several = max(2, batch.rows_at_once // 2) if together else 1
-    for i in range(0, len(numbers), several):
-        sites = [recording.site(number) for number in numbers[i : i + several]]
-        parts = [
-            Part(number, rows, site.context[rows.to(site.context.device)])
-            for number, site, rows in zip(numbers[i:], sites, itertools.cycle(orders))
-        ]
-        worst = ", ".join(site.name for site in sites)
+    # two rows in another order: a model may keep its inputs in another dimension than the first
+    rows = torch.tensor([batch.recorded - 1, 0], device=batch.value.device)
+    clean = _kept_of(recording)[rows]
+    for number in recording.sites:
+        site = recording.site(number)
+        part = Part(number, rows, site.context[rows.to(site.context.device)])
         try:
             with torch.no_grad():
-                outputs = batch.capture.resume(recording, inputs, parts)
-        except failures as error:
+                outputs = batch.capture.resume(recording, inputs, [part])
+        except (RuntimeError, AssertionError) as error:
             if not recording.ways.replay or out_of_memory(error):
                 raise
-            return worst
-        if not _same(told(outputs), torch.cat([clean[part.rows.to(clean.device)] for part in parts])):
-            return worst
+            return site.name
+        if not same(told(outputs), clean):
+            return site.name
     return ""
 
 
@@ -122,40 +105,11 @@ def _kept_of(recording: Recording) -> Tensor:
     return clean if recording.kept is None else clean.index_select(1, recording.kept.to(clean.device))
 
 
-def _same(again: Tensor, clean: Tensor, least: float = 1.0) -> bool:
+def same(again: Tensor, clean: Tensor, least: float = 1.0) -> bool:
+    """Whether they differ by rounding alone, of the largest number, or of `least` if that is less."""
     # at least 1e-6: some float64 models compute parts in float32, and rows in other groups round otherwise
     tolerance = max(4 * rounding(clean.dtype, 250), 1e-6) * clean.abs().max().clamp(min=least)
     return again.shape == clean.shape and bool((again - clean).abs().max() <= tolerance)
-
-
-def again(batch: Batch) -> Batch:
-    """The batch with its blocks computed again on the way back, if it wants that, where one of its rows gets
-    the gradients it gets without: tried once a model. A block may do something else when it is run twice.
-    """
-    wanted, ways = batch.recording, batch.recording.ways
-    if not wanted.checkpoint or ways.softmax:
-        return batch
-    if ways.again is None:
-        recording, inputs = _shortened(batch, SHORT)
-        kept, computed = (
-            _gradients_of_all(batch, replace(recording, ways=ways, checkpoint=checkpoint), inputs)
-            for checkpoint in (False, True)
-        )
-        agree = kept.keys() == computed.keys() and all(_same(computed[i], kept[i], 0) for i in kept)
-        ways = replace(ways, again=agree)
-        remember(batch.capture.model, ways)
-    return replace(batch, recording=replace(wanted, ways=ways, checkpoint=bool(ways.again)))
-
-
-def _gradients_of_all(batch: Batch, recording: Recording, inputs: Mapping[str, Tensor]) -> dict[int, Tensor]:
-    """Of one row's outputs, each with a weight of its own, at the contexts of all sites they come from."""
-    with torch.enable_grad():
-        outputs, contexts = batch.capture.trace(recording, inputs, torch.tensor([0]))
-        read = told(outputs)
-        weights = torch.linspace(-1, 1, read.numel(), dtype=read.dtype, device=read.device)
-        total = (read.flatten() * weights).sum()
-    found = torch.autograd.grad(total, [*contexts.values()], allow_unused=True)
-    return {i: of for i, of in zip(contexts, found, strict=True) if of is not None}
 
 
 def unmasked(batch: Batch) -> Batch:
@@ -174,17 +128,18 @@ def unmasked(batch: Batch) -> Batch:
         if out_of_memory(error):
             raise
         return batch
-    return replace(batch, recording=recording) if _same(told(outputs), _kept_of(recording)) else batch
+    return replace(batch, recording=recording) if same(told(outputs), _kept_of(recording)) else batch
 
 
 def taken(batch: Batch) -> Batch:
     """The batch with the rows of the last block that F reads: its recording says which."""
-    if not _replayed(batch.recording):
+    if not replayed(batch.recording):
         return batch
     return replace(batch, recording=replace(batch.recording, read=rows_read(batch)))
 
 
-def _replayed(recording: Recording) -> bool:
+def replayed(recording: Recording) -> bool:
+    """Whether blocks hand on what they gave, of a model whose blocks are known."""
     return recording.ways.replay and bool(recording.blocks) and not recording.ways.softmax
 
 
@@ -192,7 +147,7 @@ def fewer_logits(batch: Batch) -> Batch:
     """The batch with the logits of the positions that F reads alone, where the model can give these."""
     places, model = batch.objective.positions(), batch.capture.model
     if (
-        not _replayed(batch.recording)
+        not replayed(batch.recording)
         or places is None
         or "logits_to_keep" not in inspect.signature(model.forward).parameters
     ):

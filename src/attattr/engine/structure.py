@@ -152,17 +152,19 @@ def some_rows(value: Any, clean: Any, rows: slice, total: int, size: int) -> Any
     return value
 
 
-def with_rows(value: Any, more: Any, count: int, others: int) -> Any:
-    """A block's output for `count` rows, and after them that for others. Shared by all: as it is."""
+def with_rows(value: Any, more: Any, clean: Any, size: int) -> Any:
+    """A block's output for some rows, and after them that for others; what all share as it is.
+
+    clean: `lengths` of the output in the clean forward, as in `some_rows`.
+    """
     if isinstance(value, Tensor):
-        several = isinstance(more, Tensor) and value.ndim and (len(value), len(more)) == (count, others)
-        return torch.cat([value, more]) if several else value
+        return torch.cat([value, more]) if value.ndim and clean == size else value
     if isinstance(value, dict):
-        items = {key: with_rows(item, more[key], count, others) for key, item in value.items()}
+        items = {key: with_rows(item, more[key], clean[key], size) for key, item in value.items()}
         return items if type(value) is dict else type(value)(**items)
     if isinstance(value, tuple | list):
         return type(value)(
-            with_rows(item, other, count, others) for item, other in zip(value, more, strict=True)
+            with_rows(item, other, of, size) for item, other, of in zip(value, more, clean, strict=True)
         )
     return value
 

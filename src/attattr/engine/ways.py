@@ -12,19 +12,23 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+# what a model may raise that cannot be computed in some way
+CANNOT = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, AssertionError)
+
 
 @dataclass(frozen=True)
 class Ways:
     """What was found out about a model.
 
     >>> Ways(softmax=False)
-    Ways(softmax=False, replay=True, fuse=True, together=False, again=None, proven=False)
+    Ways(softmax=False, replay=True, fuse=True, together=None, ending=None, again=None, proven=False)
     """
 
     softmax: bool  # its attention is seen at its softmaxes, not where it asks transformers for it
     replay: bool = True  # blocks below a site hand on what they gave, instead of being run again
     fuse: bool = True  # calls that are only passed through may use torch's fused attention
-    together: bool = False  # rows of several sites go up in one forward
+    together: bool | None = None  # rows of several sites may go up in one forward; None: not tried
+    ending: bool | None = None  # also where the last block is computed on some rows
     again: bool | None = None  # blocks may be computed again on the way back; None: not tried
     proven: bool = False  # so taken over, it gives what it gave: shortcuts.proven_ways
 
