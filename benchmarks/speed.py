@@ -90,8 +90,8 @@ def beside(
         half = Attributor(copy.deepcopy(model).to(torch.bfloat16))
         contestants["attattr, bfloat16"] = (lambda: ours(half), 1.0)
     if captum:
-        for count in (20, 50):
-            contestants[f"Captum, {count} steps"] = theirs(captum_site, example, count)
+        for many in (20, 50):
+            contestants[f"Captum, {many} steps"] = theirs(captum_site, example, many)
     if padded is not None:
         contestants["authors' rule, padded to 128"] = theirs(literal_site, padded, 64)
     nodes = sorted({site.n_steps for site in result.sites})
