@@ -19,6 +19,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 import gpu
 import literal
+import speed
 import speed_page
 import trained
 
@@ -123,6 +124,13 @@ def test_what_is_timed_of_trained_models_is_shown_first(few):
     page = speed_page.document(results)
     assert page.index("## One input, trained models") < page.index("## What stands in the way")
     assert page.count("| tiny |") == (3 if trained.HALF else 2)
+
+
+@pytest.mark.parametrize("captum", [True, False])
+def test_all_that_is_timed_beside_one_input_has_as_many_turns(captum, monkeypatch):
+    monkeypatch.setattr(speed, "turns", lambda contestants, count: {"who": list(contestants), "count": count})
+    found = speed.beside(tiny.bert().requires_grad_(False), tiny.text(5), captum=captum, count=2)
+    assert found["count"] == 2 and ("Captum, 50 steps" in found["who"]) is captum
 
 
 MACHINE = {"torch": "2", "machine": "m", "threads": 1}
