@@ -7,8 +7,7 @@
 4. `batch.opened`             one clean forward, every attention call recorded; F(A), the prediction
 5. `shortcuts.fewer_logits`   of a language model, those that F reads
    `shortcuts.proven`         once a model: does putting a site's own attention back change nothing?
-6. `shortcuts.unmasked`, `taken`  what need not be computed again, each shortcut proven on the batch;
-   `trials.again`, `joint`         once a model: how else it may be computed
+6. `shortcuts.unmasked`, `taken`, `trials`  what need not be computed again, proven on the batch or the model
 7. `integral.integrate_site`  Attr(A) = (A − A⁰) ⊙ (Ḡ Vᵀ), as many sites side by side as there is room for
 8. `collect.sites_of`         the scores without padding, as the store asks
 
