@@ -5,6 +5,7 @@ Importing it anew takes ten times as long as what is tested. How a fresh process
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import resource
@@ -41,7 +42,8 @@ class Forked:
         return self._process.exitcode
 
     def send_signal(self, number: int) -> None:
-        os.kill(self._process.pid, number)
+        with contextlib.suppress(ProcessLookupError):  # it has ended: as a Popen takes it
+            os.kill(self._process.pid, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)

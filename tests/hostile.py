@@ -181,4 +181,5 @@ def kept(outcome: Outcome, arguments: tuple[str, ...], new: set[str]) -> None:
         assert usage or (lines and lines[-1].startswith("Error: ")), said
         assert sum(line.startswith("Error: ") for line in lines) <= 1, said
     asked = {os.path.normpath(each) for each in arguments}
+    asked |= {os.path.relpath(os.path.realpath(each)) for each in arguments if os.path.islink(each)}
     assert not {name for name in new if not asked & {name, *map(str, Path(name).parents)}}, (said, new)

@@ -102,6 +102,17 @@ def test_what_is_not_finite_is_an_error():
         build_flow(stack((2, 0, 1, np.inf)))
 
 
+@pytest.mark.parametrize("store", ["dense", "edges"])
+def test_of_no_layer_or_of_outputs_that_are_not_finite_there_is_no_flow_and_the_page_goes_without(store):
+    whole = handmade.attribution(store)
+    odd = replace(whole.sites[0], baseline_output=float("nan"))
+    for sites, sentence in (((), "no layer"), ((odd, *whole.sites[1:]), "outputs are not finite")):
+        result = replace(whole, sites=sites)
+        with pytest.raises(InputError, match=sentence):
+            build_flow(result)
+        assert "<html" in result.to_html()
+
+
 @settings(max_examples=40, deadline=None)
 @given(arrays.arrays(np.float32, (3, 1, N, N), elements=st.floats(-1, 1, width=16)))
 def test_what_joins_is_what_a_walk_finds(scores):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from attattr.errors import InputError
 from attattr.page import data as data
 from attattr.result.attribution import Attribution
@@ -21,8 +19,6 @@ def flow_facts(
     try:
         flow = build_flow(merged)
     except InputError:
-        return None
-    if not math.isfinite(flow.scale):
         return None
     axes = list(result.axes)
     edges = flow.edges

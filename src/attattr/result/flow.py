@@ -141,9 +141,11 @@ def build_flow(result: Attribution) -> Flow:
     The usual number covers half of Σ|score| of every layer that is not minor, with at most 30 edges.
 
     Raises:
-        InputError: a result of sums alone, or with scores that are not finite.
+        InputError: a result of sums alone, of no layer, or with numbers that are not finite.
     """
-    sites = _levels(asked.attribution(result).sites)
+    if not asked.attribution(result).sites:
+        raise InputError("the result has no layer: there is no flow")
+    sites = _levels(result.sites)
     pairs = [_pairs(site) for site in result.sites]
     order = sorted(
         ((abs(score), number, at) for number, of in enumerate(pairs) for at, score in of.items()),
@@ -156,7 +158,10 @@ def build_flow(result: Attribution) -> Flow:
     joins = _joins(places, sites, readout)
     value = result.target.value
     largest = order[0][0] if order else 0.0  # edges that cancel may be more than what they add up to
-    scale = max([abs(value), largest, *(abs(value - site.without) for site in sites)]) or 1.0
+    sizes = [abs(value), largest, *(abs(value - site.without) for site in sites)]
+    if not all(map(math.isfinite, sizes)):
+        raise InputError("some outputs are not finite: there is no flow of them")
+    scale = max(sizes) or 1.0
     edges = []
     for (number, query, key), joined in zip(places, joins, strict=True):
         score = pairs[number][query, key]
