@@ -506,6 +506,7 @@ def test_a_page_of_many_tokens_opens_and_is_searched(open_page, record_property,
     assert page.locator(".overview .count").inner_text() == "1 of 1"
     page.get_by_label("Narrower window").click(click_count=3)
     search.press("Enter")
+    page.locator(f".chip.key:has-text('{token}')").wait_for()  # it is drawn in its turn
     assert page.locator(".chip.key").inner_text().startswith(token)
     assert page.locator(".chip").count() < 70
     assert boxes_overlap(page, ".graph text.token") == 0
