@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny
-from attattr import AttAttrError, Attributor
+from attattr import AttAttrError, Attributor, UnsupportedModelError
 from attattr.data.encoding import as_inputs, encode
 from attattr.engine import nodes, resumed, shortcuts, trials
 from attattr.engine.capture import Capture
@@ -138,14 +138,15 @@ def test_a_model_that_cannot_is_taken_site_by_site(how, inputs, parts, monkeypat
         the_same(a, b)
 
 
-def test_a_model_that_fails_after_the_proof_goes_on_site_by_site(monkeypatch):
+@pytest.mark.parametrize("error", [RuntimeError("the size of a (2)"), UnsupportedModelError("2 calls")])
+def test_a_model_that_fails_after_the_proof_goes_on_site_by_site(error, monkeypatch):
     attributor = Attributor(tiny.bert())
     expected = attributor.attribute(tiny.text(7), n_steps=3)
     resume = Capture.resume
 
     def failing(self, recording, inputs, parts):
         if len(parts) > 1:
-            raise RuntimeError("the size of tensor a (2) must match the size of tensor b (3)")
+            raise error
         return resume(self, recording, inputs, parts)
 
     monkeypatch.setattr(Capture, "resume", failing)

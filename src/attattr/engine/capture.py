@@ -177,7 +177,7 @@ class Capture:
     def resume(self, recording: Recording, inputs: Mapping[str, Tensor], parts: Sequence[Part]) -> Any:
         """The outputs, (R, …), of rows that each have the context of one attention call replaced.
 
-        parts: in the order of their calls; more than one where `Ways.together` says that the model can do it.
+        parts: in the order of their calls; more than one where `trials.joint` found that the model can do it.
         Gradients flow from the outputs to the contexts.
         """
         rows = Resumed(self, recording, _size(inputs), parts)

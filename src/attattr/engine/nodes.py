@@ -19,6 +19,7 @@ from attattr.engine.memory import out_of_memory
 from attattr.engine.precision import HALF, gradients, lifts, logit_gradient
 from attattr.engine.resumed import Part
 from attattr.engine.ways import CANNOT, remember
+from attattr.errors import UnsupportedModelError
 
 
 class Start(NamedTuple):
@@ -92,7 +93,7 @@ def _run_or_each(
     """Of a model that cannot, though it was proven on other inputs, each piece alone from now on."""
     try:
         _run(batch, asks, pack, found, once)
-    except CANNOT as error:
+    except (*CANNOT, UnsupportedModelError) as error:
         if len(pack) == 1 or out_of_memory(error):
             raise
     else:
